@@ -1,0 +1,12 @@
+//! Earth, local planes and map projections.
+//!
+//! - [`wgs84`]: geodetic coordinates, earth-centred coordinates and local east-north-up planes.
+//! - [`mercator`]: the tile grid of Web Mercator.
+//! - [`homography`]: projective maps of the plane.
+
+pub mod homography;
+pub mod mercator;
+pub mod wgs84;
+
+pub use homography::Homography;
+pub use wgs84::{Enu, EnuPlane, Geodetic, GeodeticBounds};

@@ -1,0 +1,4 @@
+//! skyfix tells a drone without GNSS where it is.
+
+pub mod geo;
+pub mod time;
