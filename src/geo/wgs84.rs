@@ -213,7 +213,8 @@ mod tests {
     #[test]
     fn a_known_point_has_its_published_ecef_coordinates() {
         // EPSG guidance note 7-2, section 4.1.1 (geocentric conversions).
-        let g = Geodetic { lat_deg: 53.0 + 48.0 / 60.0 + 33.820 / 3600.0, lon_deg: 2.0 + 7.0 / 60.0 + 46.380 / 3600.0, alt_m: 73.0 };
+        let g =
+            Geodetic { lat_deg: 53.0 + 48.0 / 60.0 + 33.820 / 3600.0, lon_deg: 2.0 + 7.0 / 60.0 + 46.380 / 3600.0, alt_m: 73.0 };
         let x = g.to_ecef();
         assert!((x - Vector3::new(3_771_793.968, 140_253.342, 5_124_304.349)).norm() < 2e-3, "{x}");
     }
