@@ -3,10 +3,13 @@
 //! - [`wgs84`]: geodetic coordinates, earth-centred coordinates and local east-north-up planes.
 //! - [`mercator`]: the tile grid of Web Mercator.
 //! - [`homography`]: projective maps of the plane.
+//! - [`view`]: north-up rasters in metres.
 
 pub mod homography;
 pub mod mercator;
+pub mod view;
 pub mod wgs84;
 
 pub use homography::Homography;
+pub use view::MetricView;
 pub use wgs84::{Enu, EnuPlane, Geodetic, GeodeticBounds};

@@ -1,0 +1,177 @@
+//! `models/manifest.toml`: what each model file is, checked before it is used.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::ModelError;
+
+/// The manifest and where it lies.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    folder: PathBuf,
+    models: Vec<ModelEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ManifestFile {
+    model: Vec<ModelEntry>,
+}
+
+/// What a model is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Descriptors, keypoints and reliability from one pass.
+    Dense,
+}
+
+/// One model.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelEntry {
+    /// Name on the command line.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// File, relative to the manifest or to a folder of `SKYFIX_MODEL_PATH`.
+    pub file: String,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: String,
+    /// The input.
+    pub input: Input,
+    /// Output with one descriptor a cell, shape (1, channels, height / stride, width / stride).
+    pub descriptors: Output,
+    /// Output with keypoint logits a cell: stride² positions, row-major, and a last one for "none".
+    pub keypoint_logits: Output,
+    /// Output with the reliability a cell, 0..1.
+    pub reliability: Output,
+    /// Pixels along a cell's side.
+    pub stride_px: usize,
+    /// Licence of the weights.
+    pub licence: String,
+    /// How the file was made.
+    pub source: String,
+}
+
+/// The input of a network and its preprocessing.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Name in the graph.
+    pub name: String,
+    /// Planes.
+    pub channels: usize,
+    /// Both sides must be multiples of this.
+    pub multiple_of_px: usize,
+    /// Range of the values.
+    pub range: Range,
+    /// Order of the planes.
+    pub order: Order,
+}
+
+/// Range of the input's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Range {
+    /// 0..1.
+    Unit,
+    /// 0..255.
+    Byte,
+}
+
+/// Order of the input's planes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Red first.
+    Rgb,
+    /// Blue first.
+    Bgr,
+}
+
+/// An output of a network.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Name in the graph.
+    pub name: String,
+    /// Channels.
+    pub channels: usize,
+}
+
+impl Manifest {
+    /// Finds the manifest: in `SKYFIX_MODELS`, else in `models/` of the executable's folder or one above it, else in `models/`
+    /// of the working folder or one above it.
+    pub fn find() -> Result<Self, ModelError> {
+        if let Some(folder) = std::env::var_os("SKYFIX_MODELS") {
+            return Self::read(&PathBuf::from(folder).join("manifest.toml"));
+        }
+        let starts = [std::env::current_exe().ok().and_then(|p| p.canonicalize().ok()), std::env::current_dir().ok()];
+        let found = starts
+            .iter()
+            .flatten()
+            .flat_map(|start| start.ancestors())
+            .map(|folder| folder.join("models").join("manifest.toml"))
+            .find(|path| path.is_file());
+        match found {
+            Some(path) => Self::read(&path),
+            None => Err(ModelError::NoManifest { searched: "the folders above the executable and the working folder".into() }),
+        }
+    }
+
+    /// Reads a manifest.
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ModelError::Io { path: path.into(), source })?;
+        let file: ManifestFile = toml::from_str(&text)
+            .map_err(|e| ModelError::BadManifest { path: path.into(), reason: e.to_string().trim().into() })?;
+        Ok(Self { folder: path.parent().unwrap_or(Path::new(".")).into(), models: file.model })
+    }
+
+    /// All entries.
+    pub fn models(&self) -> &[ModelEntry] {
+        &self.models
+    }
+
+    /// The entry of a name.
+    pub fn entry(&self, name: &str) -> Result<&ModelEntry, ModelError> {
+        self.models.iter().find(|m| m.name == name).ok_or_else(|| ModelError::UnknownModel {
+            name: name.into(),
+            known: self.models.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Where an entry's file lies: beside the manifest, in a folder of `SKYFIX_MODEL_PATH`, or in `shared/models` beside the
+    /// clone.
+    pub fn locate(&self, entry: &ModelEntry) -> Result<PathBuf, ModelError> {
+        let mut folders = vec![self.folder.clone()];
+        if let Some(list) = std::env::var_os("SKYFIX_MODEL_PATH") {
+            folders.extend(std::env::split_paths(&list));
+        }
+        folders.push(self.folder.join("../../shared/models"));
+        let found = folders.iter().map(|folder| folder.join(&entry.file)).find(|path| path.is_file());
+        found.ok_or_else(|| ModelError::MissingFile {
+            name: entry.name.clone(),
+            file: entry.file.clone(),
+            searched: folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The entry's file, read and checked against its checksum.
+    pub fn load(&self, entry: &ModelEntry) -> Result<Vec<u8>, ModelError> {
+        let path = self.locate(entry)?;
+        let bytes = std::fs::read(&path).map_err(|source| ModelError::Io { path: path.clone(), source })?;
+        let found = sha256_hex(&bytes);
+        if found != entry.sha256.to_ascii_lowercase() {
+            return Err(ModelError::Checksum { path, expected: entry.sha256.clone(), found });
+        }
+        Ok(bytes)
+    }
+}
+
+/// SHA-256 of some bytes, hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,173 @@
+//! A dense network on ONNX Runtime.
+
+use ort::ep::ExecutionProvider as _;
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::TensorRef;
+
+use super::manifest::{Order, Output, Range};
+use super::{DenseExtractor, DenseFeatures, Device, Manifest, ModelEntry, ModelError, runtime};
+use crate::types::ImageTensor;
+
+/// A dense network in its own session.
+pub struct OnnxDense {
+    entry: ModelEntry,
+    session: Session,
+}
+
+impl OnnxDense {
+    /// Loads a model after checking its checksum and interface.
+    ///
+    /// `intra_threads` is the number of threads of one pass. The streaming graph gives each of its workers a session with one.
+    pub fn load(manifest: &Manifest, name: &str, device: Device, intra_threads: usize) -> Result<Self, ModelError> {
+        let entry = manifest.entry(name)?.clone();
+        let bytes = manifest.load(&entry)?;
+        Self::from_bytes(entry, &bytes, device, intra_threads)
+    }
+
+    /// Starts a session on a model already read and checked.
+    pub fn from_bytes(entry: ModelEntry, bytes: &[u8], device: Device, intra_threads: usize) -> Result<Self, ModelError> {
+        let environment = runtime::environment()?;
+        let failed = |e: String| ModelError::Inference { name: entry.name.clone(), reason: e };
+        let mut builder = Session::builder(environment)
+            .and_then(|b| Ok(b.with_optimization_level(GraphOptimizationLevel::Level3)?))
+            .and_then(|b| Ok(b.with_intra_threads(intra_threads)?))
+            .and_then(|b| Ok(b.with_inter_threads(1)?))
+            .and_then(|b| Ok(b.with_intra_op_spinning(false)?))
+            .map_err(|e| failed(e.to_string()))?;
+        if let Device::Cuda(number) = device {
+            let unusable = |reason: String| ModelError::Device { device, reason };
+            if !ort::ep::CUDA::is_available().unwrap_or(false) {
+                return Err(unusable("this ONNX Runtime library was built without the CUDA provider".into()));
+            }
+            let id = i32::try_from(number).map_err(|e| unusable(e.to_string()))?;
+            let provider = ort::ep::CUDA::default().with_device_id(id).build().error_on_failure();
+            builder = builder.with_execution_providers([provider]).map_err(|e| unusable(e.to_string()))?;
+        }
+        let session = builder.commit_from_memory(bytes).map_err(|e| failed(e.to_string()))?;
+        let this = Self { entry, session };
+        this.check_interface()?;
+        Ok(this)
+    }
+
+    fn check_interface(&self) -> Result<(), ModelError> {
+        let mismatch = |what: &str, expected: &str, found: String| ModelError::Interface {
+            name: self.entry.name.clone(),
+            what: what.into(),
+            expected: expected.into(),
+            found,
+        };
+        let inputs: Vec<&str> = self.session.inputs().iter().map(|i| i.name()).collect();
+        if inputs != [self.entry.input.name.as_str()] {
+            return Err(mismatch("input", &self.entry.input.name, inputs.join(", ")));
+        }
+        let outputs: Vec<&str> = self.session.outputs().iter().map(|o| o.name()).collect();
+        for output in [&self.entry.descriptors, &self.entry.keypoint_logits, &self.entry.reliability] {
+            if !outputs.contains(&output.name.as_str()) {
+                return Err(mismatch("output", &output.name, outputs.join(", ")));
+            }
+        }
+        let positions = self.entry.stride_px * self.entry.stride_px + 1;
+        if self.entry.keypoint_logits.channels != positions {
+            let found = self.entry.keypoint_logits.channels.to_string();
+            return Err(mismatch("keypoint channels (stride² + 1)", &positions.to_string(), found));
+        }
+        Ok(())
+    }
+}
+
+impl DenseExtractor for OnnxDense {
+    fn entry(&self) -> &ModelEntry {
+        &self.entry
+    }
+
+    fn extract(&mut self, image: &ImageTensor) -> Result<DenseFeatures, ModelError> {
+        let entry = &self.entry;
+        let failed = |reason: String| ModelError::Inference { name: entry.name.clone(), reason };
+        let multiple = entry.input.multiple_of_px;
+        if image.width_px == 0 || image.height_px == 0 || image.width_px % multiple != 0 || image.height_px % multiple != 0 {
+            return Err(failed(format!(
+                "input of {}×{} px, but sides must be multiples of {multiple}",
+                image.width_px, image.height_px
+            )));
+        }
+        let prepared = prepare(entry, image);
+        let shape = [1usize, 3, image.height_px, image.width_px];
+        let tensor = TensorRef::from_array_view((shape, &*prepared)).map_err(|e| failed(e.to_string()))?;
+        let outputs = self.session.run(ort::inputs![entry.input.name.as_str() => tensor]).map_err(|e| failed(e.to_string()))?;
+
+        let (rows, columns) = (image.height_px / entry.stride_px, image.width_px / entry.stride_px);
+        let plane = rows * columns;
+        let read = |output: &Output| -> Result<&[f32], ModelError> {
+            let value = outputs.get(&output.name).ok_or_else(|| failed(format!("no output {}", output.name)))?;
+            let (shape, data) = value.try_extract_tensor::<f32>().map_err(|e| failed(e.to_string()))?;
+            if data.len() != output.channels * plane {
+                return Err(ModelError::Interface {
+                    name: entry.name.clone(),
+                    what: format!("shape of {}", output.name),
+                    expected: format!("(1, {}, {rows}, {columns})", output.channels),
+                    found: format!("{shape:?}"),
+                });
+            }
+            Ok(data)
+        };
+        let features = DenseFeatures {
+            rows,
+            columns,
+            channels: entry.descriptors.channels,
+            stride_px: entry.stride_px,
+            descriptors: channels_last_unit(read(&entry.descriptors)?, entry.descriptors.channels),
+            reliability: read(&entry.reliability)?.to_vec(),
+            keypoints: best_keypoints(read(&entry.keypoint_logits)?, plane, entry.stride_px),
+        };
+        if features.descriptors.iter().any(|v| !v.is_finite()) {
+            return Err(failed("descriptors are not finite".into()));
+        }
+        Ok(features)
+    }
+}
+
+fn prepare<'a>(entry: &ModelEntry, image: &'a ImageTensor) -> std::borrow::Cow<'a, [f32]> {
+    if entry.input.range == Range::Unit && entry.input.order == Order::Rgb {
+        return image.data.as_slice().into();
+    }
+    let scale = if entry.input.range == Range::Byte { 255.0 } else { 1.0 };
+    let plane = image.width_px * image.height_px;
+    let planes = if entry.input.order == Order::Bgr { [2, 1, 0] } else { [0, 1, 2] };
+    planes.iter().flat_map(|p| image.data[p * plane..(p + 1) * plane].iter().map(|v| v * scale)).collect::<Vec<_>>().into()
+}
+
+/// Planes to channels-last descriptors of unit length.
+fn channels_last_unit(planes: &[f32], channels: usize) -> Vec<f32> {
+    let plane = planes.len() / channels;
+    let mut out = vec![0.0; planes.len()];
+    for (channel, values) in planes.chunks_exact(plane).enumerate() {
+        for (cell, value) in values.iter().enumerate() {
+            out[cell * channels + channel] = *value;
+        }
+    }
+    for descriptor in out.chunks_exact_mut(channels) {
+        let norm = descriptor.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
+        descriptor.iter_mut().for_each(|v| *v /= norm);
+    }
+    out
+}
+
+/// The likeliest position of each cell and its softmax probability against all positions and "none".
+fn best_keypoints(logits: &[f32], plane: usize, stride_px: usize) -> Vec<[f32; 3]> {
+    let positions = stride_px * stride_px;
+    (0..plane)
+        .map(|cell| {
+            let at = |position: usize| logits[position * plane + cell];
+            let (mut best, mut top) = (0, f32::NEG_INFINITY);
+            for position in 0..positions {
+                if at(position) > top {
+                    (best, top) = (position, at(position));
+                }
+            }
+            let highest = top.max(at(positions));
+            let total: f32 = (0..=positions).map(|p| (at(p) - highest).exp()).sum();
+            [(best % stride_px) as f32 + 0.5, (best / stride_px) as f32 + 0.5, (top - highest).exp() / total]
+        })
+        .collect()
+}

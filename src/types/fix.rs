@@ -1,0 +1,183 @@
+//! What a frame turns into: a fix or the reason why there is none, and what the filter makes of it.
+
+use nalgebra::{Matrix2, Matrix4, Vector2};
+
+use crate::geo::{Geodetic, Homography};
+
+/// Why a frame has no fix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AbstainReason {
+    /// The image could not be decoded.
+    Unreadable,
+    /// The image holds too little structure: grey, dark, blown out.
+    NoTexture,
+    /// Neither metadata nor settings give the height above ground.
+    NoHeight,
+    /// No focal length: no calibration, and the camera is not in the sensor table.
+    NoCamera,
+    /// The view does not meet the ground, or is too oblique to rectify.
+    BadView,
+    /// No cell of the map is near the prior, or the map is empty there.
+    NoCandidate,
+    /// Another place fits nearly as well.
+    Ambiguous,
+    /// Too few consistent matches.
+    FewInliers,
+    /// Matches in too small a part of the frame.
+    PoorSpread,
+    /// Scale, rotation or tilt is implausible.
+    BadGeometry,
+    /// The position is too uncertain to be useful.
+    Uncertain,
+    /// A stage failed; the log says how.
+    Failed,
+}
+
+impl AbstainReason {
+    /// The name written to files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::NoTexture => "no_texture",
+            Self::NoHeight => "no_height",
+            Self::NoCamera => "no_camera",
+            Self::BadView => "bad_view",
+            Self::NoCandidate => "no_candidate",
+            Self::Ambiguous => "ambiguous",
+            Self::FewInliers => "few_inliers",
+            Self::PoorSpread => "poor_spread",
+            Self::BadGeometry => "bad_geometry",
+            Self::Uncertain => "uncertain",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A correspondence between a frame and the map.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Match {
+    /// In the frame as stored, pixels.
+    pub frame_px: [f64; 2],
+    /// On the map, metres east and north in the region's plane.
+    pub map_m: [f64; 2],
+    /// Cosine similarity of the descriptors.
+    pub similarity: f32,
+    /// Whether the estimate rests on it.
+    pub inlier: bool,
+}
+
+/// A position from one frame, free of any prior from the filter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fix {
+    /// Region of the map whose plane the coordinates below belong to.
+    pub region: u32,
+    /// The camera over ground, metres east and north.
+    pub camera_m: Vector2<f64>,
+    /// Where the image centre lies on the ground, metres east and north.
+    pub centre_m: Vector2<f64>,
+    /// Covariance of (camera e, camera n, centre e, centre n), m².
+    pub covariance_m2: Matrix4<f64>,
+    /// The camera over ground.
+    pub camera: Geodetic,
+    /// The image centre on the ground.
+    pub centre: Geodetic,
+    /// Height above ground of the estimate, metres, and its sigma.
+    pub height_agl_m: (f64, f64),
+    /// Heading of the body, radians clockwise from north, and its sigma.
+    pub heading_rad: (f64, f64),
+    /// Angle between the optical axis and straight down, radians.
+    pub tilt_rad: f64,
+    /// Ground (metres in the region's plane) from frame pixels.
+    pub ground_from_frame: Homography,
+    /// Matches that support it.
+    pub inliers: u32,
+    /// Share of the guided matches that agree, 0..1.
+    pub score: f64,
+}
+
+impl Fix {
+    /// Covariance of the camera's position over ground, m².
+    pub fn camera_covariance_m2(&self) -> Matrix2<f64> {
+        self.covariance_m2.fixed_view::<2, 2>(0, 0).into_owned()
+    }
+}
+
+/// The result of matching a frame.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// A position.
+    Fix(Box<Fix>),
+    /// No position, and why.
+    Abstained(AbstainReason),
+}
+
+/// What the filter expects of a frame: where to search.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prior {
+    /// Expected position over ground.
+    pub position: Geodetic,
+    /// 1 sigma of the horizontal position along its worst axis, metres.
+    pub sigma_m: f64,
+    /// Time of validity.
+    pub stamp_ns: i64,
+    /// Expected speed over ground and its sigma, m/s: how the uncertainty grows until the frame searched for.
+    pub speed_m_s: (f64, f64),
+}
+
+/// How a point of the track came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackSource {
+    /// A fix was used within the configured age.
+    Visual,
+    /// Dead reckoning.
+    Inertial,
+    /// Not known.
+    Lost,
+}
+
+impl TrackSource {
+    /// The name written to files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Visual => "visual",
+            Self::Inertial => "inertial",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// A point of the fused trajectory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrackPoint {
+    /// Time of validity.
+    pub stamp_ns: i64,
+    /// How it came about; everything below but the stamp is empty when lost.
+    pub source: TrackSource,
+    /// The state; `None` when lost.
+    pub state: Option<TrackState>,
+    /// Seconds since the last fix that was used.
+    pub fix_age_s: Option<f64>,
+    /// Squared Mahalanobis distance of this frame's fix to the prediction, when there was one.
+    pub nis: Option<f64>,
+    /// Whether this frame's fix was used.
+    pub fix_used: bool,
+}
+
+/// The fused state at a track point.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrackState {
+    /// Position over ground.
+    pub position: Geodetic,
+    /// Height above ground, metres.
+    pub height_agl_m: Option<f64>,
+    /// Velocity east, north, up, m/s.
+    pub velocity_enu_m_s: [f64; 3],
+    /// Attitude.
+    pub enu_from_body: nalgebra::UnitQuaternion<f64>,
+    /// Horizontal covariance, m².
+    pub covariance_en_m2: Matrix2<f64>,
+    /// 1 sigma of the height, metres.
+    pub sigma_u_m: f64,
+}

@@ -1,0 +1,58 @@
+//! A camera frame and what is known of it before it is matched.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use super::TelemetryBatch;
+use crate::camera::Camera;
+
+/// A number with its standard deviation.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Estimate {
+    /// The value.
+    pub value: f64,
+    /// One standard deviation.
+    pub sigma: f64,
+}
+
+/// The frame's image: decoded where it is needed, so that decoding runs in parallel and a broken file costs one frame.
+#[derive(Clone, Debug)]
+pub enum Pixels {
+    /// A file still to be decoded.
+    File(PathBuf),
+    /// Decoded pixels.
+    Decoded(Arc<RgbImage>),
+}
+
+/// What the localizer may know of a frame's pose. `None` is "not known", and becomes hypotheses or an abstention.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Known {
+    /// Height above ground, metres.
+    pub height_agl_m: Option<Estimate>,
+    /// Heading of the body, radians clockwise from true north.
+    pub heading_rad: Option<Estimate>,
+    /// Pitch (nose up) and roll (right down) of what the camera is fixed to, radians.
+    pub pitch_roll_rad: Option<(f64, f64)>,
+}
+
+/// A frame that entered the graph.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Position in the stream, from 0: the timestamp of the dataflow.
+    pub ordinal: u64,
+    /// The source's own name.
+    pub name: String,
+    /// Time of capture, nanoseconds of the recording's clock.
+    pub stamp_ns: i64,
+    /// The image.
+    pub pixels: Pixels,
+    /// The camera, for frames of `camera.intrinsics` size; scaled to the image's true size when it is decoded. `None` when
+    /// neither calibration nor metadata give a focal length.
+    pub camera: Option<Camera>,
+    /// Pose knowledge.
+    pub known: Known,
+    /// Telemetry since the frame before.
+    pub telemetry: TelemetryBatch,
+}

@@ -1,0 +1,11 @@
+//! Plain data that travels between the stages.
+
+mod fix;
+mod frame;
+mod telemetry;
+mod tensor;
+
+pub use fix::{AbstainReason, Fix, Match, Outcome, Prior, TrackPoint, TrackSource, TrackState};
+pub use frame::{Estimate, Frame, Known, Pixels};
+pub use telemetry::{AttitudeSample, HeadingSample, HeightSample, ImuSample, TelemetryBatch};
+pub use tensor::ImageTensor;
