@@ -1,4 +1,5 @@
 //! skyfix tells a drone without GNSS where it is.
 
 pub mod geo;
+pub mod map;
 pub mod time;
