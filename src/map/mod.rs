@@ -14,9 +14,7 @@ pub(crate) mod tile;
 mod view;
 
 pub use build::{BuildOptions, BuildReport, MergeOrder, Progress, build};
-pub(crate) use build::{build_layers, write_failure};
 pub use error::MapError;
-pub(crate) use import::Layer;
 pub use region::{Region, SourceRecord};
 pub use store::MapStore;
 pub use tile::TilePixels;

@@ -24,21 +24,33 @@ impl Window {
         Self { x0, y0, width, height, rgba: vec![0; width * height * 4] }
     }
 
+    /// Whether every pixel has imagery.
+    fn is_opaque(&self) -> bool {
+        self.rgba.chunks_exact(4).all(|p| p[3] == 255)
+    }
+
+    /// The four pixels around continuous raster coordinates, as two pairs (upper, lower), and the weights of the right and the
+    /// lower ones. Beyond the edge the edge pixel is repeated.
+    #[inline(always)]
+    fn neighbours(&self, x: f64, y: f64) -> ([&[u8]; 4], f32, f32) {
+        let fx = (x - self.x0 as f64 - 0.5).clamp(0.0, (self.width - 1) as f64) as f32;
+        let fy = (y - self.y0 as f64 - 0.5).clamp(0.0, (self.height - 1) as f64) as f32;
+        let (ix, iy) = (fx as u32 as usize, fy as u32 as usize);
+        let (tx, ty) = (fx - ix as f32, fy - iy as f32);
+        let first = (iy * self.width + ix) * 4;
+        let right = if ix + 1 < self.width { 4 } else { 0 };
+        let below = if iy + 1 < self.height { self.width * 4 } else { 0 };
+        let (upper, lower) = (&self.rgba[first..first + right + 4], &self.rgba[first + below..first + below + right + 4]);
+        ([&upper[..4], &upper[right..], &lower[..4], &lower[right..]], tx, ty)
+    }
+
     /// Bilinear sample at continuous raster coordinates, premultiplied: red, green and blue times coverage, coverage in 0..=1.
-    /// Beyond the edge the edge pixel is repeated.
     #[inline]
     pub fn sample(&self, x: f64, y: f64) -> [f32; 4] {
-        let fx = (x - self.x0 as f64 - 0.5).clamp(0.0, (self.width - 1) as f64);
-        let fy = (y - self.y0 as f64 - 0.5).clamp(0.0, (self.height - 1) as f64);
-        let (ix, iy) = (fx as usize, fy as usize);
-        let (tx, ty) = ((fx - ix as f64) as f32, (fy - iy as f64) as f32);
-        let (jx, jy) = ((ix + 1).min(self.width - 1), (iy + 1).min(self.height - 1));
+        let (pixels, tx, ty) = self.neighbours(x, y);
+        let weights = [(1.0 - tx) * (1.0 - ty), tx * (1.0 - ty), (1.0 - tx) * ty, tx * ty];
         let mut out = [0f32; 4];
-        for (column, row, weight) in
-            [(ix, iy, (1.0 - tx) * (1.0 - ty)), (jx, iy, tx * (1.0 - ty)), (ix, jy, (1.0 - tx) * ty), (jx, jy, tx * ty)]
-        {
-            let i = (row * self.width + column) * 4;
-            let p = &self.rgba[i..i + 4];
+        for (p, weight) in pixels.into_iter().zip(weights) {
             let w = weight * f32::from(p[3]) * (1.0 / 255.0);
             out[0] += w * f32::from(p[0]);
             out[1] += w * f32::from(p[1]);
@@ -46,6 +58,19 @@ impl Window {
             out[3] += w;
         }
         out
+    }
+
+    /// [`Window::sample`] where every pixel has imagery: the same numbers with less work.
+    #[inline(always)]
+    fn sample_opaque(&self, x: f64, y: f64) -> [f32; 4] {
+        let ([a, b, c, d], tx, ty) = self.neighbours(x, y);
+        let channel = |k: usize| {
+            let (upper, lower) = (f32::from(a[k]), f32::from(c[k]));
+            let upper = upper + (f32::from(b[k]) - upper) * tx;
+            let lower = lower + (f32::from(d[k]) - lower) * tx;
+            upper + (lower - upper) * ty
+        };
+        [channel(0), channel(1), channel(2), 1.0]
     }
 }
 
@@ -129,8 +154,9 @@ impl Grid {
     pub fn resample(&self, window: &Window, mut draw: impl FnMut(usize, (f64, f64), [f32; 4])) {
         let (sx, sy) = self.scale();
         let (nx, ny) = (taps(sx), taps(sy));
-        if (nx, ny) == (1, 1) {
-            return self.for_each(|i, p, _, _| draw(i, p, window.sample(p.0, p.1)));
+        let opaque = window.is_opaque();
+        if (nx, ny) == (1, 1) && opaque {
+            return self.for_each(|i, p, _, _| draw(i, p, window.sample_opaque(p.0, p.1)));
         }
         let weight = 1.0 / (nx * ny) as f32;
         let offset = |k: usize, n: usize| (k as f64 + 0.5) / n as f64 - 0.5;
@@ -140,7 +166,9 @@ impl Grid {
                 let oy = offset(ky, ny);
                 for kx in 0..nx {
                     let ox = offset(kx, nx);
-                    let s = window.sample(p.0 + along[0] * ox + across[0] * oy, p.1 + along[1] * ox + across[1] * oy);
+                    let x = p.0 + along[0] * ox + across[0] * oy;
+                    let y = p.1 + along[1] * ox + across[1] * oy;
+                    let s = if opaque { window.sample_opaque(x, y) } else { window.sample(x, y) };
                     for c in 0..4 {
                         sum[c] += s[c] * weight;
                     }
@@ -181,6 +209,16 @@ mod tests {
         let window = ramp();
         assert_eq!(window.sample(15.5, 27.5), [10.0, 14.0, 12.0, 1.0]);
         assert_eq!(window.sample(16.0, 27.5), [11.0, 14.0, 12.5, 1.0]);
+    }
+
+    #[test]
+    fn oracle_the_fast_sample_equals_the_weighted_one() {
+        let window = ramp();
+        for i in 0..500 {
+            let (x, y) = (8.0 + 0.137 * f64::from(i), 90.0 - 0.151 * f64::from(i));
+            let (a, b) = (window.sample(x, y), window.sample_opaque(x, y));
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3), "{a:?} {b:?}");
+        }
     }
 
     #[test]

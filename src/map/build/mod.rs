@@ -8,7 +8,6 @@ use super::import::{self, Layer, PicturesHandle};
 use super::region::SourceRecord;
 use crate::geo::mercator::Tile;
 use std::path::{Path, PathBuf};
-pub(crate) use writer::write_failure;
 
 /// How far a build has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

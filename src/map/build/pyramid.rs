@@ -40,8 +40,11 @@ impl<'a> Pyramid<'a> {
         let root = Tile { z: 0, x: 0, y: 0 };
         let all: Vec<usize> = (0..layers.len()).collect();
         let mut counts = Vec::new();
-        pyramid.total = pyramid.count(root, &all, &mut counts);
-        pyramid.min_zoom = counts.iter().rposition(|&n| n <= TILES_AT_MIN_ZOOM && n > 0).unwrap_or(0) as u8;
+        let mut coarsest_leaf = u8::MAX;
+        pyramid.total = pyramid.count(root, &all, &mut counts, &mut coarsest_leaf);
+        // Counts grow with the zoom up to the finest zoom of the coarsest source, whose tiles must be stored.
+        let fits = counts.iter().take_while(|&&n| n <= TILES_AT_MIN_ZOOM).count().saturating_sub(1);
+        pyramid.min_zoom = (fits as u8).min(coarsest_leaf);
         if let Some(max) = options.max_zoom {
             pyramid.min_zoom = pyramid.min_zoom.min(max);
         }
@@ -78,7 +81,7 @@ impl<'a> Pyramid<'a> {
         self.options.max_zoom.map_or(own, |max| own.max(max.min(own + 4)))
     }
 
-    fn count(&self, tile: Tile, candidates: &[usize], counts: &mut Vec<usize>) -> u64 {
+    fn count(&self, tile: Tile, candidates: &[usize], counts: &mut Vec<usize>, coarsest_leaf: &mut u8) -> u64 {
         let inside = self.inside(tile, candidates);
         if inside.is_empty() {
             return 0;
@@ -88,9 +91,10 @@ impl<'a> Pyramid<'a> {
         }
         counts[usize::from(tile.z)] += 1;
         if tile.z >= self.leaf_zoom(tile, &inside) {
+            *coarsest_leaf = tile.z.min(*coarsest_leaf);
             return 1;
         }
-        children(tile).into_iter().map(|(child, _, _)| self.count(child, &inside, counts)).sum()
+        children(tile).into_iter().map(|(child, _, _)| self.count(child, &inside, counts, coarsest_leaf)).sum()
     }
 
     /// Builds a tile and all below it, subtrees in parallel, and writes them in a fixed order.

@@ -21,7 +21,7 @@ pub(super) struct Writer {
 }
 
 /// What SQLite says when writing fails, in words a user understands.
-pub(crate) fn write_failure(path: &Path, error: &rusqlite::Error) -> MapError {
+fn write_failure(path: &Path, error: &rusqlite::Error) -> MapError {
     let what = match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DiskFull) => "the disk is full".to_owned(),
         Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::PermissionDenied) => {

@@ -323,8 +323,8 @@ mod tests {
     fn a_window_holds_the_pixels_of_the_file() {
         let tiff = GeoTiff::from_source(Path::new("a.tif"), Box::new(Cursor::new(sample_file()))).unwrap();
         let window = tiff.window(3, 4, 5, 2).unwrap();
-        let first = ((4 * 20 + 3) * 3) % 251;
-        assert_eq!(&window.rgba[..4], &[first as u8, first as u8 + 1, first as u8 + 2, 255]);
+        let at = |i: usize| (((4 * 20 + 3) * 3 + i) % 251) as u8;
+        assert_eq!(&window.rgba[..4], &[at(0), at(1), at(2), 255]);
         assert_eq!(window.rgba.len(), 5 * 2 * 4);
     }
 
