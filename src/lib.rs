@@ -2,6 +2,7 @@
 
 pub mod camera;
 pub mod geo;
+pub mod map;
 pub mod models;
 pub mod time;
 pub mod types;

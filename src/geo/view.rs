@@ -3,7 +3,7 @@
 /// A north-up raster on a plane of metres east and north.
 ///
 /// The centre of pixel (column, row) lies at `east = west_m + (column + 0.5) · gsd`, `north = north_m − (row + 0.5) · gsd`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct MetricView {
     /// Western edge, metres east of the plane's origin.
     pub west_m: f64,
@@ -18,6 +18,17 @@ pub struct MetricView {
 }
 
 impl MetricView {
+    /// A view around a point.
+    pub fn centred(e_m: f64, n_m: f64, ground_sampling_distance_m: f64, width_px: u32, height_px: u32) -> Self {
+        Self {
+            west_m: e_m - f64::from(width_px) * ground_sampling_distance_m / 2.0,
+            north_m: n_m + f64::from(height_px) * ground_sampling_distance_m / 2.0,
+            ground_sampling_distance_m,
+            width_px,
+            height_px,
+        }
+    }
+
     /// Metres east and north of continuous pixel coordinates (a pixel's centre is at .5).
     pub fn ground_from_pixel(&self, x_px: f64, y_px: f64) -> (f64, f64) {
         (self.west_m + x_px * self.ground_sampling_distance_m, self.north_m - y_px * self.ground_sampling_distance_m)

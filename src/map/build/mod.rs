@@ -1,0 +1,127 @@
+//! The builder: sources in, an MBTiles pyramid out, tile by tile so that memory stays bounded.
+
+mod pyramid;
+mod writer;
+
+use super::MapError;
+use super::import::{self, Layer, PicturesHandle};
+use super::region::SourceRecord;
+use crate::geo::mercator::Tile;
+use std::path::{Path, PathBuf};
+
+/// How far a build has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Tiles of the finest zooms that are done.
+    pub done: u64,
+    /// Tiles of the finest zooms in all.
+    pub total: u64,
+    /// What is being done.
+    pub what: &'static str,
+}
+
+/// Which source lies on top where several cover the same ground.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MergeOrder {
+    /// The one given last.
+    #[default]
+    Given,
+    /// The one with the newest date; those without date lie below all others, in the order given.
+    NewestDate,
+}
+
+/// How a map is built.
+#[derive(Clone, Debug)]
+pub struct BuildOptions {
+    /// Which source wins.
+    pub order: MergeOrder,
+    /// Quality of the JPEG tiles, 1..=100.
+    pub jpeg_quality: u8,
+    /// Finest zoom to store; by default that of each source's own pixel size.
+    pub max_zoom: Option<u8>,
+    /// The map's name; by default that of the output file.
+    pub name: Option<String>,
+    /// Attribution or licence to be written into the metadata.
+    pub attribution: Option<String>,
+}
+
+impl Default for BuildOptions {
+    fn default() -> Self {
+        Self { order: MergeOrder::Given, jpeg_quality: 92, max_zoom: None, name: None, attribution: None }
+    }
+}
+
+/// What was built.
+#[derive(Clone, Debug, Default)]
+pub struct BuildReport {
+    /// Tiles written.
+    pub tiles: u64,
+    /// Size of the file, bytes.
+    pub bytes: u64,
+    /// Coarsest and finest zoom.
+    pub zooms: (u8, u8),
+    /// The sources, bottom first.
+    pub sources: Vec<SourceRecord>,
+    /// What was left out, in words.
+    pub warnings: Vec<String>,
+    /// Digest of the content.
+    pub checksum: String,
+}
+
+/// Builds a map out of sources: GeoTIFF, picture with world file, folder with a table of corners, folder of tiles `z/x/y`, or a
+/// folder of such files. They are told apart by their content.
+///
+/// The map is written to a temporary file beside `out` and renamed when it is complete.
+///
+/// # Errors
+/// When a source cannot be read or placed, or the output cannot be written.
+pub fn build(
+    sources: &[PathBuf],
+    out: &Path,
+    options: &BuildOptions,
+    progress: &dyn Fn(Progress),
+) -> Result<BuildReport, MapError> {
+    let pictures = PicturesHandle::new();
+    let mut warnings = Vec::new();
+    let mut layers = Vec::new();
+    for source in sources {
+        layers.extend(import::open(source, &pictures, &mut warnings)?);
+    }
+    let mut report = build_layers(layers, out, options, progress)?;
+    report.warnings = warnings;
+    Ok(report)
+}
+
+/// Builds a map out of layers; see [`build`].
+pub(crate) fn build_layers(
+    mut layers: Vec<Box<dyn Layer>>,
+    out: &Path,
+    options: &BuildOptions,
+    progress: &dyn Fn(Progress),
+) -> Result<BuildReport, MapError> {
+    if options.order == MergeOrder::NewestDate {
+        // ISO dates sort as text, and no date sorts first; the sort is stable.
+        layers.sort_by(|a, b| a.date().cmp(&b.date()));
+    }
+    let mut writer = writer::Writer::create(out)?;
+    let pyramid = pyramid::Pyramid::new(&layers, options);
+    if pyramid.total() == 0 {
+        return Err(MapError::write(out, "there is no source to build it from"));
+    }
+    let zooms = pyramid.build(&mut writer, progress)?;
+    let sources: Vec<SourceRecord> = layers.iter().flat_map(|l| l.records()).collect();
+    let mut report = writer.finish(&sources, zooms, options)?;
+    report.sources = sources;
+    Ok(report)
+}
+
+/// Hexadecimal digits of a digest.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The four tiles of the next finer zoom, with their column and row in the parent.
+fn children(tile: Tile) -> [(Tile, usize, usize); 4] {
+    [(0, 0), (1, 0), (0, 1), (1, 1)]
+        .map(|(dx, dy)| (Tile { z: tile.z + 1, x: 2 * tile.x + dx, y: 2 * tile.y + dy }, dx as usize, dy as usize))
+}

@@ -1,0 +1,352 @@
+//! GeoTIFF rasters, read by chunks (strips or tiles) through a bounded cache, so that size does not matter.
+
+use super::crs::Placement;
+use super::geokeys::GeoTags;
+use crate::map::MapError;
+use crate::map::cache::Lru;
+use crate::map::resample::Window;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tiff::ColorType;
+use tiff::decoder::{Decoder, DecodingResult, Limits};
+use tiff::tags::{PlanarConfiguration, Tag};
+
+/// Bytes of decoded chunks kept at a time.
+const CACHE_BYTES: usize = 192 << 20;
+/// Largest decoded chunk.
+const LARGEST_CHUNK_PX: u64 = 32 << 20;
+/// Chunks looked at to find the range of 16-bit samples.
+const RANGE_CHUNKS: u32 = 32;
+
+trait Source: Read + Seek + Send {}
+impl<T: Read + Seek + Send> Source for T {}
+
+/// Whether a file's first bytes are those of a TIFF or BigTIFF.
+pub(crate) fn is_tiff(head: &[u8]) -> bool {
+    [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|magic| head.starts_with(*magic))
+}
+
+struct Reader {
+    decoder: Decoder<Box<dyn Source>>,
+    chunks: Lru<u32, Arc<Vec<u8>>>,
+}
+
+/// An open GeoTIFF.
+pub(crate) struct GeoTiff {
+    path: PathBuf,
+    reader: Mutex<Reader>,
+    size: (u32, u32),
+    chunk: (u32, u32),
+    colour: ColorType,
+    samples: usize,
+    planar: bool,
+    palette: Option<Vec<u16>>,
+    nodata: Option<f64>,
+    /// Sample values that become 0 and 255, for 16-bit samples.
+    range: (f64, f64),
+    date: Option<String>,
+    tags: GeoTags,
+}
+
+impl GeoTiff {
+    /// Opens a file; reads its header and, for 16-bit samples, some chunks to find their range.
+    pub fn open(path: &Path) -> Result<Self, MapError> {
+        let file = File::open(path).map_err(|e| MapError::read(path, e))?;
+        Self::from_source(path, Box::new(BufReader::new(file)))
+    }
+
+    fn from_source(path: &Path, source: Box<dyn Source>) -> Result<Self, MapError> {
+        let fail =
+            |e: tiff::TiffError| MapError::source(path, format!("cannot be read as a TIFF ({e})"), "check that it is complete");
+        let mut limits = Limits::default();
+        // Offsets of 850 megapixels in strips of a row or in small tiles.
+        limits.ifd_value_size = 64 << 20;
+        let mut decoder = Decoder::new(source).map_err(fail)?.with_limits(limits);
+        let size = decoder.dimensions().map_err(fail)?;
+        let colour = decoder.colortype().map_err(fail)?;
+        let chunk = decoder.chunk_dimensions();
+        let supported = matches!(
+            colour,
+            ColorType::Gray(8 | 16)
+                | ColorType::GrayA(8 | 16)
+                | ColorType::RGB(8 | 16)
+                | ColorType::RGBA(8 | 16)
+                | ColorType::YCbCr(8)
+                | ColorType::Palette(8)
+                | ColorType::Multiband { bit_depth: 8 | 16, .. }
+        );
+        if !supported {
+            return Err(MapError::source(
+                path,
+                format!("has pixels of a kind that is not known here ({colour:?})"),
+                "convert it with `gdal_translate -ot Byte -scale` (known are grey, RGB, RGBA of 8 or 16 bits, and palettes)",
+            ));
+        }
+        if size.0 == 0
+            || size.1 == 0
+            || chunk.0 == 0
+            || chunk.1 == 0
+            || u64::from(chunk.0) * u64::from(chunk.1) > LARGEST_CHUNK_PX
+        {
+            return Err(MapError::source(
+                path,
+                format!("is stored in chunks of {} x {} px, which cannot be read by parts", chunk.0, chunk.1),
+                "convert it with `gdal_translate -co TILED=YES`",
+            ));
+        }
+        let planar = decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration).map_err(fail)?
+            == Some(PlanarConfiguration::Planar.to_u16());
+        let doubles =
+            |d: &mut Decoder<_>, tag| d.find_tag(tag).ok().flatten().and_then(|v| v.into_f64_vec().ok()).unwrap_or_default();
+        let text = |d: &mut Decoder<_>, tag| d.find_tag(tag).ok().flatten().and_then(|v| v.into_string().ok());
+        let tags = GeoTags {
+            directory: decoder.find_tag_unsigned_vec(Tag::GeoKeyDirectoryTag).ok().flatten().unwrap_or_default(),
+            ascii: text(&mut decoder, Tag::GeoAsciiParamsTag).unwrap_or_default(),
+            pixel_scale: doubles(&mut decoder, Tag::ModelPixelScaleTag),
+            tie_points: doubles(&mut decoder, Tag::ModelTiepointTag),
+            transformation: doubles(&mut decoder, Tag::ModelTransformationTag),
+        };
+        let palette = match colour {
+            ColorType::Palette(_) => decoder.find_tag_unsigned_vec(Tag::ColorMap).map_err(fail)?,
+            _ => None,
+        };
+        let mut tiff = Self {
+            path: path.to_owned(),
+            nodata: text(&mut decoder, Tag::GdalNodata).and_then(|t| t.trim_matches(['\0', ' ']).parse().ok()),
+            date: text(&mut decoder, Tag::DateTime).and_then(|t| iso_date(&t)),
+            reader: Mutex::new(Reader { decoder, chunks: Lru::new(CACHE_BYTES) }),
+            size,
+            chunk,
+            colour,
+            samples: usize::from(colour.num_samples()),
+            planar,
+            palette,
+            range: (0.0, 255.0),
+            tags,
+        };
+        if colour.bit_depth() == 16 {
+            tiff.range = tiff.find_range()?;
+        }
+        Ok(tiff)
+    }
+
+    /// Width and height, pixels.
+    pub fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    /// The date in the file, ISO 8601.
+    pub fn date(&self) -> Option<String> {
+        self.date.clone()
+    }
+
+    /// The file's own georeference; `None` when it has none.
+    pub fn placement(&self) -> Result<Option<Placement>, MapError> {
+        if self.tags.is_empty() {
+            return Ok(None);
+        }
+        self.tags.placement().map(Some).map_err(|what| MapError::source(&self.path, what, super::crs::Crs::SUPPORTED))
+    }
+
+    /// Copies a window, which must lie inside.
+    pub fn window(&self, x0: i64, y0: i64, width: usize, height: usize) -> Result<Window, MapError> {
+        let mut window = Window::empty(x0, y0, width, height);
+        let (cw, ch) = (i64::from(self.chunk.0), i64::from(self.chunk.1));
+        let across = i64::from(self.size.0.div_ceil(self.chunk.0));
+        for cy in y0 / ch..=(y0 + height as i64 - 1) / ch {
+            for cx in x0 / cw..=(x0 + width as i64 - 1) / cw {
+                let pixels = self.chunk((cy * across + cx) as u32)?;
+                let valid_width = (i64::from(self.size.0) - cx * cw).min(cw);
+                let (left, right) = (x0.max(cx * cw), (x0 + width as i64).min(cx * cw + valid_width));
+                for y in y0.max(cy * ch)..(y0 + height as i64).min((cy + 1) * ch) {
+                    let from = (((y - cy * ch) * valid_width + left - cx * cw) * 4) as usize;
+                    let to = ((y - y0) as usize * width + (left - x0) as usize) * 4;
+                    let len = (right - left).max(0) as usize * 4;
+                    if let (Some(source), Some(target)) = (pixels.get(from..from + len), window.rgba.get_mut(to..to + len)) {
+                        target.copy_from_slice(source);
+                    }
+                }
+            }
+        }
+        Ok(window)
+    }
+
+    /// A chunk as RGBA.
+    fn chunk(&self, index: u32) -> Result<Arc<Vec<u8>>, MapError> {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = reader.chunks.get(&index) {
+            return Ok(found);
+        }
+        let planes = self.read(&mut reader.decoder, index)?;
+        let rgba = Arc::new(self.rgba(&planes));
+        reader.chunks.put(index, rgba.clone(), rgba.len());
+        Ok(rgba)
+    }
+
+    /// Samples of a chunk: one interleaved vector, or one for each plane.
+    fn read(&self, decoder: &mut Decoder<Box<dyn Source>>, index: u32) -> Result<Vec<DecodingResult>, MapError> {
+        let per_plane = self.size.0.div_ceil(self.chunk.0) * self.size.1.div_ceil(self.chunk.1);
+        let planes = if self.planar { self.samples as u32 } else { 1 };
+        (0..planes)
+            .map(|plane| {
+                decoder.read_chunk(plane * per_plane + index).map_err(|e| {
+                    MapError::source(
+                        &self.path,
+                        format!("chunk {index} cannot be decoded ({e})"),
+                        "check that the file is complete",
+                    )
+                })
+            })
+            .collect()
+    }
+
+    fn rgba(&self, planes: &[DecodingResult]) -> Vec<u8> {
+        let values = Samples { planes, samples: self.samples };
+        let scale = 255.0 / (self.range.1 - self.range.0);
+        let wide = self.colour.bit_depth() == 16;
+        let byte = |v: f64| if wide { ((v - self.range.0) * scale).round().clamp(0.0, 255.0) as u8 } else { v as u8 };
+        let full = if wide { 65535.0 } else { 255.0 };
+        let mut out = Vec::with_capacity(values.len() * 4);
+        for i in 0..values.len() {
+            let at = |s| values.get(i, s);
+            let (rgb, alpha) = match self.colour {
+                ColorType::Palette(_) => (self.palette_colour(at(0) as usize), full),
+                ColorType::YCbCr(_) => (rgb_from_ycbcr(at(0), at(1), at(2)), full),
+                ColorType::GrayA(_) => ([byte(at(0)); 3], at(1)),
+                ColorType::RGBA(_) => ([byte(at(0)), byte(at(1)), byte(at(2))], at(3)),
+                _ if self.samples < 3 => ([byte(at(0)); 3], full),
+                _ => ([byte(at(0)), byte(at(1)), byte(at(2))], full),
+            };
+            let bands = self.samples.min(3);
+            let none = alpha < full / 2.0 || self.nodata.is_some_and(|n| (0..bands).all(|s| at(s) == n));
+            out.extend([rgb[0], rgb[1], rgb[2], if none { 0 } else { 255 }]);
+        }
+        out
+    }
+
+    fn palette_colour(&self, index: usize) -> [u8; 3] {
+        // The colour map holds all reds, then all greens, then all blues, of 16 bits.
+        let map = self.palette.as_deref().unwrap_or_default();
+        let n = map.len() / 3;
+        [0, 1, 2].map(|c| map.get(c * n + index).filter(|_| index < n).map_or(0, |v| (v >> 8) as u8))
+    }
+
+    /// The 1st and 99th percentile of 16-bit samples over some chunks: sensors use a part of the range, and one glint should not
+    /// darken the rest.
+    fn find_range(&self) -> Result<(f64, f64), MapError> {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let chunks = self.size.0.div_ceil(self.chunk.0) * self.size.1.div_ceil(self.chunk.1);
+        let mut histogram = vec![0u64; 65536];
+        let step = chunks.div_ceil(RANGE_CHUNKS).max(1);
+        for index in (0..chunks).step_by(step as usize) {
+            let planes = self.read(&mut reader.decoder, index)?;
+            let values = Samples { planes: &planes, samples: self.samples };
+            for i in 0..values.len() {
+                for s in 0..if self.samples < 3 { 1 } else { 3 } {
+                    let v = values.get(i, s);
+                    if self.nodata != Some(v) {
+                        histogram[(v as usize).min(65535)] += 1;
+                    }
+                }
+            }
+        }
+        let total: u64 = histogram.iter().sum();
+        let percentile = |share: f64| {
+            let mut seen = 0;
+            histogram.iter().position(|n| {
+                seen += n;
+                seen as f64 >= share * total as f64
+            })
+        };
+        let (low, high) = (percentile(0.01).unwrap_or(0) as f64, percentile(0.99).unwrap_or(65535) as f64);
+        Ok(if high > low { (low, high) } else { (low, low + 255.0) })
+    }
+}
+
+struct Samples<'a> {
+    planes: &'a [DecodingResult],
+    samples: usize,
+}
+
+impl Samples<'_> {
+    /// Pixels.
+    fn len(&self) -> usize {
+        let n = match self.planes.first() {
+            Some(DecodingResult::U8(v)) => v.len(),
+            Some(DecodingResult::U16(v)) => v.len(),
+            _ => 0,
+        };
+        if self.planes.len() > 1 { n } else { n / self.samples.max(1) }
+    }
+
+    #[inline]
+    fn get(&self, pixel: usize, sample: usize) -> f64 {
+        let (plane, i) = if self.planes.len() > 1 { (sample, pixel) } else { (0, pixel * self.samples + sample) };
+        match self.planes.get(plane) {
+            Some(DecodingResult::U8(v)) => v.get(i).copied().map_or(0.0, f64::from),
+            Some(DecodingResult::U16(v)) => v.get(i).copied().map_or(0.0, f64::from),
+            _ => 0.0,
+        }
+    }
+}
+
+/// JFIF's conversion, which is what JPEG-compressed TIFFs use.
+fn rgb_from_ycbcr(y: f64, cb: f64, cr: f64) -> [u8; 3] {
+    let (b, r) = (cb - 128.0, cr - 128.0);
+    [y + 1.402 * r, y - 0.344_136 * b - 0.714_136 * r, y + 1.772 * b].map(|v| v.round().clamp(0.0, 255.0) as u8)
+}
+
+/// TIFF's `2024:10:30 10:05:15`.
+fn iso_date(text: &str) -> Option<String> {
+    let date = text.get(..10)?.replace(':', "-");
+    let parts: Vec<u32> = date.split('-').map(|p| p.parse().ok()).collect::<Option<_>>()?;
+    matches!(parts[..], [1900..=2200, 1..=12, 1..=31]).then_some(date)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Cursor;
+
+    fn sample_file() -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        let mut encoder = tiff::encoder::TiffEncoder::new(&mut bytes).unwrap();
+        let pixels: Vec<u8> = (0..20 * 10 * 3).map(|i| (i % 251) as u8).collect();
+        encoder.write_image::<tiff::encoder::colortype::RGB8>(20, 10, &pixels).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn a_window_holds_the_pixels_of_the_file() {
+        let tiff = GeoTiff::from_source(Path::new("a.tif"), Box::new(Cursor::new(sample_file()))).unwrap();
+        let window = tiff.window(3, 4, 5, 2).unwrap();
+        let at = |i: usize| (((4 * 20 + 3) * 3 + i) % 251) as u8;
+        assert_eq!(&window.rgba[..4], &[at(0), at(1), at(2), 255]);
+        assert_eq!(window.rgba.len(), 5 * 2 * 4);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut file = b"II*\0\x08\0\0\0".to_vec();
+            file.extend(bytes);
+            let _ = GeoTiff::from_source(Path::new("a.tif"), Box::new(Cursor::new(file)));
+        }
+
+        #[test]
+        fn flipped_bytes_are_survived(flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+            let mut file = sample_file();
+            for (at, value) in flips {
+                let i = at.index(file.len());
+                file[i] = value;
+            }
+            if let Ok(tiff) = GeoTiff::from_source(Path::new("a.tif"), Box::new(Cursor::new(file))) {
+                let (w, h) = tiff.size();
+                let _ = tiff.window(0, 0, w.min(20) as usize, h.min(10) as usize);
+            }
+        }
+    }
+}
