@@ -34,3 +34,20 @@ impl ImageTensor {
         out
     }
 }
+
+impl ImageTensor {
+    /// Gives every pixel that is not covered (row-major, padding excluded where `covered` is shorter) the mean colour of the
+    /// covered ones.
+    pub fn fill_with_mean(&mut self, covered: &[bool]) {
+        let plane = self.width_px * self.height_px;
+        let n = covered.iter().filter(|c| **c).count();
+        if n == 0 || covered.len() != plane {
+            return;
+        }
+        for values in self.data.chunks_exact_mut(plane) {
+            let sum: f64 = values.iter().zip(covered).filter(|(_, c)| **c).map(|(v, _)| f64::from(*v)).sum();
+            let mean = (sum / n as f64) as f32;
+            values.iter_mut().zip(covered).filter(|(_, c)| !**c).for_each(|(v, _)| *v = mean);
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! Dense correlation: a view's features slid over a region's as one rigid template.
+//!
+//! The score of a position is the sum of cosines over the template's cells divided by the geometric mean of the template's size
+//! and its overlap with the map's imagery, so that a small overlap must match better. Each hypothesis is then normalised by mean
+//! and spread of its own score map: what is compared across rotations and scales is how much a place stands out.
+
+use std::sync::OnceLock;
+
+use realfft::num_complex::Complex32;
+
+use super::fft::{BlockFft, fast_length};
+use crate::retrieve::projection::Projection;
+use crate::retrieve::{LevelModel, RegionLevel};
+
+/// Longest side of a template, cells; longer ones are cropped around their middle.
+pub const MAX_TEMPLATE: usize = 64;
+/// Side of a block where the map does not fit one transform, cells.
+const BLOCK_SIDE: usize = 256;
+/// A single block may be up to this side before the map is split.
+const SINGLE_BLOCK_SIDE: usize = 324;
+/// Spectra of this many blocks are kept (6 MB each); others are computed anew each time.
+const CACHED_BLOCKS: usize = 64;
+/// Share of the template that must lie on imagery.
+const MIN_OVERLAP: f32 = 0.6;
+/// Peaks of one hypothesis closer than this are one, cells.
+const PEAK_RADIUS: f64 = 3.0;
+
+/// A region's features prepared for search.
+pub struct SearchGrid {
+    rows: usize,
+    columns: usize,
+    channels: usize,
+    /// `channels + 1` planes: the projected features, zero where there is no imagery, and the coverage.
+    planes: Vec<f32>,
+    fft: BlockFft,
+    blocks: Vec<Block>,
+}
+
+struct Block {
+    /// First padded row and column.
+    row: usize,
+    column: usize,
+    /// Output positions, from the first.
+    rows: usize,
+    columns: usize,
+    spectra: OnceLock<Vec<Complex32>>,
+    cached: bool,
+}
+
+/// Features of a view as a template.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Template {
+    /// Rows of cells.
+    pub rows: usize,
+    /// Columns of cells.
+    pub columns: usize,
+    /// `channels + 1` planes: projected features, zero where the frame does not reach, and the mask.
+    pub planes: Vec<f32>,
+    /// Cells that count.
+    pub cells: usize,
+    /// Rows and columns cropped off before the first.
+    pub cropped: (usize, usize),
+}
+
+/// A rectangle of template positions (its north-west corner, in cells of the grid); half-open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// First and past-the-last row.
+    pub rows: (i64, i64),
+    /// First and past-the-last column.
+    pub columns: (i64, i64),
+}
+
+impl Window {
+    fn contains(&self, row: i64, column: i64) -> bool {
+        (self.rows.0..self.rows.1).contains(&row) && (self.columns.0..self.columns.1).contains(&column)
+    }
+}
+
+/// A local maximum of the score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Peak {
+    /// Position of the template's north-west corner on the grid, cells; fractional by a parabola through the neighbours.
+    pub row: f64,
+    /// See `row`.
+    pub column: f64,
+    /// Raw score.
+    pub score: f64,
+}
+
+/// The result of one template on one region.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Response {
+    /// Best first.
+    pub peaks: Vec<Peak>,
+    /// Sum, sum of squares and number of all scores: their mean and spread normalise the peaks.
+    pub moments: (f64, f64, f64),
+}
+
+impl Response {
+    /// Mean and standard deviation of moments.
+    pub fn mean_and_spread((sum, squares, n): (f64, f64, f64)) -> (f64, f64) {
+        if n < 2.0 {
+            return (0.0, 1.0);
+        }
+        let mean = sum / n;
+        (mean, (squares / n - mean * mean).max(1e-12).sqrt())
+    }
+}
+
+impl Template {
+    /// Projects dense features (channels last) where `covered`; crops to at most 64 cells a side.
+    pub fn new(features: &crate::models::DenseFeatures, covered: &[bool], projection: &Projection) -> Self {
+        let crop = |n: usize| (n.saturating_sub(MAX_TEMPLATE) / 2, n.min(MAX_TEMPLATE));
+        let ((r0, rows), (c0, columns)) = (crop(features.rows), crop(features.columns));
+        let plane = rows * columns;
+        let mut planes = vec![0.0; (projection.components + 1) * plane];
+        let (mut scratch, mut projected) = (Vec::new(), vec![0.0; projection.components]);
+        let mut cells = 0;
+        for r in 0..rows {
+            for c in 0..columns {
+                if !covered[(r + r0) * features.columns + c + c0] {
+                    continue;
+                }
+                cells += 1;
+                projection.apply(features.descriptor(r + r0, c + c0), &mut scratch, &mut projected);
+                for (k, value) in projected.iter().enumerate() {
+                    planes[k * plane + r * columns + c] = *value;
+                }
+                planes[projection.components * plane + r * columns + c] = 1.0;
+            }
+        }
+        Self { rows, columns, planes, cells, cropped: (r0, c0) }
+    }
+
+    /// The features of the covered cells, channels last: what retrieval aggregates.
+    pub fn features(&self) -> Vec<f32> {
+        let plane = self.rows * self.columns;
+        let channels = self.planes.len() / plane - 1;
+        let mask = &self.planes[channels * plane..];
+        (0..plane).filter(|c| mask[*c] > 0.0).flat_map(|c| (0..channels).map(move |k| self.planes[k * plane + c])).collect()
+    }
+}
+
+impl SearchGrid {
+    /// Projects a region's features.
+    pub fn new(level: &RegionLevel, model: &LevelModel) -> Self {
+        let channels = model.projection.components;
+        let plane = level.rows * level.columns;
+        let mut planes = vec![0.0; (channels + 1) * plane];
+        let (mut scratch, mut projected) = (Vec::new(), vec![0.0; channels]);
+        let mut unit = vec![0.0; level.channels];
+        for cell in 0..plane {
+            let (row, column) = (cell / level.columns, cell % level.columns);
+            let Some(d) = level.descriptor(row as i64, column as i64) else { continue };
+            unit.iter_mut().zip(d).for_each(|(u, v)| *u = f32::from(*v) / 127.0);
+            model.projection.apply(&unit, &mut scratch, &mut projected);
+            for (k, value) in projected.iter().enumerate() {
+                planes[k * plane + cell] = *value;
+            }
+            planes[channels * plane + cell] = 1.0;
+        }
+        Self::from_planes(level.rows, level.columns, channels, planes)
+    }
+
+    /// From `channels + 1` planes, the last of them the coverage.
+    pub fn from_planes(rows: usize, columns: usize, channels: usize, planes: Vec<f32>) -> Self {
+        // Half a template of padding on each side, so that a frame may reach over the map's edge.
+        let (padded_rows, padded_columns) = (rows + MAX_TEMPLATE, columns + MAX_TEMPLATE);
+        let longest = padded_rows.max(padded_columns);
+        let side = if fast_length(longest) <= SINGLE_BLOCK_SIDE { fast_length(longest) } else { BLOCK_SIDE };
+        let step = if side >= longest { side } else { side - MAX_TEMPLATE };
+        let mut blocks = Vec::new();
+        for row in (0..padded_rows).step_by(step) {
+            for column in (0..padded_columns).step_by(step) {
+                blocks.push(Block {
+                    row,
+                    column,
+                    rows: step.min(padded_rows - row),
+                    columns: step.min(padded_columns - column),
+                    spectra: OnceLock::new(),
+                    cached: blocks.len() < CACHED_BLOCKS,
+                });
+            }
+        }
+        Self { rows, columns, channels, planes, fft: BlockFft::new(side), blocks }
+    }
+
+    fn block_spectra(&self, block: &Block) -> Vec<Complex32> {
+        let len = self.fft.spectrum_len();
+        let pad = MAX_TEMPLATE / 2;
+        let plane = self.rows * self.columns;
+        let mut spectra = vec![Complex32::default(); (self.channels + 1) * len];
+        for (k, spectrum) in spectra.chunks_exact_mut(len).enumerate() {
+            let values = &self.planes[k * plane..(k + 1) * plane];
+            let fill = |r: usize, line: &mut [f32]| {
+                let row = (block.row + r) as i64 - pad as i64;
+                if row < 0 || row >= self.rows as i64 {
+                    return;
+                }
+                let first = pad.saturating_sub(block.column);
+                let from = (block.column + first) - pad;
+                let n = line.len().saturating_sub(first).min(self.columns.saturating_sub(from));
+                let at = row as usize * self.columns + from;
+                if n > 0 && from < self.columns {
+                    line[first..first + n].copy_from_slice(&values[at..at + n]);
+                }
+            };
+            self.fft.forward(self.fft.side(), fill, spectrum);
+        }
+        spectra
+    }
+
+    /// Slides a template over the windows (everywhere when there are none) and keeps the best peaks. Scores outside of the
+    /// windows, in the blocks that had to be computed, still count for the spread.
+    pub fn search(&self, template: &Template, windows: &[Window], keep: usize) -> Response {
+        let mut out = Response::default();
+        if template.cells == 0 || template.planes.len() != (self.channels + 1) * template.rows * template.columns {
+            return out;
+        }
+        let len = self.fft.spectrum_len();
+        let side = self.fft.side();
+        let plane = template.rows * template.columns;
+        let mut kernel = vec![Complex32::default(); (self.channels + 1) * len];
+        for (k, spectrum) in kernel.chunks_exact_mut(len).enumerate() {
+            let values = &template.planes[k * plane..(k + 1) * plane];
+            let fill = |r: usize, line: &mut [f32]| {
+                line[..template.columns].copy_from_slice(&values[r * template.columns..(r + 1) * template.columns]);
+            };
+            self.fft.forward(template.rows, fill, spectrum);
+        }
+        let pad = (MAX_TEMPLATE / 2) as i64;
+        let mut product = vec![Complex32::default(); len];
+        let (mut sums, mut overlaps) = (vec![0.0; side * side], vec![0.0; side * side]);
+        for block in &self.blocks {
+            let (row0, column0) = (block.row as i64 - pad, block.column as i64 - pad);
+            let touched = |w: &Window| {
+                w.rows.0 < row0 + block.rows as i64
+                    && w.rows.1 > row0
+                    && w.columns.0 < column0 + block.columns as i64
+                    && w.columns.1 > column0
+            };
+            if !windows.is_empty() && !windows.iter().any(touched) {
+                continue;
+            }
+            let computed;
+            let spectra = if block.cached {
+                block.spectra.get_or_init(|| self.block_spectra(block))
+            } else {
+                computed = self.block_spectra(block);
+                &computed
+            };
+            product.fill(Complex32::default());
+            for (map, view) in spectra.chunks_exact(len).zip(kernel.chunks_exact(len)).take(self.channels) {
+                for ((p, m), v) in product.iter_mut().zip(map).zip(view) {
+                    *p += m * v.conj();
+                }
+            }
+            self.fft.inverse(&mut product, &mut sums);
+            let last = self.channels * len;
+            for ((p, m), v) in product.iter_mut().zip(&spectra[last..]).zip(&kernel[last..]) {
+                *p = m * v.conj();
+            }
+            self.fft.inverse(&mut product, &mut overlaps);
+            collect_peaks(&sums, &overlaps, side, block, template.cells, (row0, column0), windows, &mut out);
+        }
+        suppress(&mut out.peaks, keep);
+        out
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // one loop's worth of context, used once
+fn collect_peaks(
+    sums: &[f32],
+    overlaps: &[f32],
+    side: usize,
+    block: &Block,
+    cells: usize,
+    (row0, column0): (i64, i64),
+    windows: &[Window],
+    out: &mut Response,
+) {
+    let n = cells as f32;
+    let score = |r: usize, c: usize| {
+        let overlap = overlaps[r * side + c];
+        (overlap >= MIN_OVERLAP * n).then(|| sums[r * side + c] / (overlap * n).sqrt())
+    };
+    let mut scores = vec![f32::NEG_INFINITY; block.rows * block.columns];
+    for r in 0..block.rows {
+        for c in 0..block.columns {
+            if let Some(s) = score(r, c) {
+                scores[r * block.columns + c] = s;
+                let s = f64::from(s);
+                out.moments.0 += s;
+                out.moments.1 += s * s;
+                out.moments.2 += 1.0;
+            }
+        }
+    }
+    let at = |r: i64, c: i64| {
+        let inside = r >= 0 && c >= 0 && r < block.rows as i64 && c < block.columns as i64;
+        if inside { scores[r as usize * block.columns + c as usize] } else { f32::NEG_INFINITY }
+    };
+    for r in 0..block.rows as i64 {
+        for c in 0..block.columns as i64 {
+            let s = at(r, c);
+            let neighbours = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)];
+            if s == f32::NEG_INFINITY || neighbours.iter().any(|(dr, dc)| at(r + dr, c + dc) > s) {
+                continue;
+            }
+            if !windows.is_empty() && !windows.iter().any(|w| w.contains(r + row0, c + column0)) {
+                continue;
+            }
+            out.peaks.push(Peak {
+                row: (r + row0) as f64 + parabola(at(r - 1, c), s, at(r + 1, c)),
+                column: (c + column0) as f64 + parabola(at(r, c - 1), s, at(r, c + 1)),
+                score: f64::from(s),
+            });
+        }
+    }
+}
+
+/// Offset, −0.5..0.5, of the top of the parabola through three equidistant values of which the middle is the largest.
+pub fn parabola(before: f32, middle: f32, after: f32) -> f64 {
+    let curvature = before + after - 2.0 * middle;
+    if !curvature.is_finite() || curvature >= 0.0 {
+        return 0.0;
+    }
+    f64::from(0.5 * (before - after) / curvature).clamp(-0.5, 0.5)
+}
+
+/// Keeps the best peaks that are not in the shadow of a better one.
+fn suppress(peaks: &mut Vec<Peak>, keep: usize) {
+    peaks.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.row.total_cmp(&b.row)).then(a.column.total_cmp(&b.column)));
+    let mut kept: Vec<Peak> = Vec::new();
+    for p in peaks.iter() {
+        if kept.len() == keep {
+            break;
+        }
+        if kept.iter().all(|k| (k.row - p.row).hypot(k.column - p.column) > PEAK_RADIUS) {
+            kept.push(*p);
+        }
+    }
+    *peaks = kept;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(seed: u64) -> impl FnMut() -> f32 {
+        let mut state = seed;
+        move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 40) as f32 / (1u32 << 24) as f32) - 0.5
+        }
+    }
+
+    /// The definition, cell by cell.
+    fn oracle_score(grid: &SearchGrid, template: &Template, row: i64, column: i64) -> Option<f32> {
+        let (map_plane, plane) = (grid.rows * grid.columns, template.rows * template.columns);
+        let (mut sum, mut overlap) = (0.0, 0.0);
+        for r in 0..template.rows as i64 {
+            for c in 0..template.columns as i64 {
+                let (mr, mc) = (row + r, column + c);
+                if mr < 0 || mc < 0 || mr >= grid.rows as i64 || mc >= grid.columns as i64 {
+                    continue;
+                }
+                let (m, t) = (mr as usize * grid.columns + mc as usize, r as usize * template.columns + c as usize);
+                for k in 0..grid.channels {
+                    sum += grid.planes[k * map_plane + m] * template.planes[k * plane + t];
+                }
+                overlap += grid.planes[grid.channels * map_plane + m] * template.planes[grid.channels * plane + t];
+            }
+        }
+        (overlap >= MIN_OVERLAP * template.cells as f32).then(|| sum / (overlap * template.cells as f32).sqrt())
+    }
+
+    /// A grid of noise with a hole, and a template cut out of it at (20, 31).
+    fn scene(rows: usize, columns: usize) -> (SearchGrid, Template) {
+        let mut random = noise(3);
+        let channels = 3;
+        let plane = rows * columns;
+        let mut planes: Vec<f32> = (0..channels * plane).map(|_| random()).collect();
+        planes.extend(std::iter::repeat_n(1.0, plane));
+        for k in 0..=channels {
+            for r in 5..9 {
+                planes[k * plane + r * columns + 3..k * plane + r * columns + 12].fill(0.0);
+            }
+        }
+        let (tr, tc) = (9, 12);
+        let mut cut = Vec::new();
+        for k in 0..=channels {
+            for r in 0..tr {
+                let at = k * plane + (20 + r) * columns + 31;
+                cut.extend_from_slice(&planes[at..at + tc]);
+            }
+        }
+        let template = Template { rows: tr, columns: tc, planes: cut, cells: tr * tc, cropped: (0, 0) };
+        (SearchGrid::from_planes(rows, columns, channels, planes), template)
+    }
+
+    #[test]
+    fn the_best_peak_is_where_the_template_was_cut_out_and_scores_equal_the_oracle() {
+        for (rows, columns) in [(60, 70), (70, 300)] {
+            let (grid, template) = scene(rows, columns);
+            let found = grid.search(&template, &[], 5);
+            assert!((found.peaks[0].row - 20.0).abs() < 0.5 && (found.peaks[0].column - 31.0).abs() < 0.5);
+            for p in &found.peaks {
+                let expected = oracle_score(&grid, &template, p.row.round() as i64, p.column.round() as i64).unwrap();
+                assert!((p.score as f32 - expected).abs() < 1e-4, "{} {expected}", p.score);
+            }
+            let mut moments = (0.0, 0.0, 0.0);
+            for r in -32..rows as i64 + 32 {
+                for c in -32..columns as i64 + 32 {
+                    if let Some(s) = oracle_score(&grid, &template, r, c) {
+                        moments = (moments.0 + f64::from(s), moments.1 + f64::from(s * s), moments.2 + 1.0);
+                    }
+                }
+            }
+            assert_eq!(moments.2, found.moments.2);
+            assert!((moments.1 - found.moments.1).abs() < 1e-3 * moments.1);
+        }
+    }
+
+    #[test]
+    fn a_window_excludes_what_lies_outside() {
+        let (grid, template) = scene(60, 70);
+        let window = Window { rows: (30, 50), columns: (0, 70) };
+        let found = grid.search(&template, &[window], 5);
+        assert!(found.peaks.iter().all(|p| p.row >= 29.5));
+    }
+}

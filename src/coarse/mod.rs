@@ -1,0 +1,24 @@
+//! Coarse matching: where in the candidates' windows the frame lies, to about a cell.
+//!
+//! - [`hypotheses`]: what is not known of heading and height becomes a list of views to try.
+//! - [`correlation`]: the frame's features slid over the map's as one rigid template (FFT); scores comparable across hypotheses.
+//! - [`refine`]: the best places again with all channels on a finer level.
+//! - [`fft`]: the real 2D transform behind the correlation.
+
+pub mod correlation;
+pub mod fft;
+pub mod hypotheses;
+pub mod refine;
+
+/// A place where a view of the frame may lie.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    /// Region of the map.
+    pub region: usize,
+    /// Which hypothesis of heading and height.
+    pub hypothesis: usize,
+    /// The point below the camera, metres east and north in the region's plane.
+    pub camera_m: [f64; 2],
+    /// How far the score stands above that hypothesis' other places, in standard deviations of its score map.
+    pub score: f64,
+}

@@ -1,0 +1,65 @@
+//! Settings of matching.
+
+use crate::coarse::hypotheses::UnknownHeight;
+use crate::fix::FixSettings;
+
+/// The two ways of coarse matching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum CoarseMethod {
+    /// Dense correlation as one rigid template.
+    #[default]
+    Correlation,
+    /// Soft mutual matching and neighbourhood consensus between frame and candidate cells.
+    Sascm,
+}
+
+impl std::str::FromStr for CoarseMethod {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "correlation" => Ok(Self::Correlation),
+            "sascm" => Ok(Self::Sascm),
+            _ => Err(format!("'{text}' is no coarse method; write correlation or sascm")),
+        }
+    }
+}
+
+/// How frames are matched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MatchSettings {
+    /// How the coarse place is found.
+    pub coarse: CoarseMethod,
+    /// Longest side of the refining view, pixels: decides the level of the index.
+    pub longest_view_px: f64,
+    /// Cells that retrieval hands on when the map has more than `exhaustive_cells`.
+    pub top_cells: usize,
+    /// Maps of up to this many cells are searched whole.
+    pub exhaustive_cells: usize,
+    /// Places verified by fine matching.
+    pub places: usize,
+    /// When a fix is given.
+    pub fix: FixSettings,
+    /// What an unknown height leads to.
+    pub unknown_height: UnknownHeight,
+    /// A frame whose brightness varies less than this (0..255) shows nothing to match.
+    pub min_contrast: f64,
+    /// A prior narrows the search when the radius it leaves is below this, metres.
+    pub confident_radius_m: f64,
+}
+
+impl Default for MatchSettings {
+    fn default() -> Self {
+        Self {
+            coarse: CoarseMethod::default(),
+            longest_view_px: 768.0,
+            top_cells: 200,
+            exhaustive_cells: 4000,
+            places: 5,
+            fix: FixSettings::default(),
+            unknown_height: UnknownHeight::Abstain,
+            min_contrast: 4.0,
+            confident_radius_m: 1500.0,
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Building the index: the network over the whole map at several levels, then global descriptors.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::aggregate::aggregate;
+use super::clusters::k_means;
+use super::index::{
+    BASE_GSD_M, CELL_SIDE, CELL_STEP, CLUSTERS, CellId, DenseLevel, Identity, IndexError, LevelModel, MapIndex, RegionLevel,
+    SEARCH_CHANNELS, level_gsd_m,
+};
+use super::projection::Projection;
+use crate::geo::MetricView;
+use crate::map::{MapStore, MapView, Region};
+use crate::models::{DenseExtractor, DenseFeatures, ModelError};
+use crate::types::ImageTensor;
+
+/// Pixels of map around each block that the network sees and whose features are dropped: about its receptive field.
+const CONTEXT_PX: usize = 64;
+/// Side of a block's interior, pixels.
+const BLOCK_PX: usize = 512;
+/// The finest level is the one nearest to half the map's ground sampling distance or coarser: finer would only magnify.
+const FINEST_OF_MAP: f64 = 0.5;
+/// Levels are added until the largest region has fewer dense cells than this along its longer side.
+const COARSEST_CELLS: f64 = 48.0;
+/// Most levels of an index.
+const MAX_LEVELS: u32 = 5;
+/// Descriptors sampled for mean, components and clusters of a level.
+const SAMPLES: usize = 20_000;
+/// Share of a retrieval cell's dense cells that must be covered.
+const MIN_COVERED: f64 = 0.5;
+const K_MEANS_SEED: u64 = 0x5ca1_ab1e;
+
+/// How to build an index.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexOptions {
+    /// Finest ground sampling distance, metres; levels finer than this are not computed.
+    pub finest_gsd_m: f64,
+    /// Networks run side by side.
+    pub threads: usize,
+}
+
+impl Default for IndexOptions {
+    fn default() -> Self {
+        Self { finest_gsd_m: 0.3, threads: 1 }
+    }
+}
+
+struct Block {
+    region: usize,
+    level: u32,
+    /// Dense cells from the grid's north-west corner.
+    row: usize,
+    column: usize,
+}
+
+/// A way to make a network for a thread.
+pub type ExtractorFactory<'a> = dyn Fn() -> Result<Box<dyn DenseExtractor>, ModelError> + Sync + 'a;
+
+/// Computes the index of a map. `progress` is called with blocks done and in all. The result does not depend on `threads`.
+pub fn build_index(
+    map: &MapStore,
+    factory: &ExtractorFactory<'_>,
+    options: &IndexOptions,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<MapIndex, IndexError> {
+    let first = factory()?;
+    let entry = first.entry().clone();
+    let stride = entry.stride_px;
+    let regions = map.regions();
+    if regions.is_empty() {
+        return Err(IndexError::Empty { path: map.path().into() });
+    }
+    let levels = choose_levels(regions, options.finest_gsd_m, stride);
+    let mut grids: Vec<Vec<Option<RegionLevel>>> = levels
+        .iter()
+        .map(|level| {
+            regions
+                .iter()
+                .map(|r| {
+                    region_has_level(r, *level, levels[0]).then(|| empty_grid(r, *level, stride, entry.descriptors.channels))
+                })
+                .collect()
+        })
+        .collect();
+    let cells_a_block = BLOCK_PX / stride;
+    let mut blocks = Vec::new();
+    for (k, level) in levels.iter().enumerate() {
+        for (region, grid) in grids[k].iter().enumerate() {
+            let Some(grid) = grid else { continue };
+            for row in (0..grid.rows).step_by(cells_a_block) {
+                for column in (0..grid.columns).step_by(cells_a_block) {
+                    blocks.push(Block { region, level: *level, row, column });
+                }
+            }
+        }
+    }
+
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<Option<(DenseFeatures, Vec<u8>)>>> = Mutex::new((0..blocks.len()).map(|_| None).collect());
+    let failure: Mutex<Option<IndexError>> = Mutex::new(None);
+    let work = |mut network: Box<dyn DenseExtractor>| {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(block) = blocks.get(at) else { break };
+            let position = levels.iter().position(|l| *l == block.level).unwrap_or(0);
+            let Some(grid) = &grids[position][block.region] else { continue };
+            match run_block(map, &regions[block.region], grid, block, stride, network.as_mut()) {
+                Ok(result) => {
+                    let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    done[at] = result;
+                    progress(at as u64 + 1, blocks.len() as u64);
+                }
+                Err(error) => {
+                    failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
+                    next.store(blocks.len(), Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    let mut networks = vec![first];
+    for _ in 1..options.threads.max(1) {
+        networks.push(factory()?);
+    }
+    std::thread::scope(|scope| {
+        for network in networks {
+            scope.spawn(|| work(network));
+        }
+    });
+    if let Some(error) = failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        return Err(error);
+    }
+    let done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for (block, result) in blocks.iter().zip(done) {
+        let position = levels.iter().position(|l| *l == block.level).unwrap_or(0);
+        if let (Some(grid), Some((features, covered))) = (&mut grids[position][block.region], result) {
+            store_block(grid, block, &features, &covered, stride);
+        }
+    }
+    let levels = levels.iter().zip(grids).map(|(level, grids)| finish_level(*level, grids)).collect();
+    Ok(MapIndex {
+        identity: Identity {
+            model: entry.name.clone(),
+            model_sha256: entry.sha256.to_ascii_lowercase(),
+            map_checksum: map.checksum()?,
+            stride_px: stride,
+        },
+        regions: regions.iter().map(Into::into).collect(),
+        levels,
+    })
+}
+
+/// Levels from the finest that the sharpest region deserves to one that shows the largest region in few cells.
+fn choose_levels(regions: &[Region], finest_gsd_m: f64, stride: usize) -> Vec<u32> {
+    let sharpest = regions.iter().map(|r| r.ground_sampling_distance_m).fold(f64::INFINITY, f64::min);
+    let finest = (finest_gsd_m.max(sharpest * FINEST_OF_MAP) / BASE_GSD_M).log2();
+    let first = (finest - 1e-6).ceil().clamp(0.0, 12.0) as u32;
+    let longest = regions
+        .iter()
+        .map(|r| {
+            let (w, s, e, n) = r.extent_m();
+            (e - w).max(n - s)
+        })
+        .fold(0.0, f64::max);
+    (first..first + MAX_LEVELS)
+        .enumerate()
+        // At least two: one to search at and one to refine at.
+        .take_while(|(i, level)| *i < 2 || longest / (level_gsd_m(level - 1) * stride as f64) > COARSEST_CELLS)
+        .map(|(_, level)| level)
+        .collect()
+}
+
+/// A region takes part in a level unless the level is much finer than its imagery.
+fn region_has_level(region: &Region, level: u32, coarsest_first: u32) -> bool {
+    level > coarsest_first + 1 || level_gsd_m(level) >= region.ground_sampling_distance_m * FINEST_OF_MAP * 0.5
+}
+
+fn empty_grid(region: &Region, level: u32, stride: usize, channels: usize) -> RegionLevel {
+    let cell_m = level_gsd_m(level) * stride as f64;
+    let (west, south, east, north) = region.extent_m();
+    let snap = |v: f64, up: bool| if up { (v / cell_m).ceil() * cell_m } else { (v / cell_m).floor() * cell_m };
+    let (west_m, north_m) = (snap(west, false), snap(north, true));
+    let columns = ((snap(east, true) - west_m) / cell_m).round().max(1.0) as usize;
+    let rows = ((north_m - snap(south, false)) / cell_m).round().max(1.0) as usize;
+    RegionLevel {
+        west_m,
+        north_m,
+        cell_m,
+        rows,
+        columns,
+        channels,
+        descriptors: vec![0; rows * columns * channels],
+        covered: vec![0; rows * columns],
+    }
+}
+
+fn run_block(
+    map: &MapStore,
+    region: &Region,
+    grid: &RegionLevel,
+    block: &Block,
+    stride: usize,
+    network: &mut dyn DenseExtractor,
+) -> Result<Option<(DenseFeatures, Vec<u8>)>, IndexError> {
+    let gsd = level_gsd_m(block.level);
+    let multiple = network.entry().input.multiple_of_px;
+    let interior = |cells: usize, at: usize| (BLOCK_PX / stride).min(cells - at) * stride;
+    let (e, n) = grid.ground_from_grid(block.row as f64, block.column as f64);
+    let view = MetricView {
+        west_m: e - CONTEXT_PX as f64 * gsd,
+        north_m: n + CONTEXT_PX as f64 * gsd,
+        ground_sampling_distance_m: gsd,
+        width_px: (interior(grid.columns, block.column) + 2 * CONTEXT_PX).next_multiple_of(multiple) as u32,
+        height_px: (interior(grid.rows, block.row) + 2 * CONTEXT_PX).next_multiple_of(multiple) as u32,
+    };
+    let shown = map.view(region, &view)?;
+    if shown.coverage.iter().all(|c| *c == 0) {
+        return Ok(None);
+    }
+    let covered = covered_cells(&shown, stride);
+    let features = network.extract(&tensor_with_mean_fill(&shown, multiple))?;
+    Ok(Some((features, covered)))
+}
+
+/// The view as a network's input; what the map does not cover gets the mean colour of what it does, so that edges of the
+/// coverage do not upset the network's normalisation.
+fn tensor_with_mean_fill(shown: &MapView, multiple_px: usize) -> ImageTensor {
+    let mut tensor = ImageTensor::from_rgb_padded(&shown.image, multiple_px);
+    let covered: Vec<bool> = shown.coverage.iter().map(|c| *c != 0).collect();
+    tensor.fill_with_mean(&covered);
+    tensor
+}
+
+fn covered_cells(shown: &MapView, stride: usize) -> Vec<u8> {
+    let (width, height) = (shown.image.width() as usize, shown.image.height() as usize);
+    let columns = width / stride;
+    let mut cells = vec![1u8; columns * (height / stride)];
+    for (at, coverage) in shown.coverage.iter().enumerate().filter(|(_, c)| **c == 0) {
+        let _ = coverage;
+        cells[at / width / stride * columns + at % width / stride] = 0;
+    }
+    cells
+}
+
+fn store_block(grid: &mut RegionLevel, block: &Block, features: &DenseFeatures, covered: &[u8], stride: usize) {
+    let border = CONTEXT_PX / stride;
+    let side = BLOCK_PX / stride;
+    for r in 0..side.min(grid.rows - block.row) {
+        for c in 0..side.min(grid.columns - block.column) {
+            let to = (block.row + r) * grid.columns + block.column + c;
+            let from = (r + border) * features.columns + c + border;
+            grid.covered[to] = covered[from];
+            let descriptor = features.descriptor(r + border, c + border);
+            for (q, v) in grid.descriptors[to * grid.channels..].iter_mut().zip(descriptor) {
+                *q = (v * 127.0).round().clamp(-127.0, 127.0) as i8;
+            }
+        }
+    }
+}
+
+fn finish_level(level: u32, regions: Vec<Option<RegionLevel>>) -> DenseLevel {
+    let channels = regions.iter().flatten().map(|r| r.channels).next().unwrap_or(1);
+    let covered: usize = regions.iter().flatten().map(|r| r.covered.iter().filter(|c| **c != 0).count()).sum();
+    let every = covered.div_ceil(SAMPLES).max(1);
+    let mut sample = Vec::new();
+    let cells = regions.iter().flatten().flat_map(|r| (0..r.covered.len()).filter(|c| r.covered[*c] != 0).map(move |c| (r, c)));
+    for (region, cell) in cells.step_by(every) {
+        sample.extend(region.descriptors[cell * channels..(cell + 1) * channels].iter().map(|v| f32::from(*v) / 127.0));
+    }
+    let projection = Projection::fit(&sample, channels, SEARCH_CHANNELS);
+    let mut projected = vec![0.0; sample.len() / channels * projection.components];
+    let mut scratch = Vec::new();
+    for (d, p) in sample.chunks_exact(channels).zip(projected.chunks_exact_mut(projection.components)) {
+        projection.apply(d, &mut scratch, p);
+    }
+    let centres = k_means(&projected, projection.components, CLUSTERS, K_MEANS_SEED);
+    let mut out = DenseLevel { level, model: LevelModel { projection, centres }, regions, cells: Vec::new(), global: Vec::new() };
+    for region in 0..out.regions.len() {
+        let Some(grid) = &out.regions[region] else { continue };
+        let starts = |n: usize| (0..n.saturating_sub(CELL_SIDE - CELL_STEP).max(1)).step_by(CELL_STEP);
+        for row in starts(grid.rows) {
+            for column in starts(grid.columns) {
+                let Some(global) = describe_cell(grid, &out.model, row, column) else { continue };
+                let at = |v: usize| (v / CELL_STEP) as u32;
+                out.cells.push(CellId { region: region as u32, level, row: at(row), column: at(column) });
+                out.global.extend(global);
+            }
+        }
+    }
+    out
+}
+
+/// Global descriptor of the cell whose north-west corner is a dense cell; `None` when too little of it is covered.
+pub fn describe_cell(grid: &RegionLevel, model: &LevelModel, row: usize, column: usize) -> Option<Vec<f32>> {
+    let mut features = Vec::new();
+    let mut scratch = Vec::new();
+    let mut unit = vec![0.0; grid.channels];
+    let components = model.projection.components;
+    let mut projected = vec![0.0; components];
+    for r in row..(row + CELL_SIDE).min(grid.rows) {
+        for c in column..(column + CELL_SIDE).min(grid.columns) {
+            let Some(d) = grid.descriptor(r as i64, c as i64) else { continue };
+            unit.iter_mut().zip(d).for_each(|(u, v)| *u = f32::from(*v) / 127.0);
+            model.projection.apply(&unit, &mut scratch, &mut projected);
+            features.extend_from_slice(&projected);
+        }
+    }
+    let enough = (CELL_SIDE * CELL_SIDE) as f64 * MIN_COVERED;
+    (features.len() as f64 / components as f64 >= enough).then(|| aggregate(&features, &model.centres, components))
+}

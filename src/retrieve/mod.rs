@@ -1,0 +1,19 @@
+//! Retrieval: which cells of the map a frame may show.
+//!
+//! - [`index`]: dense features of the whole map on a metric lattice, several levels, and one global descriptor for each cell.
+//! - [`aggregate`]: optimal-transport aggregation of dense features into a global descriptor, as in SALAD.
+//! - [`projection`]: mean removal and principal components, so that search runs on few channels.
+//! - [`clusters`]: k-means, for cluster centres until a trained head brings its own.
+//! - [`search`]: exact top-k, within the prior where there is one.
+
+pub mod aggregate;
+pub mod build;
+pub mod clusters;
+pub mod index;
+pub mod projection;
+pub mod search;
+mod store;
+
+pub use store::index_path;
+
+pub use index::{CellId, DenseLevel, IndexError, LevelModel, MapIndex, RegionLevel};

@@ -1,0 +1,97 @@
+//! Mean removal and projection to principal components.
+//!
+//! Descriptors of one network share a strong common part that says nothing about the place; after it is removed and the rest
+//! scaled to unit length, a few principal components keep nearly all of the cosine similarity.
+
+use nalgebra::{DMatrix, SymmetricEigen};
+
+/// A mean and an orthonormal basis of the directions of most variance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Projection {
+    /// Channels in.
+    pub channels: usize,
+    /// Channels out.
+    pub components: usize,
+    /// The mean, `channels` values.
+    pub mean: Vec<f32>,
+    /// `components × channels`, row-major.
+    pub basis: Vec<f32>,
+}
+
+impl Projection {
+    /// Fits mean and basis to descriptors (`n · channels` values). Deterministic. With fewer than two descriptors the mean is
+    /// zero and the basis the first unit vectors.
+    pub fn fit(descriptors: &[f32], channels: usize, components: usize) -> Self {
+        let components = components.min(channels);
+        let n = descriptors.len() / channels.max(1);
+        let mut mean = vec![0f64; channels];
+        if n >= 2 {
+            for d in descriptors.chunks_exact(channels) {
+                mean.iter_mut().zip(d).for_each(|(m, v)| *m += f64::from(*v));
+            }
+            mean.iter_mut().for_each(|m| *m /= n as f64);
+        }
+        let mean: Vec<f32> = mean.iter().map(|m| *m as f32).collect();
+        let mut covariance = DMatrix::<f64>::zeros(channels, channels);
+        let mut unit = vec![0f32; channels];
+        for d in descriptors.chunks_exact(channels) {
+            remove_mean(d, &mean, &mut unit);
+            for i in 0..channels {
+                for j in 0..=i {
+                    covariance[(i, j)] += f64::from(unit[i]) * f64::from(unit[j]);
+                }
+            }
+        }
+        for i in 0..channels {
+            for j in 0..i {
+                covariance[(j, i)] = covariance[(i, j)];
+            }
+        }
+        let eigen = SymmetricEigen::new(covariance);
+        let mut order: Vec<usize> = (0..channels).collect();
+        order.sort_by(|a, b| eigen.eigenvalues[*b].total_cmp(&eigen.eigenvalues[*a]).then(a.cmp(b)));
+        let basis = order
+            .iter()
+            .take(components)
+            .flat_map(|k| eigen.eigenvectors.column(*k).iter().map(|v| *v as f32).collect::<Vec<_>>());
+        Self { channels, components, basis: basis.collect(), mean }
+    }
+
+    /// Removes the mean, scales to unit length and projects: `channels` values in, `components` out.
+    pub fn apply(&self, descriptor: &[f32], scratch: &mut Vec<f32>, out: &mut [f32]) {
+        scratch.resize(self.channels, 0.0);
+        remove_mean(descriptor, &self.mean, scratch);
+        for (value, row) in out.iter_mut().zip(self.basis.chunks_exact(self.channels)) {
+            *value = row.iter().zip(scratch.iter()).map(|(a, b)| a * b).sum();
+        }
+    }
+}
+
+/// Subtracts the mean and scales to unit length.
+pub fn remove_mean(descriptor: &[f32], mean: &[f32], out: &mut [f32]) {
+    let mut squares = 0.0;
+    for ((o, d), m) in out.iter_mut().zip(descriptor).zip(mean) {
+        *o = d - m;
+        squares += *o * *o;
+    }
+    let scale = 1.0 / squares.sqrt().max(1e-6);
+    out.iter_mut().for_each(|o| *o *= scale);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_components_span_the_plane_in_which_the_data_lie() {
+        // Points in the plane of the axes 1 and 3 of four, about a common offset.
+        let data: Vec<f32> = (0..50).flat_map(|i| [2.0, (i as f32).sin() * 3.0 + 1.0, -1.0, (i as f32 * 0.7).cos()]).collect();
+        let p = Projection::fit(&data, 4, 2);
+        let (mut scratch, mut out) = (Vec::new(), [0.0; 2]);
+        for d in data.chunks_exact(4) {
+            p.apply(d, &mut scratch, &mut out);
+            let norm = out.iter().map(|v| v * v).sum::<f32>().sqrt();
+            assert!((norm - 1.0).abs() < 1e-4, "{norm}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Exact top-k over the global descriptors.
+
+use super::index::{CellId, DenseLevel};
+
+/// A cell and its cosine similarity to a query.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ranked {
+    /// The cell.
+    pub cell: CellId,
+    /// Cosine similarity, −1..1.
+    pub similarity: f32,
+}
+
+/// The `k` cells most similar to any of the queries (each of unit length), best first, among the cells that `allowed` lets pass.
+/// A cell counts with its best query. Equal similarities are ordered by cell, so that the result is the same everywhere.
+pub fn top_k(level: &DenseLevel, queries: &[Vec<f32>], k: usize, mut allowed: impl FnMut(CellId) -> bool) -> Vec<Ranked> {
+    let length = level.global_length();
+    let mut ranked: Vec<Ranked> = level
+        .cells
+        .iter()
+        .zip(level.global.chunks_exact(length.max(1)))
+        .filter(|(cell, _)| allowed(**cell))
+        .map(|(cell, descriptor)| {
+            let similarity = queries
+                .iter()
+                .map(|q| q.iter().zip(descriptor).map(|(a, b)| a * b).sum::<f32>())
+                .fold(f32::NEG_INFINITY, f32::max);
+            Ranked { cell: *cell, similarity }
+        })
+        .collect();
+    ranked.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.cell.cmp(&b.cell)));
+    ranked.truncate(k);
+    ranked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::retrieve::index::LevelModel;
+    use crate::retrieve::projection::Projection;
+
+    fn level() -> DenseLevel {
+        let projection = Projection { channels: 2, components: 2, mean: vec![0.0; 2], basis: vec![1.0, 0.0, 0.0, 1.0] };
+        let cell = |column| CellId { region: 0, level: 1, row: 0, column };
+        DenseLevel {
+            level: 1,
+            model: LevelModel { projection, centres: vec![1.0, 0.0] },
+            regions: vec![None],
+            cells: (0..4).map(cell).collect(),
+            global: vec![1.0, 0.0, 0.6, 0.8, 0.0, 1.0, 0.6, 0.8],
+        }
+    }
+
+    #[test]
+    fn best_first_and_ties_by_cell() {
+        let found = top_k(&level(), &[vec![0.0, 1.0]], 3, |_| true);
+        assert_eq!(found.iter().map(|r| r.cell.column).collect::<Vec<_>>(), [2, 1, 3]);
+    }
+
+    #[test]
+    fn only_allowed_cells_are_searched() {
+        let found = top_k(&level(), &[vec![0.0, 1.0]], 3, |c| c.column == 0);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].cell.column, 0);
+    }
+}

@@ -1,0 +1,208 @@
+//! The index as a safetensors file beside the map: `area.mbtiles` → `area.MODEL.safetensors`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
+use serde::{Deserialize, Serialize};
+
+use super::index::{CellId, DenseLevel, Identity, IndexError, LevelModel, MapIndex, RegionLevel};
+use super::projection::Projection;
+use crate::map::MapStore;
+use crate::models::ModelEntry;
+
+const FORMAT: &str = "skyfix-index-1";
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format: String,
+    identity: Identity,
+    levels: Vec<LevelHeader>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LevelHeader {
+    level: u32,
+    channels: usize,
+    components: usize,
+    regions: Vec<Option<GridHeader>>,
+    cells: Vec<CellId>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct GridHeader {
+    west_m: f64,
+    north_m: f64,
+    cell_m: f64,
+    rows: usize,
+    columns: usize,
+}
+
+/// Where the index of a map for a model lies.
+pub fn index_path(map: &Path, model: &str) -> PathBuf {
+    map.with_extension(format!("{model}.safetensors"))
+}
+
+impl MapIndex {
+    /// Writes the index; the file appears only when it is complete.
+    pub fn save(&self, path: &Path) -> Result<(), IndexError> {
+        let io = |source| IndexError::Io { path: path.into(), source };
+        let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+        let mut levels = Vec::new();
+        for level in &self.levels {
+            let name = |what: &str| format!("level{}.{what}", level.level);
+            let p = &level.model.projection;
+            let mut floats = |what: &str, shape: Vec<usize>, values: &[f32]| {
+                tensors.push((name(what), Dtype::F32, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect()));
+            };
+            floats("mean", vec![p.channels], &p.mean);
+            floats("basis", vec![p.components, p.channels], &p.basis);
+            floats("centres", vec![level.model.centres.len()], &level.model.centres);
+            floats("global", vec![level.global.len()], &level.global);
+            for (i, grid) in level.regions.iter().enumerate() {
+                let Some(grid) = grid else { continue };
+                let bytes = grid.descriptors.iter().map(|v| v.to_le_bytes()[0]).collect();
+                tensors.push((
+                    name(&format!("region{i}.descriptors")),
+                    Dtype::I8,
+                    vec![grid.rows, grid.columns, grid.channels],
+                    bytes,
+                ));
+                let covered =
+                    (name(&format!("region{i}.covered")), Dtype::U8, vec![grid.rows, grid.columns], grid.covered.clone());
+                tensors.push(covered);
+            }
+            let regions = level.regions.iter().map(|grid| {
+                grid.as_ref().map(|g| GridHeader {
+                    west_m: g.west_m,
+                    north_m: g.north_m,
+                    cell_m: g.cell_m,
+                    rows: g.rows,
+                    columns: g.columns,
+                })
+            });
+            levels.push(LevelHeader {
+                level: level.level,
+                channels: p.channels,
+                components: p.components,
+                regions: regions.collect(),
+                cells: level.cells.clone(),
+            });
+        }
+        let header = Header { format: FORMAT.into(), identity: self.identity.clone(), levels };
+        let header = serde_json::to_string(&header).map_err(|e| io(e.into()))?;
+        let damaged = |e: safetensors::SafeTensorError| IndexError::Damaged { path: path.into(), reason: e.to_string() };
+        let mut views = Vec::new();
+        for (name, dtype, shape, bytes) in &tensors {
+            views.push((name.clone(), TensorView::new(*dtype, shape.clone(), bytes).map_err(damaged)?));
+        }
+        let bytes = serialize(views, Some(HashMap::from([("skyfix".to_string(), header)]))).map_err(damaged)?;
+        let partial = path.with_extension("safetensors.part");
+        let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path));
+        if let Err(source) = written {
+            // Best effort: the error that matters is the first.
+            let _ = std::fs::remove_file(&partial);
+            return Err(io(source));
+        }
+        Ok(())
+    }
+
+    /// Reads the index of a map for a model and refuses one made for another map or model.
+    pub fn load(map: &MapStore, model: &ModelEntry) -> Result<Self, IndexError> {
+        let path = index_path(map.path(), &model.name);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let map = map.path().display().to_string();
+                return Err(IndexError::Missing { path, model: model.name.clone(), map });
+            }
+            Err(source) => return Err(IndexError::Io { path, source }),
+        };
+        let index = parse(&bytes, map).map_err(|reason| IndexError::Damaged { path: path.clone(), reason })?;
+        let checks = [
+            ("model", &index.identity.model_sha256, model.sha256.to_ascii_lowercase()),
+            ("map", &index.identity.map_checksum, map.checksum()?),
+        ];
+        for (what, found, expected) in checks {
+            if *found != expected {
+                return Err(IndexError::Foreign { path, what, found: found.clone(), expected });
+            }
+        }
+        Ok(index)
+    }
+}
+
+fn parse(bytes: &[u8], map: &MapStore) -> Result<MapIndex, String> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
+    let header = metadata.metadata().as_ref().and_then(|m| m.get("skyfix")).ok_or("it has no skyfix header")?;
+    let header: Header = serde_json::from_str(header).map_err(|e| e.to_string())?;
+    if header.format != FORMAT {
+        return Err(format!("its format is {}, not {FORMAT}", header.format));
+    }
+    let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    let regions = map.regions();
+    let mut levels = Vec::new();
+    for level in header.levels {
+        let raw = |what: String, length: Option<usize>| -> Result<&[u8], String> {
+            let name = format!("level{}.{what}", level.level);
+            let data = tensors.tensor(&name).map_err(|e| e.to_string())?.data();
+            match length {
+                Some(n) if data.len() != n => Err(format!("{name} has {} bytes instead of {n}", data.len())),
+                _ => Ok(data),
+            }
+        };
+        let floats = |what: &str, length: Option<usize>| -> Result<Vec<f32>, String> {
+            let data = raw(what.into(), length.map(|n| 4 * n))?;
+            let values: Vec<f32> = data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            if values.iter().all(|v| v.is_finite()) {
+                Ok(values)
+            } else {
+                Err(format!("{what} holds numbers that are not finite"))
+            }
+        };
+        let projection = Projection {
+            channels: level.channels,
+            components: level.components,
+            mean: floats("mean", Some(level.channels))?,
+            basis: floats("basis", Some(level.channels * level.components))?,
+        };
+        let centres = floats("centres", None)?;
+        if level.components == 0 || centres.len() % level.components != 0 {
+            return Err("its cluster centres do not fit its components".into());
+        }
+        let global = floats("global", Some(level.cells.len() * centres.len()))?;
+        if level.regions.len() != regions.len() {
+            return Err(format!("it has {} regions and the map {}", level.regions.len(), regions.len()));
+        }
+        let mut grids = Vec::new();
+        for (i, grid) in level.regions.iter().enumerate() {
+            let Some(g) = grid else {
+                grids.push(None);
+                continue;
+            };
+            let cells = g.rows.checked_mul(g.columns).ok_or("its grid is too large")?;
+            let descriptors = raw(format!("region{i}.descriptors"), Some(cells * level.channels))?;
+            grids.push(Some(RegionLevel {
+                west_m: g.west_m,
+                north_m: g.north_m,
+                cell_m: g.cell_m,
+                rows: g.rows,
+                columns: g.columns,
+                channels: level.channels,
+                descriptors: descriptors.iter().map(|b| i8::from_le_bytes([*b])).collect(),
+                covered: raw(format!("region{i}.covered"), Some(cells))?.to_vec(),
+            }));
+        }
+        let known = |c: &CellId| grids.get(c.region as usize).is_some_and(Option::is_some);
+        if !level.cells.iter().all(known) {
+            return Err("a cell lies in no region".into());
+        }
+        let model = LevelModel { projection, centres };
+        levels.push(DenseLevel { level: level.level, model, regions: grids, cells: level.cells, global });
+    }
+    if levels.is_empty() {
+        return Err("it has no level".into());
+    }
+    Ok(MapIndex { identity: header.identity, regions: regions.iter().map(Into::into).collect(), levels })
+}

@@ -1,0 +1,239 @@
+//! A flight ready to be replayed: frames in order with what is known of each, and truth apart.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::photos::{self, CameraOptions, Photo};
+use super::{KnowledgeOptions, SourceError, recording, telemetry};
+use crate::camera::heading_pitch_roll;
+use crate::geo::Geodetic;
+use crate::time::{NANOS_PER_SEC, seconds_between};
+use crate::types::{Estimate, Frame, Known, Pixels, TelemetryBatch};
+
+/// A sample further than this from a frame says nothing of it.
+const MAX_SAMPLE_AGE_NS: i64 = NANOS_PER_SEC;
+
+/// What is known at the start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Start {
+    /// Position over ground.
+    pub position: Geodetic,
+    /// 1 sigma an axis, metres.
+    pub sigma_m: f64,
+}
+
+/// The true position of a frame: for scoring only.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TruthRow {
+    /// The camera over ground.
+    pub camera: Geodetic,
+    /// The image centre on the ground, where known.
+    pub centre: Option<Geodetic>,
+}
+
+/// A flight.
+pub struct Flight {
+    /// Frames in order.
+    pub frames: Vec<Frame>,
+    /// What is known at the start.
+    pub start: Option<Start>,
+    /// Truth by frame name.
+    pub truth: HashMap<String, TruthRow>,
+    /// The recording's own map.
+    pub map: Option<PathBuf>,
+    /// Things a user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Opens a recording (a folder with `flight.toml`) or a folder of photos.
+pub fn open(path: &Path, knowledge: &KnowledgeOptions, camera: &CameraOptions) -> Result<Flight, SourceError> {
+    if !path.is_dir() {
+        let reason = if path.exists() { "this is no folder; give a recording or a folder of photos" } else { "no such folder" };
+        return Err(SourceError::Nothing { path: path.into(), reason: reason.into() });
+    }
+    if path.join("flight.toml").is_file() { open_recording(path, knowledge) } else { open_photos(path, knowledge, camera) }
+}
+
+fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOptions) -> Result<Flight, SourceError> {
+    let photos = photos::list(folder)?;
+    let mut warnings = Vec::new();
+    let without_camera = photos.iter().filter(|p| p.size_px.is_some() && photos::camera(p, options).is_none()).count();
+    if without_camera > 0 {
+        let model = photos.iter().find_map(|p| p.metadata.model.clone()).unwrap_or_else(|| "not stated".into());
+        let text = format!(
+            "the focal length of {without_camera} photos is not known (camera model: {model}); give --hfov or --calibration"
+        );
+        if without_camera == photos.len() {
+            return Err(SourceError::Bad { path: folder.into(), line: None, reason: text });
+        }
+        warnings.push(text);
+    }
+    let mut truth = read_truth(&folder.join("truth.csv"))?;
+    let frames = photos
+        .iter()
+        .enumerate()
+        .map(|(i, photo)| {
+            if let Some((lat, lon)) = photo.metadata.gnss_deg {
+                truth.entry(photo.name.clone()).or_insert(TruthRow { camera: Geodetic::ground(lat, lon), centre: None });
+            }
+            Frame {
+                ordinal: i as u64,
+                name: photo.name.clone(),
+                stamp_ns: photo.stamp_ns,
+                pixels: Pixels::File(photo.path.clone()),
+                camera: photos::camera(photo, options),
+                known: knowledge.apply(i as u64, photos::known(&photo.metadata)),
+                telemetry: TelemetryBatch::default(),
+            }
+        })
+        .collect();
+    Ok(Flight { frames, start: None, truth, map: None, warnings })
+}
+
+fn open_recording(folder: &Path, knowledge: &KnowledgeOptions) -> Result<Flight, SourceError> {
+    let recording = recording::read(folder)?;
+    let Some(photo_folder) = &recording.photos else {
+        return Err(SourceError::Nothing { path: folder.into(), reason: "the recording has no photos/ folder".into() });
+    };
+    let mut photos: Vec<Photo> = photos::list(photo_folder)?;
+    let mut warnings = Vec::new();
+    if !recording.stamps.is_empty() {
+        let before = photos.len();
+        photos.retain(|p| recording.stamps.contains_key(&p.name));
+        if photos.len() < before {
+            warnings.push(format!("{} photos have no row in photos.csv and are left out", before - photos.len()));
+        }
+        for photo in &mut photos {
+            photo.stamp_ns = recording.stamps.get(&photo.name).copied().unwrap_or(photo.stamp_ns);
+        }
+        photos.sort_by_key(|p| p.stamp_ns);
+    }
+    let mut rest = Remaining::new(&recording.telemetry);
+    let frames = photos
+        .iter()
+        .enumerate()
+        .map(|(i, photo)| Frame {
+            ordinal: i as u64,
+            name: photo.name.clone(),
+            stamp_ns: photo.stamp_ns,
+            pixels: Pixels::File(photo.path.clone()),
+            camera: Some(recording.camera),
+            known: knowledge.apply(i as u64, known_at(&recording.telemetry, photo.stamp_ns)),
+            telemetry: rest.until(photo.stamp_ns),
+        })
+        .collect();
+    let start = recording.file.start.map(|s| Start { position: Geodetic::ground(s.lat_deg, s.lon_deg), sigma_m: s.sigma_m });
+    Ok(Flight { frames, start, truth: read_truth(&folder.join("truth.csv"))?, map: recording.map, warnings })
+}
+
+/// Telemetry that no frame has taken yet.
+struct Remaining<'a> {
+    all: &'a TelemetryBatch,
+    next: [usize; 4],
+}
+
+impl<'a> Remaining<'a> {
+    fn new(all: &'a TelemetryBatch) -> Self {
+        Self { all, next: [0; 4] }
+    }
+
+    fn until(&mut self, stamp_ns: i64) -> TelemetryBatch {
+        fn take<T: Clone>(all: &[T], next: &mut usize, until: impl Fn(&T) -> bool) -> Vec<T> {
+            let taken: Vec<T> = all[*next..].iter().take_while(|s| until(s)).cloned().collect();
+            *next += taken.len();
+            taken
+        }
+        TelemetryBatch {
+            imu: take(&self.all.imu, &mut self.next[0], |s| s.stamp_ns <= stamp_ns),
+            height: take(&self.all.height, &mut self.next[1], |s| s.stamp_ns <= stamp_ns),
+            heading: take(&self.all.heading, &mut self.next[2], |s| s.stamp_ns <= stamp_ns),
+            attitude: take(&self.all.attitude, &mut self.next[3], |s| s.stamp_ns <= stamp_ns),
+        }
+    }
+}
+
+/// What telemetry says at a stamp: interpolated between neighbours, absent when the nearest is over a second away.
+fn known_at(telemetry: &TelemetryBatch, stamp_ns: i64) -> Known {
+    let height = around(&telemetry.height, stamp_ns, |s| s.stamp_ns).map(|(a, b, t)| Estimate {
+        value: a.height_agl_m + t * (b.height_agl_m - a.height_agl_m),
+        sigma: a.sigma_m.max(b.sigma_m),
+    });
+    let heading = around(&telemetry.heading, stamp_ns, |s| s.stamp_ns).map(|(a, b, t)| {
+        let turn =
+            (b.heading_rad - a.heading_rad + std::f64::consts::PI).rem_euclid(std::f64::consts::TAU) - std::f64::consts::PI;
+        Estimate { value: a.heading_rad + t * turn, sigma: a.sigma_rad.max(b.sigma_rad) }
+    });
+    let attitude = around(&telemetry.attitude, stamp_ns, |s| s.stamp_ns)
+        .map(|(a, b, t)| (heading_pitch_roll(&a.enu_from_body.slerp(&b.enu_from_body, t)), a.sigma_rad));
+    Known {
+        height_agl_m: height.filter(|h| h.value > 1.0),
+        heading_rad: heading.or(attitude.map(|((value, _, _), sigma)| Estimate { value, sigma })),
+        pitch_roll_rad: attitude.map(|((_, pitch, roll), _)| (pitch, roll)),
+    }
+}
+
+/// The samples on either side of a stamp and how far between them it lies, 0..1.
+fn around<T>(samples: &[T], stamp_ns: i64, stamp: impl Fn(&T) -> i64) -> Option<(&T, &T, f64)> {
+    let after = samples.partition_point(|s| stamp(s) < stamp_ns);
+    let near = |s: &&T| (stamp(s) - stamp_ns).abs() <= MAX_SAMPLE_AGE_NS;
+    let before = after.checked_sub(1).and_then(|i| samples.get(i)).filter(near);
+    match (before, samples.get(after).filter(near)) {
+        (Some(a), Some(b)) => Some((a, b, seconds_between(stamp(a), stamp_ns) / seconds_between(stamp(a), stamp(b)).max(1e-9))),
+        (Some(a), None) | (None, Some(a)) => Some((a, a, 0.0)),
+        (None, None) => None,
+    }
+}
+
+#[derive(Deserialize)]
+struct TruthCsv {
+    frame: String,
+    lat: f64,
+    lon: f64,
+    centre_lat: Option<f64>,
+    centre_lon: Option<f64>,
+    centre_trusted: Option<String>,
+}
+
+/// Reads a `truth.csv`; an absent one is no truth.
+pub fn read_truth(path: &Path) -> Result<HashMap<String, TruthRow>, SourceError> {
+    let mut ordinal = 0;
+    let rows = telemetry::rows(path, |row: TruthCsv| {
+        // Rows need not be in order of time here, so the row number stands in for the stamp.
+        ordinal += 1;
+        let camera = Geodetic::ground(row.lat, row.lon);
+        if !camera.is_valid() {
+            return Err(format!("{}, {} is no latitude and longitude", row.lat, row.lon));
+        }
+        let trusted = row.centre_trusted.as_deref().is_none_or(|t| t == "yes");
+        let centre = row.centre_lat.zip(row.centre_lon).filter(|_| trusted).map(|(lat, lon)| Geodetic::ground(lat, lon));
+        Ok((ordinal, (row.frame, TruthRow { camera, centre })))
+    })?;
+    Ok(rows.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::HeightSample;
+
+    #[test]
+    fn telemetry_is_interpolated_near_a_frame_and_absent_far_from_it() {
+        let sample = |t: i64, h: f64| HeightSample { stamp_ns: t * NANOS_PER_SEC / 10, height_agl_m: h, sigma_m: 1.0 };
+        let telemetry = TelemetryBatch { height: vec![sample(0, 100.0), sample(10, 110.0)], ..TelemetryBatch::default() };
+        let height = |t: i64| known_at(&telemetry, t * NANOS_PER_SEC / 10).height_agl_m.map(|h| h.value);
+        assert_eq!(height(5), Some(105.0));
+        assert_eq!(height(15), Some(110.0));
+        assert_eq!(height(25), None);
+    }
+
+    #[test]
+    fn every_sample_goes_to_exactly_one_frame() {
+        let sample = |t: i64| HeightSample { stamp_ns: t, height_agl_m: 1.0, sigma_m: 1.0 };
+        let telemetry = TelemetryBatch { height: (0..10).map(sample).collect(), ..TelemetryBatch::default() };
+        let mut rest = Remaining::new(&telemetry);
+        let taken: Vec<usize> = [3, 3, 7].iter().map(|t| rest.until(*t).height.len()).collect();
+        assert_eq!(taken, [4, 0, 4]);
+    }
+}

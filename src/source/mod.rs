@@ -1,0 +1,46 @@
+//! Where frames and telemetry come from: photo folders, recordings.
+
+pub mod calibration;
+pub mod flight;
+pub mod knowledge;
+mod metadata;
+pub mod photos;
+pub mod recording;
+mod sensors;
+mod telemetry;
+
+use std::path::PathBuf;
+
+pub use flight::{Flight, Start, TruthRow, open};
+pub use knowledge::{KnowledgeOptions, Setting};
+
+/// What can go wrong with a source.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Nothing to read.
+    #[error("{path}: {reason}")]
+    Nothing {
+        /// The folder.
+        path: PathBuf,
+        /// What was looked for.
+        reason: String,
+    },
+    /// A file cannot be read.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{path}{}: {reason}", line.map(|l| format!(", line {l}")).unwrap_or_default())]
+    Bad {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1, where known.
+        line: Option<u64>,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+}

@@ -1,0 +1,200 @@
+//! A recording: a folder with `flight.toml`, photos and telemetry sidecars.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use nalgebra::{Quaternion, UnitQuaternion};
+use serde::Deserialize;
+
+use super::{SourceError, telemetry};
+use crate::camera::{Camera, Distortion, Intrinsics, Mounting, nadir_body_from_camera};
+use crate::time::nanos_from_seconds;
+use crate::types::TelemetryBatch;
+
+/// `flight.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlightFile {
+    /// The camera.
+    pub camera: CameraTable,
+    /// Clocks.
+    #[serde(default)]
+    pub clock: ClockTable,
+    /// What is known at the start.
+    pub start: Option<StartTable>,
+    /// Licence and origin.
+    pub about: Option<AboutTable>,
+}
+
+/// `[camera]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CameraTable {
+    /// Width of the frames as stored.
+    pub width_px: u32,
+    /// Height of the frames as stored.
+    pub height_px: u32,
+    /// Focal length in x.
+    pub fx_px: Option<f64>,
+    /// Focal length in y.
+    pub fy_px: Option<f64>,
+    /// Horizontal field of view, instead of the focal lengths.
+    pub hfov_deg: Option<f64>,
+    /// Principal point; the middle by default.
+    pub cx_px: Option<f64>,
+    /// Principal point; the middle by default.
+    pub cy_px: Option<f64>,
+    /// Brown–Conrady k1 k2 p1 p2 k3.
+    #[serde(default)]
+    pub distortion: [f64; 5],
+    /// Gimbal or fixed.
+    #[serde(default)]
+    pub mounting: Mounting,
+    /// qw qx qy qz.
+    pub body_from_camera: Option<[f64; 4]>,
+    /// How far from nadir a stabilised camera may be.
+    pub tilt_sigma_deg: Option<f64>,
+}
+
+/// `[clock]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockTable {
+    /// Telemetry stamp minus video stamp of the same instant.
+    #[serde(default)]
+    pub telemetry_minus_video_s: f64,
+}
+
+/// `[start]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartTable {
+    /// Latitude.
+    pub lat_deg: f64,
+    /// Longitude.
+    pub lon_deg: f64,
+    /// 1 sigma an axis.
+    pub sigma_m: f64,
+}
+
+/// `[about]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AboutTable {
+    /// Licence.
+    pub licence: Option<String>,
+    /// How it was made.
+    pub made_by: Option<String>,
+}
+
+/// A recording without its pixels.
+pub struct Recording {
+    /// The settings.
+    pub file: FlightFile,
+    /// The camera.
+    pub camera: Camera,
+    /// All telemetry.
+    pub telemetry: TelemetryBatch,
+    /// Stamps of the photos by name, where `photos.csv` gives them.
+    pub stamps: HashMap<String, i64>,
+    /// The photos' folder, where there is one.
+    pub photos: Option<PathBuf>,
+    /// The recording's own map, where there is one.
+    pub map: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct StampRow {
+    frame: String,
+    stamp_ns: i64,
+}
+
+/// Reads a recording.
+pub fn read(folder: &Path) -> Result<Recording, SourceError> {
+    let path = folder.join("flight.toml");
+    let text = std::fs::read_to_string(&path).map_err(|source| SourceError::Io { path: path.clone(), source })?;
+    let bad = |reason: String| SourceError::Bad { path: path.clone(), line: None, reason };
+    let file: FlightFile = toml::from_str(&text).map_err(|e| bad(e.to_string().trim().into()))?;
+    let camera = camera(&file.camera).map_err(bad)?;
+    if !file.clock.telemetry_minus_video_s.is_finite() {
+        return Err(bad("telemetry_minus_video_s is not a number".into()));
+    }
+    if file.start.is_some_and(|s| !(s.sigma_m > 0.0 && s.lat_deg.abs() <= 90.0 && s.lon_deg.abs() <= 180.0)) {
+        return Err(bad("[start] needs a latitude, a longitude and a positive sigma_m".into()));
+    }
+    let telemetry = telemetry::read(folder, nanos_from_seconds(file.clock.telemetry_minus_video_s))?;
+    let stamps = telemetry::rows(&folder.join("photos.csv"), |r: StampRow| Ok((r.stamp_ns, (r.frame, r.stamp_ns))))?;
+    let existing = |name: &str| Some(folder.join(name)).filter(|p| p.exists());
+    Ok(Recording {
+        camera,
+        telemetry,
+        stamps: stamps.into_iter().collect(),
+        photos: existing("photos"),
+        map: existing("map.mbtiles"),
+        file,
+    })
+}
+
+fn camera(table: &CameraTable) -> Result<Camera, String> {
+    let (w, h) = (f64::from(table.width_px), f64::from(table.height_px));
+    let (fx, fy) = match (table.fx_px, table.fy_px, table.hfov_deg) {
+        (Some(fx), fy, None) => (fx, fy.unwrap_or(fx)),
+        (None, None, Some(hfov)) if hfov > 0.0 && hfov < 180.0 => {
+            let focal = w / 2.0 / (hfov.to_radians() / 2.0).tan();
+            (focal, focal)
+        }
+        _ => return Err("[camera] needs either fx_px (and fy_px) or hfov_deg between 0 and 180".into()),
+    };
+    let intrinsics = Intrinsics {
+        width_px: table.width_px,
+        height_px: table.height_px,
+        fx_px: fx,
+        fy_px: fy,
+        cx_px: table.cx_px.unwrap_or(w / 2.0),
+        cy_px: table.cy_px.unwrap_or(h / 2.0),
+    };
+    if !intrinsics.is_valid() {
+        return Err("[camera] sizes and focal lengths must be positive numbers".into());
+    }
+    let body_from_camera = match table.body_from_camera {
+        None => nadir_body_from_camera(),
+        Some([w, x, y, z]) => {
+            let q = Quaternion::new(w, x, y, z);
+            if !((q.norm() - 1.0).abs() < 0.01) {
+                return Err(format!("body_from_camera has length {}, but a rotation has 1", q.norm()));
+            }
+            UnitQuaternion::from_quaternion(q)
+        }
+    };
+    let default = Camera::nadir(intrinsics);
+    let tilt_sigma_rad = table.tilt_sigma_deg.map_or(default.tilt_sigma_rad, f64::to_radians);
+    if !(tilt_sigma_rad > 0.0) {
+        return Err("tilt_sigma_deg must be positive".into());
+    }
+    let distortion = Distortion::from(table.distortion);
+    Ok(Camera { distortion, mounting: table.mounting, body_from_camera, tilt_sigma_rad, ..default })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(extra: &str) -> Result<Camera, String> {
+        let text = format!("[camera]\nwidth_px = 640\nheight_px = 480\n{extra}");
+        let file: FlightFile = toml::from_str(&text).map_err(|e| e.to_string())?;
+        camera(&file.camera)
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_it() {
+        assert!(table("fx_px = 466.0\nfocal = 3").unwrap_err().contains("focal"));
+    }
+
+    #[test]
+    fn a_camera_needs_a_focal_length_of_one_kind() {
+        assert!(table("").is_err());
+        assert!(table("fx_px = 466.0\nhfov_deg = 70.0").is_err());
+        assert!((table("hfov_deg = 90.0").unwrap().intrinsics.fx_px - 320.0).abs() < 1e-9);
+        assert!(table("fx_px = 466.0\nbody_from_camera = [1.0, 1.0, 0.0, 0.0]").is_err());
+    }
+}
