@@ -5,11 +5,14 @@
 //! are nearly the same thing for a nadir view (only the keystone tells them apart), which is why the covariance of the camera's
 //! position is much larger than that of the image centre.
 //!
+//! Level ground is an assumption: a slope has the same keystone as a tilt. It is estimated too, with a prior of its own, so that
+//! the tilt is never claimed to be known better than the slope of the land allows.
+//!
 //! Neighbouring matches share receptive fields and local errors of the map, so that counting them as independent would promise too
 //! much: the covariance is cluster-robust (Liang & Zeger 1986), clusters being patches of the frame. The map's own offset is added
 //! to it.
 
-use nalgebra::{Matrix4, Matrix6, SMatrix, UnitQuaternion, Vector2, Vector3, Vector6};
+use nalgebra::{Matrix4, SMatrix, SVector, UnitQuaternion, Vector2, Vector3};
 
 use crate::camera::{Camera, ground_offset_of_ray, heading_pitch_roll};
 use crate::coarse::hypotheses::Hypothesis;
@@ -28,6 +31,8 @@ pub struct FixSettings {
     pub min_margin: f64,
     /// Of the 4 × 4 parts of the frame, how many must hold agreeing matches.
     pub min_parts: usize,
+    /// Slope of the ground, 1 sigma an axis, radians: 2.5° is gently rolling land.
+    pub ground_slope_sigma_rad: f64,
     /// Error of the map's own position, 1 sigma an axis, metres: satellite imagery is typically off by a few metres.
     pub map_sigma_m: f64,
     /// A larger 1 sigma of the position gives no fix, metres.
@@ -36,7 +41,15 @@ pub struct FixSettings {
 
 impl Default for FixSettings {
     fn default() -> Self {
-        Self { min_inliers: 30, min_support: 0.15, min_margin: 1.25, min_parts: 6, map_sigma_m: 2.5, max_sigma_m: 60.0 }
+        Self {
+            min_inliers: 30,
+            min_support: 0.15,
+            min_margin: 1.25,
+            min_parts: 6,
+            ground_slope_sigma_rad: 2.5 * std::f64::consts::PI / 180.0,
+            map_sigma_m: 2.5,
+            max_sigma_m: 60.0,
+        }
     }
 }
 
@@ -76,11 +89,18 @@ pub struct Pose {
     pub enu_from_camera: UnitQuaternion<f64>,
     /// Where the image centre meets the ground, metres east and north in the region's plane.
     pub centre_m: Vector2<f64>,
-    /// Covariance of (camera e, camera n, height, rotation about east, north and up).
-    pub covariance: Matrix6<f64>,
+    /// Covariance of (camera e, camera n, height, rotation about east, north and up, ground slope to east and north).
+    pub covariance: PoseMatrix,
     /// Covariance of (camera e, camera n, centre e, centre n), m², the map's offset included.
     pub position_covariance_m2: Matrix4<f64>,
 }
+
+/// Parameters of the pose problem: position (2), height, rotation (3), ground slope (2).
+const PARAMETERS: usize = 8;
+type PoseVector = SVector<f64, PARAMETERS>;
+type PoseJacobian = SMatrix<f64, 2, PARAMETERS>;
+/// A matrix over the parameters of the pose problem.
+pub type PoseMatrix = SMatrix<f64, PARAMETERS, PARAMETERS>;
 
 /// A match as the pose sees it: the ray in camera coordinates, and where it meets the map.
 struct Ray {
@@ -104,7 +124,7 @@ pub fn fit_pose(
     inliers: &[bool],
     prior: &PosePrior,
     cell_m: f64,
-    map_sigma_m: f64,
+    settings: &FixSettings,
 ) -> Option<Pose> {
     let i = &camera.intrinsics;
     let (w, h) = (f64::from(i.width_px), f64::from(i.height_px));
@@ -126,6 +146,7 @@ pub fn fit_pose(
     }
     let mut attitude = view.enu_from_camera;
     let mut height = view.height_m;
+    let mut slope = Vector2::zeros();
     let mut position = rays.iter().fold(Vector2::zeros(), |sum, r| {
         let d = attitude * r.in_camera;
         sum + r.map_m - Vector2::new(d.x, d.y) / -d.z * height
@@ -134,53 +155,71 @@ pub fn fit_pose(
     let prior_information = {
         let inverse_square = |s: f64| 1.0 / (s * s).max(1e-12);
         let (t, u) = (inverse_square(prior.tilt_sigma_rad), inverse_square(prior.heading_sigma_rad));
+        let (h, s) = (inverse_square(prior.height_sigma_m), inverse_square(settings.ground_slope_sigma_rad));
         // The position itself has no prior.
-        Matrix6::from_diagonal(&Vector6::new(0.0, 0.0, inverse_square(prior.height_sigma_m), t, t, u))
+        PoseMatrix::from_diagonal(&PoseVector::from([0.0, 0.0, h, t, t, u, s, s]))
     };
-    let mut bread = Matrix6::zeros();
-    let mut meat = Matrix6::zeros();
+    // Errors within a patch are common to its matches: together they count as one, or hundreds of matches would overrule the priors
+    // with what is only the map's local warp.
+    let patches = {
+        let mut seen = [false; CLUSTERS_A_SIDE * CLUSTERS_A_SIDE];
+        rays.iter().for_each(|r| seen[r.cluster] = true);
+        seen.iter().filter(|s| **s).count() as f64
+    };
+    let share = (patches / rays.len() as f64).min(1.0);
+    let mut bread = PoseMatrix::zeros();
+    let mut meat = PoseMatrix::zeros();
     for iteration in 0..=POSE_ITERATIONS {
-        let parts: Vec<(Vector2<f64>, SMatrix<f64, 2, 6>, usize)> =
-            rays.iter().filter_map(|r| residual(r, &attitude, height, position)).collect();
+        let parts: Vec<(Vector2<f64>, PoseJacobian, usize)> =
+            rays.iter().filter_map(|r| residual(r, &attitude, height, position, slope)).collect();
         let mut lengths: Vec<f64> = parts.iter().map(|(r, _, _)| r.norm()).collect();
         lengths.sort_by(f64::total_cmp);
         // Median of a Rayleigh distribution is 1.1774 sigma.
         let sigma = (lengths.get(lengths.len() / 2)? / 1.1774).max(MIN_RESIDUAL_CELLS * cell_m);
         let mut information = prior_information;
-        let mut clusters = vec![Vector6::zeros(); CLUSTERS_A_SIDE * CLUSTERS_A_SIDE];
+        let mut clusters = vec![PoseVector::zeros(); CLUSTERS_A_SIDE * CLUSTERS_A_SIDE];
         for (r, j, cluster) in &parts {
             // Cauchy's weight, scale 2.4 sigma as usual.
-            let weight = 1.0 / (1.0 + (r.norm() / (2.385 * sigma)).powi(2)) / (sigma * sigma);
+            let weight = share / (1.0 + (r.norm() / (2.385 * sigma)).powi(2)) / (sigma * sigma);
             information += weight * j.transpose() * j;
             clusters[*cluster] += weight * j.transpose() * r;
         }
         let deviation = (attitude * prior.nominal.enu_from_camera.inverse()).scaled_axis();
-        let from_prior = Vector6::new(0.0, 0.0, prior.nominal.height_m - height, -deviation.x, -deviation.y, -deviation.z);
-        let gradient: Vector6<f64> = clusters.iter().sum::<Vector6<f64>>() + prior_information * from_prior;
+        let from_prior = PoseVector::from([
+            0.0,
+            0.0,
+            prior.nominal.height_m - height,
+            -deviation.x,
+            -deviation.y,
+            -deviation.z,
+            -slope.x,
+            -slope.y,
+        ]);
+        let gradient: PoseVector = clusters.iter().sum::<PoseVector>() + prior_information * from_prior;
         let step = information.cholesky()?.solve(&gradient);
         bread = information.try_inverse()?;
-        let used = clusters.iter().filter(|c| c.norm_squared() > 0.0).count() as f64;
         // Small-sample correction of the cluster-robust estimate, as for the standard error of a mean.
-        let correction = (used / (used - 1.0).max(1.0)) * (1.0 + 6.0 / used.max(1.0));
-        meat = prior_information + clusters.iter().map(|c| c * c.transpose()).sum::<Matrix6<f64>>() * correction;
+        let correction = (patches / (patches - 1.0).max(1.0)) * (1.0 + PARAMETERS as f64 / patches);
+        meat = prior_information + clusters.iter().map(|c| c * c.transpose()).sum::<PoseMatrix>() * correction;
         if iteration == POSE_ITERATIONS {
             break;
         }
         position += Vector2::new(step[0], step[1]);
         height = (height + step[2]).max(1.0);
         attitude = UnitQuaternion::from_scaled_axis(Vector3::new(step[3], step[4], step[5])) * attitude;
+        slope += Vector2::new(step[6], step[7]);
     }
     let covariance = bread * meat * bread.transpose() + bread * 1e-3;
     let covariance = (covariance + covariance.transpose()) * 0.5;
 
     let centre_ray = Ray { in_camera: camera.ray(w / 2.0, h / 2.0), map_m: Vector2::zeros(), cluster: 0 };
-    let (minus_centre, centre_jacobian, _) = residual(&centre_ray, &attitude, height, position)?;
-    let mut joint = SMatrix::<f64, 4, 6>::zeros();
+    let (minus_centre, centre_jacobian, _) = residual(&centre_ray, &attitude, height, position, slope)?;
+    let mut joint = SMatrix::<f64, 4, PARAMETERS>::zeros();
     joint[(0, 0)] = 1.0;
     joint[(1, 1)] = 1.0;
-    joint.fixed_view_mut::<2, 6>(2, 0).copy_from(&centre_jacobian);
+    joint.fixed_view_mut::<2, PARAMETERS>(2, 0).copy_from(&centre_jacobian);
     let mut position_covariance_m2 = joint * covariance * joint.transpose();
-    let offset = map_sigma_m * map_sigma_m;
+    let offset = settings.map_sigma_m * settings.map_sigma_m;
     for a in 0..4 {
         position_covariance_m2[(a, a)] += offset;
         position_covariance_m2[(a, (a + 2) % 4)] += offset;
@@ -196,26 +235,34 @@ pub fn fit_pose(
     })
 }
 
-/// Map position minus where the ray meets the ground, and the derivative of the latter with respect to (e, n, height, rotation).
+/// Map position minus where the ray meets the ground, and the derivative of the latter with respect to the parameters.
+///
+/// The ground is the plane through the point below the camera with this slope, taken to first order: a point `p` from there lies
+/// `slope · p` higher, and the ray meets it at `p · (1 − slope · p / height)`.
 fn residual(
     ray: &Ray,
     attitude: &UnitQuaternion<f64>,
     height: f64,
     position: Vector2<f64>,
-) -> Option<(Vector2<f64>, SMatrix<f64, 2, 6>, usize)> {
+    slope: Vector2<f64>,
+) -> Option<(Vector2<f64>, PoseJacobian, usize)> {
     let d = attitude * ray.in_camera;
     ground_offset_of_ray(&d, height)?;
     let w = -d.z;
     let g = Vector2::new(d.x, d.y) / w;
-    let mut j = SMatrix::<f64, 2, 6>::zeros();
+    let rise = 1.0 - slope.dot(&g);
+    let mut j = PoseJacobian::zeros();
     j[(0, 0)] = 1.0;
     j[(1, 1)] = 1.0;
-    j.set_column(2, &g);
+    j.set_column(2, &(g * rise));
     for (axis, unit) in [Vector3::x(), Vector3::y(), Vector3::z()].iter().enumerate() {
         let turned = unit.cross(&d);
-        j.set_column(3 + axis, &((Vector2::new(turned.x, turned.y) / w + g * (turned.z / w)) * height));
+        let dg = Vector2::new(turned.x, turned.y) / w + g * (turned.z / w);
+        j.set_column(3 + axis, &((dg * rise - g * slope.dot(&dg)) * height));
     }
-    Some((ray.map_m - position - g * height, j, ray.cluster))
+    j.set_column(6, &(g * (-g.x * height)));
+    j.set_column(7, &(g * (-g.y * height)));
+    Some((ray.map_m - position - g * (height * rise), j, ray.cluster))
 }
 
 /// Whether a consensus may be trusted, `next_support` being the support of the best other place.
@@ -297,4 +344,112 @@ pub fn heading_and_tilt(camera: &Camera, pose: &Pose) -> (f64, f64) {
 /// 1 sigma of the heading, radians.
 pub fn heading_sigma_rad(pose: &Pose) -> f64 {
     pose.covariance[(5, 5)].max(0.0).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::camera::{Intrinsics, enu_from_body};
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    fn camera() -> Camera {
+        Camera::nadir(Intrinsics::centred(2000, 1125, 1455.0))
+    }
+
+    fn nominal(height_m: f64) -> Hypothesis {
+        let heading_rad = 0.6;
+        Hypothesis { heading_rad, height_m, enu_from_camera: camera().enu_from_camera(&enu_from_body(heading_rad, 0.0, 0.0)) }
+    }
+
+    /// Matches of a camera tilted by some angles over level ground, seen as a view under the nominal attitude.
+    fn matches(tilt: Vector3<f64>, height: f64, noise_m: f64, seed: u64) -> Vec<GuidedMatch> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let view = nominal(height);
+        let truth = UnitQuaternion::from_scaled_axis(tilt) * view.enu_from_camera;
+        let mut out = Vec::new();
+        for x in (20..2000).step_by(60) {
+            for y in (20..1125).step_by(60) {
+                let ray = camera().ray(f64::from(x), f64::from(y));
+                let seen = ground_offset_of_ray(&(view.enu_from_camera * ray), view.height_m).unwrap();
+                let real = ground_offset_of_ray(&(truth * ray), height).unwrap();
+                let mut noise = || (rng.random::<f64>() + rng.random::<f64>() - 1.0) * noise_m * 2.45;
+                out.push(GuidedMatch {
+                    view_m: [seen.0, seen.1],
+                    map_m: [500.0 + real.0 + noise(), -200.0 + real.1 + noise()],
+                    similarity: 0.8,
+                    weight: 1.0,
+                });
+            }
+        }
+        out
+    }
+
+    fn fit(matches: &[GuidedMatch], settings: &FixSettings) -> Pose {
+        let height = Estimate { value: 120.0, sigma: 5.0 };
+        let heading = Estimate { value: 0.6, sigma: 0.09 };
+        let prior = PosePrior::new(&nominal(120.0), Some(height), Some(heading), 5f64.to_radians());
+        let inliers = vec![true; matches.len()];
+        fit_pose(&camera(), &nominal(120.0), matches, &inliers, &prior, 2.4, settings).unwrap()
+    }
+
+    #[test]
+    fn a_tilted_camera_over_level_ground_is_found_below_its_true_place() {
+        let flat = FixSettings { ground_slope_sigma_rad: 1e-4, ..FixSettings::default() };
+        let pose = fit(&matches(Vector3::new(0.12, -0.05, 0.03), 120.0, 0.5, 1), &flat);
+        assert!((pose.camera_m - Vector2::new(500.0, -200.0)).norm() < 2.0, "{}", pose.camera_m);
+    }
+
+    #[test]
+    fn a_slope_that_may_be_there_widens_the_position_and_not_the_image_centre() {
+        let m = matches(Vector3::zeros(), 120.0, 0.5, 2);
+        let sigma = |degrees: f64, at: usize| {
+            let settings = FixSettings { ground_slope_sigma_rad: f64::to_radians(degrees), ..FixSettings::default() };
+            fit(&m, &settings).position_covariance_m2[(at, at)].sqrt()
+        };
+        assert!(sigma(3.0, 0) > 1.5 * sigma(0.01, 0), "{} {}", sigma(3.0, 0), sigma(0.01, 0));
+        assert!(sigma(3.0, 2) < 1.2 * sigma(0.01, 2));
+    }
+
+    #[test]
+    fn the_jacobian_equals_finite_differences() {
+        let attitude = UnitQuaternion::from_scaled_axis(Vector3::new(0.1, 0.05, 0.2)) * nominal(120.0).enu_from_camera;
+        let ray = Ray { in_camera: camera().ray(300.0, 900.0), map_m: Vector2::new(3.0, 4.0), cluster: 0 };
+        let at = |p: PoseVector| {
+            let q = UnitQuaternion::from_scaled_axis(Vector3::new(p[3], p[4], p[5])) * attitude;
+            let slope = Vector2::new(0.03 + p[6], -0.02 + p[7]);
+            residual(&ray, &q, 120.0 + p[2], Vector2::new(p[0], p[1]), slope).unwrap()
+        };
+        let (_, j, _) = at(PoseVector::zeros());
+        for k in 0..PARAMETERS {
+            let mut step = PoseVector::zeros();
+            step[k] = 1e-6;
+            let difference = (at(-step).0 - at(step).0) / 2e-6;
+            assert!((difference - j.column(k)).norm() < 1e-4 * (1.0 + difference.norm()), "{k}: {difference} {}", j.column(k));
+        }
+    }
+
+    #[test]
+    fn the_stated_covariance_covers_the_errors() {
+        let settings = FixSettings { map_sigma_m: 0.0, ground_slope_sigma_rad: 1e-4, ..FixSettings::default() };
+        let mut inside = 0;
+        for seed in 0..60 {
+            let pose = fit(&matches(Vector3::new(0.02, 0.04, 0.0), 118.0, 1.5, seed), &settings);
+            let error = pose.camera_m - Vector2::new(500.0, -200.0);
+            let p = pose.position_covariance_m2.fixed_view::<2, 2>(0, 0).into_owned();
+            let squared = (error.transpose() * p.try_inverse().unwrap() * error)[(0, 0)];
+            inside += usize::from(squared < 11.8);
+        }
+        assert!(inside >= 57, "{inside} of 60 inside 3 sigma");
+    }
+
+    #[test]
+    fn the_homography_sends_the_image_centre_to_the_centre() {
+        let pose = fit(
+            &matches(Vector3::new(0.1, 0.0, 0.0), 120.0, 0.2, 3),
+            &FixSettings { ground_slope_sigma_rad: 1e-4, ..FixSettings::default() },
+        );
+        let (e, n) = ground_from_frame(&camera(), &pose).apply(1000.0, 562.5).unwrap();
+        assert!((Vector2::new(e, n) - pose.centre_m).norm() < 0.1);
+    }
 }

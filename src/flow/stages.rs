@@ -386,9 +386,9 @@ impl Matcher {
         let camera = &observation.camera;
         let known = &observation.known;
         let prior = PosePrior::new(&best.view, known.height_agl_m, known.heading_rad, camera.tilt_sigma_rad);
-        let map_sigma_m = self.settings.fix.map_sigma_m;
         let fit = |view: &Hypothesis, matches: &[GuidedMatch], inliers: &[bool]| {
-            fix::fit_pose(camera, view, matches, inliers, &prior, grid.cell_m, map_sigma_m).ok_or(AbstainReason::FewInliers)
+            fix::fit_pose(camera, view, matches, inliers, &prior, grid.cell_m, &self.settings.fix)
+                .ok_or(AbstainReason::FewInliers)
         };
         let pose = fit(&best.view, &best.matches, &best.consensus.inliers)?;
         let view = Hypothesis { enu_from_camera: pose.enu_from_camera, height_m: pose.height_m, ..best.view };

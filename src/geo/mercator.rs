@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn known_tile_and_resolution() {
         let (x, y) = pixel_from_lat_lon(18, 24.26, 120.72);
-        assert_eq!(((x / 256.0) as u32, (y / 256.0) as u32), (218_979, 112_817));
+        assert_eq!(((x / 256.0) as u32, (y / 256.0) as u32), (218_977, 112_853));
         assert!((ground_sampling_distance_m(19, 24.0) - 0.2728).abs() < 1e-3);
     }
 

@@ -1,0 +1,76 @@
+//! Where results go: files, the terminal, the viewer. Each sink takes one report a frame, in frame order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use crate::flow::stages::Matched;
+use crate::types::TrackPoint;
+
+/// Milliseconds that each stage spent on a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Default, serde::Serialize)]
+pub struct StageTimes {
+    /// Decoding, views to try.
+    pub rectify_ms: f64,
+    /// Features and candidates.
+    pub retrieve_ms: f64,
+    /// Coarse matching.
+    pub coarse_ms: f64,
+    /// Fine matching.
+    pub fine_ms: f64,
+    /// Position and covariance.
+    pub fix_ms: f64,
+    /// From entering the graph to leaving the filter.
+    pub total_ms: f64,
+}
+
+/// What became of a frame.
+#[derive(Clone, Debug)]
+pub struct FrameReport {
+    /// Position in the stream.
+    pub ordinal: u64,
+    /// The source's name of the frame.
+    pub name: String,
+    /// Time of capture.
+    pub stamp_ns: i64,
+    /// Fix or abstention, with the matches.
+    pub matched: Matched,
+    /// The fused track at the frame's stamp.
+    pub track: TrackPoint,
+    /// How long it took.
+    pub times: StageTimes,
+    /// A small copy of the frame and its size relative to the frame as stored (0.25 = a quarter as wide), where a sink wants one.
+    pub preview: Option<(Arc<RgbImage>, f64)>,
+    /// Size of the frame as stored, pixels; (0, 0) when it could not be decoded.
+    pub frame_px: (u32, u32),
+}
+
+/// Something that takes reports.
+pub trait Sink {
+    /// Takes one frame's report.
+    fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError>;
+    /// Completes the output.
+    fn finish(&mut self) -> Result<(), SinkError>;
+}
+
+/// What can go wrong with a sink.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// A file cannot be written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The viewer's recording cannot be written.
+    #[error("{path}: {reason}")]
+    Viewer {
+        /// The recording.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
