@@ -292,15 +292,15 @@ fn tiles_of_an_xyz_folder_keep_their_bytes() {
 }
 
 #[test]
-fn the_real_sources_build_into_one_map() {
+fn real_sources_of_two_countries_build_into_one_map() {
     let Some(data) = common::data() else { return };
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("m.mbtiles");
-    let options = BuildOptions { max_zoom: Some(16), ..BuildOptions::default() };
-    let report = build(&[data.join("fengyuan/map.jpg"), data.join("wildnav")], &out, &options, &|_| {}).unwrap();
+    let options = BuildOptions { max_zoom: Some(17), ..BuildOptions::default() };
+    let report = build(&[data.join("wildnav"), data.join("ariel_tiles")], &out, &options, &|_| {}).unwrap();
     assert_eq!(report.warnings.len(), 3, "{:?}", report.warnings);
     assert_eq!(report.sources.len(), 13);
-    assert!((report.sources[0].ground_sampling_distance_m - 0.162).abs() < 0.001);
+    assert!((report.sources[0].ground_sampling_distance_m - 0.138).abs() < 0.01);
     assert_eq!(MapStore::open(&out).unwrap().regions().len(), 2);
 }
 
@@ -345,4 +345,29 @@ fn what_cannot_be_done_is_said_with_the_file_and_leaves_nothing_behind() {
     }
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(!left.iter().any(|n| n.to_string_lossy().contains(".mbtiles")), "{left:?}");
+}
+
+#[test]
+fn a_raster_in_strips_with_16_bits_and_nodata_is_stretched_and_leaves_its_gaps_open() {
+    use tiff::encoder::{TiffEncoder, colortype::Gray16};
+    use tiff::tags::Tag;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("p.tif");
+    let mut encoder = TiffEncoder::new(std::fs::File::create(&file).unwrap()).unwrap();
+    let mut image = encoder.new_image::<Gray16>(700, 900).unwrap();
+    image.rows_per_strip(3).unwrap();
+    image.encoder().write_tag(Tag::ModelPixelScaleTag, &[0.4, 0.4, 0.0][..]).unwrap();
+    image.encoder().write_tag(Tag::ModelTiepointTag, &[0.0, 0.0, 0.0, 500_000.0, 5_240_000.0, 0.0][..]).unwrap();
+    image.encoder().write_tag(Tag::GeoKeyDirectoryTag, &[1u16, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, 32632][..]).unwrap();
+    image.encoder().write_tag(Tag::GdalNodata, "0").unwrap();
+    // A 12-bit sensor: dark in the west, bright in the east, nothing in the southern third.
+    let samples: Vec<u16> = (0..700 * 900u32).map(|i| if i / 700 >= 600 { 0 } else { 800 + (i % 700) as u16 * 3 }).collect();
+    image.write_data(&samples).unwrap();
+    let (_keep, map, _) = build_one(&file);
+    let map = MapStore::open(&map).unwrap();
+    let (view, _) = map.overview(&map.regions()[0], 90).unwrap();
+    let (w, h) = view.image.dimensions();
+    let grey = |x: u32, y: u32| view.image.get_pixel(x, y).0[0];
+    assert!(grey(3, h / 3) < 30 && grey(w - 4, h / 3) > 225, "{} {}", grey(3, h / 3), grey(w - 4, h / 3));
+    assert!(view.coverage[(h / 3 * w + w / 2) as usize] == 255 && view.coverage[(h * 5 / 6 * w + w / 2) as usize] == 0);
 }
