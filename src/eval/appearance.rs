@@ -46,8 +46,7 @@ pub fn correlation(map: &MapStore, region: &Region, frame: &PosedFrame<'_>, gsd_
     let b = smooth(&seen, w, h);
     // Smoothing brings in what lies outside: only pixels whose surroundings are known count.
     let known = smooth(&covered.iter().map(|&c| f32::from(u8::from(c))).collect::<Vec<_>>(), w, h);
-    let pairs: Vec<(f64, f64)> =
-        (0..w * h).filter(|&i| known[i] > 0.999).map(|i| (f64::from(a[i]), f64::from(b[i]))).collect();
+    let pairs: Vec<(f64, f64)> = (0..w * h).filter(|&i| known[i] > 0.999).map(|i| (f64::from(a[i]), f64::from(b[i]))).collect();
     const FEWEST_PX: usize = 400;
     if pairs.len() < FEWEST_PX {
         return Ok(None);
@@ -166,8 +165,13 @@ mod tests {
         }
         for (heading, (de, dn)) in [(0.0, (0.0, 1.0)), (90.0, (1.0, 0.0)), (200.0, (-0.342, -0.94))] {
             let position = Enu { e_m: 10.0, n_m: -20.0, u_m: 100.0 };
-            let frame =
-                PosedFrame { image: &image, focal_px: 200.0, centre_px: (100.0, 100.0), position, enu_from_camera: nadir_attitude(heading) };
+            let frame = PosedFrame {
+                image: &image,
+                focal_px: 200.0,
+                centre_px: (100.0, 100.0),
+                position,
+                enu_from_camera: nadir_attitude(heading),
+            };
             let (view, seen, _) = rectify(&frame, 0.5).unwrap();
             let (mut e, mut n, mut sum) = (0.0, 0.0, 0.0);
             for (i, v) in seen.iter().enumerate() {

@@ -44,17 +44,28 @@ pub(crate) struct Field {
 /// The division of the land of a seed.
 pub(crate) struct Land {
     seed: u64,
+    /// Centres of the blocks within [`CACHED`] of the origin, row by row: each place asks for nine.
+    centres: Vec<(f64, f64, u64)>,
 }
+
+/// Blocks from the origin to the edge of the stored ones.
+const CACHED: i64 = 12;
 
 impl Land {
     /// The land of a seed.
     pub fn new(seed: u64) -> Self {
-        Self { seed }
+        let all = (-CACHED..=CACHED).flat_map(|j| (-CACHED..=CACHED).map(move |i| block_centre(seed, i, j)));
+        Self { seed, centres: all.collect() }
     }
 
     fn block_centre(&self, i: i64, j: i64) -> (f64, f64, u64) {
-        let h = hash2(self.seed ^ 0x51, i, j);
-        ((i as f64 + 0.5 + 0.36 * signed(h, 1)) * BLOCK_M, (j as f64 + 0.5 + 0.36 * signed(h, 2)) * BLOCK_M, h)
+        if i.abs() <= CACHED && j.abs() <= CACHED {
+            let at = (j + CACHED) * (2 * CACHED + 1) + i + CACHED;
+            if let Some(found) = self.centres.get(at as usize) {
+                return *found;
+            }
+        }
+        block_centre(self.seed, i, j)
     }
 
     /// The field at a place and an epoch.
@@ -90,7 +101,7 @@ impl Land {
         let (row, to_row) = strip(block ^ 0xa1, u, length);
         let (mut column, mut to_column) = strip(block ^ (row as u64).wrapping_mul(77), v, width);
         // Some neighbours were joined between the map and the flight.
-        if epoch == 1 && unit(block, 6) < 0.25 {
+        if epoch == 1 && unit(block, 6) < 0.18 {
             let joined = column.div_euclid(2);
             let other = if column.rem_euclid(2) == 0 { column + 1 } else { column };
             let shared = edge(block ^ (row as u64).wrapping_mul(77), other, width);
@@ -122,7 +133,7 @@ impl Land {
         };
         let lasting = of(unit(field.parcel, 11));
         // Meadows and orchards stay, arable land rotates.
-        if matches!(lasting, Crop::Meadow | Crop::Orchard) || epoch == 0 || unit(field.parcel, 12) < 0.35 {
+        if matches!(lasting, Crop::Meadow | Crop::Orchard) || epoch == 0 || unit(field.parcel, 12) < 0.5 {
             return lasting;
         }
         match of(unit(field.parcel, 13)) {
@@ -130,6 +141,11 @@ impl Land {
             other => other,
         }
     }
+}
+
+fn block_centre(seed: u64, i: i64, j: i64) -> (f64, f64, u64) {
+    let h = hash2(seed ^ 0x51, i, j);
+    ((i as f64 + 0.5 + 0.36 * signed(h, 1)) * BLOCK_M, (j as f64 + 0.5 + 0.36 * signed(h, 2)) * BLOCK_M, h)
 }
 
 /// The border number `k` of irregular strips.

@@ -133,13 +133,14 @@ pub(crate) fn ground(world: &World, look: &Look, e: f64, n: f64, footprint: f64)
     }
     if let Some((plot, u, v)) = world.plot(e, n) {
         let yard = plot.half_length > 30.0;
-        let drive = if yard { u.abs() < 20.0 && v.abs() < 16.0 } else { (u - 6.0 * (unit(plot.hash, 31) - 0.5)).abs() < 2.2 && v < 6.0 };
+        let drive =
+            if yard { u.abs() < 20.0 && v.abs() < 16.0 } else { (u - 6.0 * (unit(plot.hash, 31) - 0.5)).abs() < 2.2 && v < 6.0 };
         let terrace = !yard && u.abs() < 6.5 && v.abs() < 6.5 && unit(plot.hash, 32) < 0.6;
         if drive || terrace {
             let tone = 0.16 + 0.2 * unit(plot.hash, 33) as f32;
             return scale([tone * 1.03, tone, tone * 0.94], 1.0 + 0.1 * mottle + 0.1 * grain);
         }
-        let hedge = !yard && (plot.half_length - u.abs()).min(plot.half_width - v.abs()) < 0.6;
+        let hedge = !yard && unit(plot.hash, 35) < 0.5 && (plot.half_length - u.abs()).min(plot.half_width - v.abs()) < 0.6;
         let grass = scale(season_grass(look, mottle), 0.8 + 0.5 * unit(plot.hash, 34) as f32);
         return if hedge { scale([0.05, 0.08, 0.035], 1.0 + 0.3 * grain) } else { scale(grass, 1.0 + 0.12 * grain) };
     }
@@ -156,11 +157,7 @@ pub(crate) fn ground(world: &World, look: &Look, e: f64, n: f64, footprint: f64)
     if verge < 1.6 || bank < 4.0 || field.to_block_m < margin {
         let track = unit(field.border, 4) > 0.6 && field.to_block_m < 1.5;
         let base = season_grass(look, mottle);
-        return if track {
-            scale([0.3, 0.26, 0.19], 1.0 + 0.12 * grain)
-        } else {
-            scale(base, 0.85 + 0.15 * grain)
-        };
+        return if track { scale([0.3, 0.26, 0.19], 1.0 + 0.12 * grain) } else { scale(base, 0.85 + 0.15 * grain) };
     }
     if field.to_parcel_m < 0.5 {
         return scale(season_grass(look, mottle), 0.8 + 0.2 * grain);
@@ -183,16 +180,24 @@ fn crop(world: &World, look: &Look, field: &Field, e: f64, n: f64, footprint: f6
     let summer = look.epoch == 0;
     let base: Colour = match (kind, summer) {
         (Crop::Cereal, true) => {
-            if chance < 0.5 { [0.30, 0.27, 0.11] } else { [0.15, 0.21, 0.07] }
+            if chance < 0.5 {
+                [0.30, 0.27, 0.11]
+            } else {
+                [0.15, 0.21, 0.07]
+            }
         }
         (Crop::Cereal, false) => match chance {
-            c if c < 0.4 => [0.33, 0.27, 0.16],
+            c if c < 0.5 => [0.33, 0.27, 0.16],
             c if c < 0.75 => [0.17, 0.125, 0.085],
             _ => [0.17, 0.21, 0.08],
         },
         (Crop::Maize, true) => [0.17, 0.19, 0.085],
         (Crop::Maize, false) => {
-            if chance < 0.5 { [0.25, 0.22, 0.11] } else { [0.22, 0.175, 0.12] }
+            if chance < 0.5 {
+                [0.25, 0.22, 0.11]
+            } else {
+                [0.22, 0.175, 0.12]
+            }
         }
         (Crop::Meadow | Crop::Orchard, true) => [0.11, 0.185, 0.055],
         (Crop::Meadow | Crop::Orchard, false) => [0.14, 0.185, 0.065],
@@ -247,7 +252,13 @@ pub(crate) fn top(look: &Look, o: &Object, e: f64, n: f64) -> (Colour, [f32; 3])
             let (nx, ny) = (-o.axis.1 * side * slope / length, o.axis.0 * side * slope / length);
             let p = unit(o.hash, 40);
             let colour = if o.kind == ObjectKind::Hall {
-                if p < 0.5 { [0.30, 0.30, 0.31] } else if p < 0.75 { [0.22, 0.13, 0.10] } else { [0.42, 0.41, 0.40] }
+                if p < 0.5 {
+                    [0.30, 0.30, 0.31]
+                } else if p < 0.75 {
+                    [0.22, 0.13, 0.10]
+                } else {
+                    [0.42, 0.41, 0.40]
+                }
             } else if p < 0.55 {
                 [0.28, 0.125, 0.075]
             } else if p < 0.8 {

@@ -40,23 +40,11 @@ pub struct ImuGrade {
 
 impl ImuGrade {
     /// Consumer MEMS, as in small drones and telephones.
-    pub const CONSUMER: Self = Self {
-        gyro_noise: 1.7e-4,
-        gyro_walk: 2e-5,
-        gyro_bias: 5e-3,
-        accel_noise: 2e-3,
-        accel_walk: 3e-3,
-        accel_bias: 8e-2,
-    };
+    pub const CONSUMER: Self =
+        Self { gyro_noise: 1.7e-4, gyro_walk: 2e-5, gyro_bias: 5e-3, accel_noise: 2e-3, accel_walk: 3e-3, accel_bias: 8e-2 };
     /// Tactical grade.
-    pub const TACTICAL: Self = Self {
-        gyro_noise: 2e-5,
-        gyro_walk: 1e-6,
-        gyro_bias: 1e-5,
-        accel_noise: 4e-4,
-        accel_walk: 5e-5,
-        accel_bias: 5e-3,
-    };
+    pub const TACTICAL: Self =
+        Self { gyro_noise: 2e-5, gyro_walk: 1e-6, gyro_bias: 1e-5, accel_noise: 4e-4, accel_walk: 5e-5, accel_bias: 5e-3 };
     /// No errors at all, for tests.
     pub const PERFECT: Self =
         Self { gyro_noise: 0.0, gyro_walk: 0.0, gyro_bias: 0.0, accel_noise: 0.0, accel_walk: 0.0, accel_bias: 0.0 };
@@ -136,12 +124,12 @@ impl Default for Settings {
             map_side_m: 2040.0,
             map_gsd_m: 0.41,
             map_blur_m: 0.28,
-            map_jpeg_quality: 60,
+            map_jpeg_quality: 84,
             width_px: 640,
             height_px: 480,
             focal_px: 466.0,
             distortion: [0.0; 5],
-            photo_jpeg_quality: 72,
+            photo_jpeg_quality: 78,
             rays_per_px: 2,
             exposure_s: 1.0 / 400.0,
             sensor_noise: 1.6,

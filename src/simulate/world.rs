@@ -416,7 +416,11 @@ impl Builder {
                 if road.is_some_and(|r| r.outside_m() < 2.5) || river.is_some_and(|r| r.outside_m() < 2.5) {
                     continue;
                 }
-                let hash = hash2(self.seed ^ 0x0c, (u / spacing).round() as i64, (v / spacing).round() as i64 ^ (field.parcel as i64 & 0xffff));
+                let hash = hash2(
+                    self.seed ^ 0x0c,
+                    (u / spacing).round() as i64,
+                    (v / spacing).round() as i64 ^ (field.parcel as i64 & 0xffff),
+                );
                 if unit(hash, 1) < 0.93 {
                     let turn = unit(field.block, 3) * std::f64::consts::PI;
                     let (s, c) = turn.sin_cos();
