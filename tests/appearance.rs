@@ -1,5 +1,7 @@
 //! How much the frames of a flight look like their map, measured the same way on the real flight and on a simulated one.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 mod common;
 
 use skyfix::eval::appearance::{PosedFrame, correlation, median, nadir_attitude};

@@ -1,5 +1,7 @@
 //! Imagery in, a map out, and everything where it belongs.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 mod common;
 
 use image::{Rgb, RgbImage};

@@ -44,6 +44,7 @@ pub(crate) struct Field {
 /// The division of the land of a seed.
 pub(crate) struct Land {
     seed: u64,
+    crop_change: f64,
     /// Centres of the blocks within [`CACHED`] of the origin, row by row: each place asks for nine.
     centres: Vec<(f64, f64, u64)>,
 }
@@ -52,10 +53,10 @@ pub(crate) struct Land {
 const CACHED: i64 = 12;
 
 impl Land {
-    /// The land of a seed.
-    pub fn new(seed: u64) -> Self {
+    /// The land of a seed; `crop_change` is the share of arable parcels whose crop changes.
+    pub fn new(seed: u64, crop_change: f64) -> Self {
         let all = (-CACHED..=CACHED).flat_map(|j| (-CACHED..=CACHED).map(move |i| block_centre(seed, i, j)));
-        Self { seed, centres: all.collect() }
+        Self { seed, crop_change, centres: all.collect() }
     }
 
     fn block_centre(&self, i: i64, j: i64) -> (f64, f64, u64) {
@@ -133,7 +134,7 @@ impl Land {
         };
         let lasting = of(unit(field.parcel, 11));
         // Meadows and orchards stay, arable land rotates.
-        if matches!(lasting, Crop::Meadow | Crop::Orchard) || epoch == 0 || unit(field.parcel, 12) < 0.5 {
+        if matches!(lasting, Crop::Meadow | Crop::Orchard) || epoch == 0 || unit(field.parcel, 12) >= self.crop_change {
             return lasting;
         }
         match of(unit(field.parcel, 13)) {
@@ -179,7 +180,7 @@ mod tests {
         #[test]
         fn distances_to_borders_are_never_negative(seed: u64, e in -2e3..2e3f64, n in -2e3..2e3f64) {
             for epoch in [0, 1] {
-                let f = Land::new(seed).at(e, n, epoch);
+                let f = Land::new(seed, 0.4).at(e, n, epoch);
                 prop_assert!(f.to_parcel_m >= -1e-9 && f.to_parcel_m <= f.to_block_m + 1e-9);
             }
         }

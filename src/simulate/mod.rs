@@ -224,7 +224,7 @@ fn plan(settings: &Settings) -> Result<Plan, SimulateError> {
             let corner = plane.ground_from_lat_lon(b.north_deg, b.east_deg);
             let reach = flight_reach_m(settings, &flight);
             let half_extent = (corner.e_m.abs().max(corner.n_m.abs()) + BEYOND_M).max(reach + BEYOND_M);
-            let world = Arc::new(world::World::new(settings.seed, half_extent));
+            let world = Arc::new(world::World::new(settings.seed, half_extent, settings.crop_change));
             Ok(Plan {
                 plane,
                 area,

@@ -97,6 +97,7 @@ pub(crate) struct Objects {
     first: Vec<u32>,
     ids: Vec<u32>,
     tallest: Vec<f32>,
+    own: Vec<f32>,
     half_extent: f64,
     side: usize,
 }
@@ -115,7 +116,8 @@ impl Objects {
                 }
             }
         }
-        let own: Vec<f32> = cells.iter().map(|c| c.iter().map(|&i| all[i as usize].top as f32).fold(0.0, f32::max)).collect();
+        let own: Vec<f32> =
+            cells.iter().map(|c| c.iter().map(|&i| all[i as usize].top as f32 + 0.001).fold(0.0, f32::max)).collect();
         let reach = (NEIGHBOURHOOD_M / CELL_M).ceil() as usize;
         let spread = |input: &[f32], horizontal: bool| -> Vec<f32> {
             (0..side * side)
@@ -135,7 +137,7 @@ impl Objects {
             ids.extend(c);
             first.push(ids.len() as u32);
         }
-        Self { all, first, ids, tallest, half_extent, side }
+        Self { all, first, ids, tallest, own, half_extent, side }
     }
 
     #[inline]
@@ -150,18 +152,22 @@ impl Objects {
         f64::from(self.tallest[self.cell(e, n)])
     }
 
-    /// The tallest thing at a place at an epoch (0 as mapped, 1 as flown): its height and its position in [`Objects::all`].
+    /// The tallest thing at a place at an epoch (0 as mapped, 1 as flown) that reaches the height `least` there: its height and its
+    /// position in [`Objects::all`].
     #[inline]
-    pub fn at(&self, e: f64, n: f64, epoch: usize) -> Option<(f64, u32)> {
+    pub fn at(&self, e: f64, n: f64, epoch: usize, least: f64) -> Option<(f64, u32)> {
         let cell = self.cell(e, n);
+        if f64::from(self.own[cell]) < least {
+            return None;
+        }
         let mut best: Option<(f64, u32)> = None;
         for &id in &self.ids[self.first[cell] as usize..self.first[cell + 1] as usize] {
             let o = &self.all[id as usize];
-            if !o.present[epoch] {
+            if o.top < least || !o.present[epoch] {
                 continue;
             }
             let h = o.height(e, n);
-            if h > best.map_or(0.0, |b| b.0) {
+            if h >= least && h > best.map_or(0.0, |b| b.0) {
                 best = Some((h, id));
             }
         }
@@ -218,8 +224,8 @@ mod tests {
     #[test]
     fn a_thing_is_found_only_at_the_epoch_it_exists() {
         let objects = Objects::new(vec![house()], 100.0);
-        assert!(objects.at(10.0, 20.0, 0).is_some() && objects.at(10.0, 20.0, 1).is_none());
-        assert_eq!(objects.tallest_near(30.0, 30.0), 8.0);
+        assert!(objects.at(10.0, 20.0, 0, 0.0).is_some() && objects.at(10.0, 20.0, 1, 0.0).is_none());
+        assert!((objects.tallest_near(30.0, 30.0) - 8.0).abs() < 0.01);
         assert_eq!(objects.tallest_near(90.0, 90.0), 0.0);
     }
 }

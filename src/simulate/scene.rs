@@ -40,15 +40,13 @@ impl WorldScene {
         let place = |z: f64| (e + lean.0 * z, n + lean.1 * z);
         while z > 0.0 {
             let (pe, pn) = place(z);
-            if let Some((h, id)) = objects.at(pe, pn, self.look.epoch)
-                && h >= z
-            {
+            if let Some((h, id)) = objects.at(pe, pn, self.look.epoch, z) {
                 // The surface lies between here and the step above.
                 let (mut low, mut high, mut found) = (z, z + VIEW_STEP_M, (h, id));
                 for _ in 0..5 {
                     let middle = 0.5 * (low + high);
                     let (pe, pn) = place(middle);
-                    match objects.at(pe, pn, self.look.epoch).filter(|f| f.0 >= middle) {
+                    match objects.at(pe, pn, self.look.epoch, middle) {
                         Some(f) => {
                             low = middle;
                             found = f;
@@ -72,7 +70,7 @@ impl WorldScene {
         let mut h = z + 0.45;
         while h < tallest {
             let rise = h - z;
-            if objects.at(e + se * rise, n + sn * rise, self.look.epoch).is_some_and(|(top, _)| top > h) {
+            if objects.at(e + se * rise, n + sn * rise, self.look.epoch, h).is_some() {
                 return 0.0;
             }
             h += SUN_STEP_M;

@@ -61,6 +61,8 @@ pub struct Settings {
     pub lat_deg: f64,
     /// Where a procedural world is put: longitude, degrees.
     pub lon_deg: f64,
+    /// Share of the arable parcels of a procedural world that grow something else when the camera flies than on the map, 0..=1.
+    pub crop_change: f64,
     /// Side of the mapped square, metres (rounded up to whole tiles).
     pub map_side_m: f64,
     /// Wanted pixel size of the map, metres (the nearest zoom that is not coarser is taken).
@@ -121,6 +123,7 @@ impl Default for Settings {
             world: WorldSource::Procedural,
             lat_deg: 47.8,
             lon_deg: 10.9,
+            crop_change: 0.4,
             map_side_m: 2040.0,
             map_gsd_m: 0.41,
             map_blur_m: 0.28,
@@ -166,6 +169,7 @@ impl Settings {
             ("width_px", f64::from(self.width_px), 16.0, 8192.0, "must lie between 16 and 8192"),
             ("height_px", f64::from(self.height_px), 16.0, 8192.0, "must lie between 16 and 8192"),
             ("imu_hz", self.imu_hz, 1.0, 2000.0, "must lie between 1 and 2000 Hz"),
+            ("crop_change", self.crop_change, 0.0, 1.0, "must lie between 0 and 1"),
             ("map_side_m", self.map_side_m, 100.0, 20_000.0, "must lie between 100 and 20000 m"),
             ("map_gsd_m", self.map_gsd_m, 0.05, 10.0, "must lie between 0.05 and 10 m"),
             ("map_blur_m", self.map_blur_m, 0.0, 20.0, "must lie between 0 and 20 m"),
@@ -187,7 +191,7 @@ impl Settings {
         if ![1, 2, 4].contains(&self.rays_per_px) {
             return wrong("rays_per_px", f64::from(self.rays_per_px), "must be 1, 2 or 4");
         }
-        if let Some(&k) = self.distortion.iter().find(|k| !(k.abs() <= 1.0)) {
+        if let Some(&k) = self.distortion.iter().find(|k| k.abs() > 1.0 || k.is_nan()) {
             return wrong("distortion", k, "must have coefficients between -1 and 1");
         }
         Ok(())

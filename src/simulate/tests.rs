@@ -122,7 +122,7 @@ fn a_house_appears_where_the_true_pose_projects_its_corners() {
         hash: 3,
         present: [true, true],
     };
-    let mut world = world::World::new(1, 600.0);
+    let mut world = world::World::new(1, 600.0, 0.4);
     world.objects = Objects::new(vec![house], 600.0);
     let scene = WorldScene { world: Arc::new(world), look: Look::flown() };
     // The box around the pixels whose ray meets the house.
@@ -165,6 +165,7 @@ fn what_cannot_be_flown_is_refused_by_name() {
         ("duration_s", Settings { duration_s: f64::NAN, ..small() }),
         ("photos_per_s", Settings { photos_per_s: 0.0, ..small() }),
         ("width_px", Settings { width_px: 0, ..small() }),
+        ("crop_change", Settings { crop_change: 1.5, ..small() }),
         ("rays_per_px", Settings { rays_per_px: 3, ..small() }),
         ("distortion", Settings { distortion: [0.0, f64::INFINITY, 0.0, 0.0, 0.0], ..small() }),
     ];

@@ -37,8 +37,8 @@ pub(crate) fn wood(seed: u64, e: f64, n: f64) -> f32 {
 
 impl World {
     /// The world of a seed, in a square of twice the half extent (metres) around the origin.
-    pub fn new(seed: u64, half_extent: f64) -> Self {
-        let land = Land::new(seed);
+    pub fn new(seed: u64, half_extent: f64, crop_change: f64) -> Self {
+        let land = Land::new(seed, crop_change);
         let mut lines = Lines::new(half_extent);
         let mut builder = Builder { seed, half_extent, objects: Vec::new(), plots: Vec::new() };
         let lanes = builder.lines(&mut lines);
