@@ -151,10 +151,10 @@ fn landmarks_of_a_geotiff_are_in_place_in_every_system() {
     let degrees: Project = |lat, lon| (lon, lat);
     let metres_lat = 111_180.0;
     let metres_lon = 111_320.0 * LAT.to_radians().cos();
-    let cases: [(&str, Project, (f64, f64), u16, u16); 3] = [
+    let cases = [
         ("4326", degrees, (GSD / metres_lon, GSD / metres_lat), 2, 4326),
-        ("3857", web_mercator, (GSD / LAT.to_radians().cos(), GSD / LAT.to_radians().cos()), 1, 3857),
-        ("utm", utm32, (GSD, GSD), 1, 32632),
+        ("3857", web_mercator as Project, (GSD / LAT.to_radians().cos(), GSD / LAT.to_radians().cos()), 1, 3857),
+        ("utm", utm32 as Project, (GSD, GSD), 1u16, 32632u16),
     ];
     for (name, project, (sx, sy), model, code) in cases {
         for raster_type in [1u16, 2] {
@@ -312,7 +312,7 @@ fn a_build_gives_the_same_bytes_twice() {
     let source = plain(folder.path(), "a.png", [120, 140, 40], (0.0, 0.0), 700);
     let (a, b) = (folder.path().join("a.mbtiles"), folder.path().join("b.mbtiles"));
     let options = BuildOptions { name: Some("same".into()), ..BuildOptions::default() };
-    let first = build(&[source.clone()], &a, &options, &|_| {}).unwrap();
+    let first = build(std::slice::from_ref(&source), &a, &options, &|_| {}).unwrap();
     build(&[source], &b, &options, &|_| {}).unwrap();
     assert!(std::fs::read(&a).unwrap() == std::fs::read(&b).unwrap());
     assert_eq!(MapStore::open(&a).unwrap().checksum().unwrap(), first.checksum);
