@@ -90,7 +90,7 @@ impl Land {
                 }
             }
         }
-        let apart = (best.1 - second.1).hypot(best.2 - second.2).max(1.0);
+        let apart = ((best.1 - second.1).powi(2) + (best.2 - second.2).powi(2)).sqrt().max(1.0);
         let to_block_m = (second.0 - best.0) / (2.0 * apart);
         let block = best.3;
         let turn = unit(block, 3) * std::f64::consts::PI;

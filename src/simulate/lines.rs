@@ -102,10 +102,11 @@ impl Lines {
             let t = (dx * s.direction.0 + dy * s.direction.1).clamp(0.0, s.length);
             let (px, py) = (dx - t * s.direction.0, dy - t * s.direction.1);
             let half_width_m = s.half_width.0 + (s.half_width.1 - s.half_width.0) * t / s.length;
-            let distance = px.hypot(py);
-            if distance > half_width_m + REACH_M {
+            let distance2 = px * px + py * py;
+            if distance2 > (half_width_m + REACH_M).powi(2) {
                 continue;
             }
+            let distance = distance2.sqrt();
             let side = if s.direction.0 * dy - s.direction.1 * dx < 0.0 { -1.0 } else { 1.0 };
             let hit = LineHit { kind: s.kind, across_m: side * distance, along_m: s.along + t, half_width_m };
             let best = if s.kind == LineKind::River { &mut river } else { &mut road };

@@ -29,9 +29,10 @@ pub(crate) fn signed(hash: u64, lane: u64) -> f64 {
 /// Value noise, −1..1, with features of about one unit.
 #[inline]
 pub(crate) fn value(seed: u64, x: f64, y: f64) -> f32 {
-    let (fx, fy) = (x.floor(), y.floor());
-    let (ix, iy) = (fx as i64, fy as i64);
-    let (tx, ty) = ((x - fx) as f32, (y - fy) as f32);
+    // Casts round towards zero; a call of `floor` costs more where the processor's own is not assumed.
+    let down = |v: f64| v as i64 - i64::from(v < 0.0);
+    let (ix, iy) = (down(x), down(y));
+    let (tx, ty) = ((x - ix as f64) as f32, (y - iy as f64) as f32);
     let (sx, sy) = (tx * tx * (3.0 - 2.0 * tx), ty * ty * (3.0 - 2.0 * ty));
     let corner = |dx, dy| (hash2(seed, ix + dx, iy + dy) >> 40) as f32 * (2.0 / (1u64 << 24) as f32) - 1.0;
     let (a, b, c, d) = (corner(0, 0), corner(1, 0), corner(0, 1), corner(1, 1));

@@ -82,7 +82,11 @@ impl Object {
     }
 
     fn reach(&self) -> f64 {
-        self.half_length.hypot(self.half_width) * 1.05
+        match self.kind {
+            // The lobes reach out to the square root of 1.4.
+            ObjectKind::Tree | ObjectKind::Conifer => self.half_length * 1.19,
+            _ => self.half_length.hypot(self.half_width) * 1.01,
+        }
     }
 }
 
@@ -96,6 +100,8 @@ pub(crate) struct Objects {
     pub all: Vec<Object>,
     first: Vec<u32>,
     ids: Vec<u32>,
+    /// East, north, square of the reach and top of each of `ids`: enough to pass over most without touching them.
+    outlines: Vec<[f32; 4]>,
     tallest: Vec<f32>,
     own: Vec<f32>,
     half_extent: f64,
@@ -137,7 +143,15 @@ impl Objects {
             ids.extend(c);
             first.push(ids.len() as u32);
         }
-        Self { all, first, ids, tallest, own, half_extent, side }
+        // A little larger than they are, for what single precision rounds away.
+        let outlines = ids
+            .iter()
+            .map(|&i: &u32| {
+                let o = &all[i as usize];
+                [o.e as f32, o.n as f32, (o.reach() + 0.01).powi(2) as f32, o.top as f32 + 0.001]
+            })
+            .collect();
+        Self { all, first, ids, outlines, tallest, own, half_extent, side }
     }
 
     #[inline]
@@ -161,9 +175,15 @@ impl Objects {
             return None;
         }
         let mut best: Option<(f64, u32)> = None;
-        for &id in &self.ids[self.first[cell] as usize..self.first[cell + 1] as usize] {
+        let range = self.first[cell] as usize..self.first[cell + 1] as usize;
+        let (ef, nf, least_f) = (e as f32, n as f32, least as f32);
+        for (&id, [oe, on, reach2, top]) in self.ids[range.clone()].iter().zip(&self.outlines[range]) {
+            let (de, dn) = (ef - oe, nf - on);
+            if *top < least_f || de * de + dn * dn > *reach2 {
+                continue;
+            }
             let o = &self.all[id as usize];
-            if o.top < least || !o.present[epoch] {
+            if !o.present[epoch] {
                 continue;
             }
             let h = o.height(e, n);
