@@ -299,7 +299,9 @@ fn raster_plan(settings: &Settings, timed: &Settings, path: &Path) -> Result<Pla
             // Greens turn brown, the light is warmer, shadows are deeper.
             colours: [[0.75, 0.38, -0.05], [0.22, 0.68, 0.08], [0.12, 0.12, 0.62]],
             gamma: 1.25,
-            uneven: 0.22,
+            uneven: 1.5,
+            plants: 4.0,
+            renewed: 0.18,
             seed: settings.seed ^ 1,
         }),
         mapped: Box::new(RasterScene {
@@ -308,6 +310,8 @@ fn raster_plan(settings: &Settings, timed: &Settings, path: &Path) -> Result<Pla
             colours: [[0.85, 0.1, 0.02], [0.08, 0.88, 0.02], [0.05, 0.1, 0.85]],
             gamma: 0.85,
             uneven: 0.12,
+            plants: 0.0,
+            renewed: 0.0,
             seed: settings.seed ^ 2,
         }),
     })

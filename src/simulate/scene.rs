@@ -1,6 +1,7 @@
 //! Light from a scene along a ray: the procedural world, or a raster.
 
 use super::look::{Colour, Look, ground, top, wall};
+use super::noise::{hash2, signed, unit, value};
 use super::world::World;
 use crate::map::{MapView, MetricView};
 use std::sync::Arc;
@@ -113,12 +114,36 @@ pub(crate) struct RasterScene {
     pub gamma: f32,
     /// Strength of slow changes of brightness over the ground.
     pub uneven: f32,
+    /// How much brighter plants are, per unit of greenness (logarithmic).
+    pub plants: f32,
+    /// Share of the ground that was built anew: patches of some 18 m that show another place of the raster.
+    pub renewed: f64,
     /// Seed of these.
     pub seed: u64,
 }
 
+/// Size of the patches that change, metres.
+const PATCH_M: f64 = 18.0;
+
+impl RasterScene {
+    /// The place of the raster that is shown at a place.
+    fn source_of(&self, e: f64, n: f64) -> (f64, f64) {
+        // Borders that are not straight.
+        let (de, dn) = (value(self.seed ^ 5, e / 9.0, n / 9.0), value(self.seed ^ 6, e / 9.0, n / 9.0));
+        let cell = |v: f64, d: f32| ((v + 4.0 * f64::from(d)) / PATCH_M).floor() as i64;
+        let hash = hash2(self.seed, cell(e, de), cell(n, dn));
+        if unit(hash, 1) >= self.renewed {
+            return (e, n);
+        }
+        let moved = (e + 90.0 * signed(hash, 2), n + 90.0 * signed(hash, 3));
+        if self.covers(moved.0, moved.1) { moved } else { (e, n) }
+    }
+}
+
 impl Scene for RasterScene {
     fn seen(&self, e: f64, n: f64, _lean: (f64, f64), _footprint: f64) -> Colour {
+        let (e0, n0) = (e, n);
+        let (e, n) = self.source_of(e, n);
         let (x, y) = self.place.pixel_from_ground(e, n);
         let (w, h) = self.view.image.dimensions();
         let (fx, fy) = ((x - 0.5).clamp(0.0, f64::from(w - 1)), (y - 0.5).clamp(0.0, f64::from(h - 1)));
@@ -130,7 +155,11 @@ impl Scene for RasterScene {
             let (upper, lower) = (a[k] + (b[k] - a[k]) * tx, c[k] + (d[k] - c[k]) * tx);
             ((upper + (lower - upper) * ty) / 255.0).powf(self.gamma)
         });
-        let tone = 1.0 + self.uneven * super::noise::fbm(self.seed, e / 45.0, n / 45.0, 3);
+        let uneven = self.uneven * super::noise::fbm(self.seed, e0 / 16.0, n0 / 16.0, 4);
+        // Plants change more than anything else.
+        let sum = mixed[0] + mixed[1] + mixed[2] + 0.05;
+        let green = ((2.0 * mixed[1] - mixed[0] - mixed[2]) / sum).clamp(-0.3, 0.3);
+        let tone = (uneven + self.plants * green).clamp(-1.6, 1.2).exp();
         self.colours.map(|row| 255.0 * tone * (row[0] * mixed[0] + row[1] * mixed[1] + row[2] * mixed[2]))
     }
     fn covers(&self, e: f64, n: f64) -> bool {
