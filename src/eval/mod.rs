@@ -1,0 +1,3 @@
+//! Measures of how well and under which conditions frames were localized.
+
+pub mod appearance;
