@@ -1,4 +1,7 @@
-//! Dense correlation: a view's features slid over a region's as one rigid template.
+//! Dense correlation: a view's features slid over a region's as a nearly rigid template.
+//!
+//! A tilt, heading or height that is a little off bends the view against the map by a cell or two. So the template is cut into up to
+//! 2 × 2 parts that each may sit up to [`SLACK`] cells off their place: the score of a position is the sum of the parts' best.
 //!
 //! The score of a position is the sum of cosines over the template's cells divided by the geometric mean of the template's size
 //! and its overlap with the map's imagery, so that a small overlap must match better. Each hypothesis is then normalised by mean
@@ -20,6 +23,10 @@ const BLOCK_SIDE: usize = 256;
 const SINGLE_BLOCK_SIDE: usize = 324;
 /// Spectra of this many blocks are kept (6 MB each); others are computed anew each time.
 const CACHED_BLOCKS: usize = 64;
+/// A part may sit this far off its place in the template, cells.
+const SLACK: usize = 2;
+/// Parts are at least this long, cells: smaller ones find their best anywhere.
+const MIN_PART: usize = 12;
 /// Share of the template that must lie on imagery.
 const MIN_OVERLAP: f32 = 0.6;
 /// Peaks of one hypothesis closer than this are one, cells.
@@ -221,17 +228,26 @@ impl SearchGrid {
         let len = self.fft.spectrum_len();
         let side = self.fft.side();
         let plane = template.rows * template.columns;
-        let mut kernel = vec![Complex32::default(); (self.channels + 1) * len];
-        for (k, spectrum) in kernel.chunks_exact_mut(len).enumerate() {
-            let values = &template.planes[k * plane..(k + 1) * plane];
+        let parts = parts(template.rows, template.columns);
+        // A spectrum for each part and channel, each part where it sits in the template; then the mask of the whole.
+        let mut kernel = vec![Complex32::default(); (parts.len() * self.channels + 1) * len];
+        for (i, spectrum) in kernel.chunks_exact_mut(len).enumerate() {
+            let (channel, rows, columns) = match parts.get(i / self.channels) {
+                Some((rows, columns)) => (i % self.channels, rows.clone(), columns.clone()),
+                None => (self.channels, 0..template.rows, 0..template.columns),
+            };
+            let values = &template.planes[channel * plane..(channel + 1) * plane];
             let fill = |r: usize, line: &mut [f32]| {
-                line[..template.columns].copy_from_slice(&values[r * template.columns..(r + 1) * template.columns]);
+                if rows.contains(&r) {
+                    let row = &values[r * template.columns..(r + 1) * template.columns];
+                    line[columns.clone()].copy_from_slice(&row[columns.clone()]);
+                }
             };
             self.fft.forward(template.rows, fill, spectrum);
         }
         let pad = (MAX_TEMPLATE / 2) as i64;
         let mut product = vec![Complex32::default(); len];
-        let (mut sums, mut overlaps) = (vec![0.0; side * side], vec![0.0; side * side]);
+        let [mut sums, mut overlaps, mut response] = [(); 3].map(|()| vec![0.0; side * side]);
         for block in &self.blocks {
             let (row0, column0) = (block.row as i64 - pad, block.column as i64 - pad);
             let touched = |w: &Window| {
@@ -250,15 +266,24 @@ impl SearchGrid {
                 computed = self.block_spectra(block);
                 &computed
             };
-            product.fill(Complex32::default());
-            for (map, view) in spectra.chunks_exact(len).zip(kernel.chunks_exact(len)).take(self.channels) {
-                for ((p, m), v) in product.iter_mut().zip(map).zip(view) {
-                    *p += m * v.conj();
+            sums.fill(0.0);
+            for part in 0..parts.len() {
+                product.fill(Complex32::default());
+                let of_part = kernel[part * self.channels * len..].chunks_exact(len);
+                for (map, view) in spectra.chunks_exact(len).zip(of_part).take(self.channels) {
+                    for ((p, m), v) in product.iter_mut().zip(map).zip(view) {
+                        *p += m * v.conj();
+                    }
                 }
+                self.fft.inverse(&mut product, &mut response);
+                if parts.len() > 1 {
+                    best_nearby(&mut response, side, SLACK);
+                }
+                sums.iter_mut().zip(&response).for_each(|(s, r)| *s += r);
             }
-            self.fft.inverse(&mut product, &mut sums);
             let last = self.channels * len;
-            for ((p, m), v) in product.iter_mut().zip(&spectra[last..]).zip(&kernel[last..]) {
+            let mask = &kernel[parts.len() * self.channels * len..];
+            for ((p, m), v) in product.iter_mut().zip(&spectra[last..]).zip(mask) {
                 *p = m * v.conj();
             }
             self.fft.inverse(&mut product, &mut overlaps);
@@ -266,6 +291,32 @@ impl SearchGrid {
         }
         suppress(&mut out.peaks, keep);
         out
+    }
+}
+
+/// Rows and columns of the parts of a template.
+fn parts(rows: usize, columns: usize) -> Vec<(std::ops::Range<usize>, std::ops::Range<usize>)> {
+    let cut = |n: usize| if n >= 2 * MIN_PART { vec![0..n / 2, n / 2..n] } else { std::iter::once(0..n).collect() };
+    let across = cut(columns);
+    cut(rows).into_iter().flat_map(|r| across.iter().map(move |c| (r.clone(), c.clone()))).collect()
+}
+
+/// Replaces each value by the largest within ±`reach` rows and columns; the block wraps around, as the transform does.
+fn best_nearby(values: &mut [f32], side: usize, reach: usize) {
+    let mut line = vec![0.0; side + 2 * reach];
+    let mut pass = |start: usize, stride: usize| {
+        for (i, v) in line.iter_mut().enumerate() {
+            *v = values[start + (i + side - reach) % side * stride];
+        }
+        for i in 0..side {
+            values[start + i * stride] = line[i..=i + 2 * reach].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        }
+    };
+    for i in 0..side {
+        pass(i * side, 1);
+    }
+    for i in 0..side {
+        pass(i, side);
     }
 }
 
@@ -359,25 +410,47 @@ mod tests {
     /// The definition, cell by cell.
     fn oracle_score(grid: &SearchGrid, template: &Template, row: i64, column: i64) -> Option<f32> {
         let (map_plane, plane) = (grid.rows * grid.columns, template.rows * template.columns);
-        let (mut sum, mut overlap) = (0.0, 0.0);
-        for r in 0..template.rows as i64 {
-            for c in 0..template.columns as i64 {
-                let (mr, mc) = (row + r, column + c);
-                if mr < 0 || mc < 0 || mr >= grid.rows as i64 || mc >= grid.columns as i64 {
-                    continue;
+        let inside = |r: i64, c: i64| r >= 0 && c >= 0 && r < grid.rows as i64 && c < grid.columns as i64;
+        let at = |r: i64, c: i64| r as usize * grid.columns + c as usize;
+        let mut overlap = 0.0;
+        for r in 0..template.rows {
+            for c in 0..template.columns {
+                let (mr, mc) = (row + r as i64, column + c as i64);
+                if inside(mr, mc) {
+                    let mask = template.planes[grid.channels * plane + r * template.columns + c];
+                    overlap += grid.planes[grid.channels * map_plane + at(mr, mc)] * mask;
                 }
-                let (m, t) = (mr as usize * grid.columns + mc as usize, r as usize * template.columns + c as usize);
-                for k in 0..grid.channels {
-                    sum += grid.planes[k * map_plane + m] * template.planes[k * plane + t];
-                }
-                overlap += grid.planes[grid.channels * map_plane + m] * template.planes[grid.channels * plane + t];
             }
         }
-        (overlap >= MIN_OVERLAP * template.cells as f32).then(|| sum / (overlap * template.cells as f32).sqrt())
+        let parts = parts(template.rows, template.columns);
+        let slack = if parts.len() > 1 { SLACK as i64 } else { 0 };
+        let mut total = 0.0;
+        for (rows, columns) in parts {
+            let mut best = f32::NEG_INFINITY;
+            for dr in -slack..=slack {
+                for dc in -slack..=slack {
+                    let mut sum = 0.0;
+                    for r in rows.clone() {
+                        for c in columns.clone() {
+                            let (mr, mc) = (row + dr + r as i64, column + dc + c as i64);
+                            if inside(mr, mc) {
+                                for k in 0..grid.channels {
+                                    let t = template.planes[k * plane + r * template.columns + c];
+                                    sum += grid.planes[k * map_plane + at(mr, mc)] * t;
+                                }
+                            }
+                        }
+                    }
+                    best = best.max(sum);
+                }
+            }
+            total += best;
+        }
+        (overlap >= MIN_OVERLAP * template.cells as f32).then(|| total / (overlap * template.cells as f32).sqrt())
     }
 
     /// A grid of noise with a hole, and a template cut out of it at (20, 31).
-    fn scene(rows: usize, columns: usize) -> (SearchGrid, Template) {
+    fn scene(rows: usize, columns: usize, (tr, tc): (usize, usize)) -> (SearchGrid, Template) {
         let mut random = noise(3);
         let channels = 3;
         let plane = rows * columns;
@@ -388,7 +461,6 @@ mod tests {
                 planes[k * plane + r * columns + 3..k * plane + r * columns + 12].fill(0.0);
             }
         }
-        let (tr, tc) = (9, 12);
         let mut cut = Vec::new();
         for k in 0..=channels {
             for r in 0..tr {
@@ -402,30 +474,45 @@ mod tests {
 
     #[test]
     fn the_best_peak_is_where_the_template_was_cut_out_and_scores_equal_the_oracle() {
-        for (rows, columns) in [(60, 70), (70, 300)] {
-            let (grid, template) = scene(rows, columns);
+        for (rows, columns, size) in [(60, 70, (9, 12)), (70, 300, (9, 12)), (60, 70, (24, 12)), (60, 70, (25, 27))] {
+            let (grid, template) = scene(rows, columns, size);
             let found = grid.search(&template, &[], 5);
             assert!((found.peaks[0].row - 20.0).abs() < 0.5 && (found.peaks[0].column - 31.0).abs() < 0.5);
             for p in &found.peaks {
                 let expected = oracle_score(&grid, &template, p.row.round() as i64, p.column.round() as i64).unwrap();
                 assert!((p.score as f32 - expected).abs() < 1e-4, "{} {expected}", p.score);
             }
-            let mut moments = (0.0, 0.0, 0.0);
-            for r in -32..rows as i64 + 32 {
-                for c in -32..columns as i64 + 32 {
-                    if let Some(s) = oracle_score(&grid, &template, r, c) {
-                        moments = (moments.0 + f64::from(s), moments.1 + f64::from(s * s), moments.2 + 1.0);
-                    }
-                }
-            }
-            assert_eq!(moments.2, found.moments.2);
-            assert!((moments.1 - found.moments.1).abs() < 1e-3 * moments.1);
+            let scores = (-32..rows as i64 + 32)
+                .flat_map(|r| (-32..columns as i64 + 32).map(move |c| (r, c)))
+                .filter_map(|(r, c)| oracle_score(&grid, &template, r, c));
+            let (n, squares) = scores.fold((0.0, 0.0), |(n, q), s| (n + 1.0, q + f64::from(s * s)));
+            assert_eq!(n, found.moments.2);
+            assert!((squares - found.moments.1).abs() < 1e-3 * squares);
         }
     }
 
     #[test]
+    fn a_part_that_sits_a_little_off_still_counts_in_full() {
+        let (grid, template) = scene(60, 70, (24, 24));
+        let mut bent = template.clone();
+        let plane = 24 * 24;
+        // The lower right quarter shows what lies two cells further down and right.
+        for k in 0..3 {
+            for r in 12..24 {
+                for c in 12..24 {
+                    bent.planes[k * plane + r * 24 + c] = grid.planes[k * 60 * 70 + (20 + r + 2) * 70 + 31 + c + 2];
+                }
+            }
+        }
+        let score = |t: &Template| oracle_score(&grid, t, 20, 31).unwrap();
+        assert!(score(&bent) > 0.9 * score(&template));
+        let best = grid.search(&bent, &[], 1).peaks[0];
+        assert!((best.row - 20.0).abs() <= 2.5 && (best.column - 31.0).abs() <= 2.5);
+    }
+
+    #[test]
     fn a_window_excludes_what_lies_outside() {
-        let (grid, template) = scene(60, 70);
+        let (grid, template) = scene(60, 70, (9, 12));
         let window = Window { rows: (30, 50), columns: (0, 70) };
         let found = grid.search(&template, &[window], 5);
         assert!(found.peaks.iter().all(|p| p.row >= 29.5));

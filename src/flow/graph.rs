@@ -12,7 +12,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -67,7 +67,8 @@ pub enum GraphError {
     Dataflow(String),
 }
 
-type SharedNetwork = Mutex<Option<Box<dyn DenseExtractor>>>;
+/// What a worker takes with it when it starts: its network, and the way out for reports.
+type Equipment = Mutex<Option<(Box<dyn DenseExtractor>, SyncSender<FrameReport>)>>;
 
 /// Runs frames through the graph, one worker for each network, and hands over the reports in frame order. `report` returns false
 /// to stop: frames under way are finished, no more are admitted.
@@ -81,21 +82,20 @@ pub fn run_graph(
     let workers = networks.len().max(1);
     // Larger than the lag, or the graph would wait for itself.
     let window = options.lag + 1 + 2 * workers as u64;
-    let networks: Arc<Vec<SharedNetwork>> = Arc::new(networks.into_iter().map(|n| Mutex::new(Some(n))).collect());
     let frames = Arc::new(Mutex::new(Some(frames)));
     let stop = Arc::new(AtomicBool::new(false));
     let (sender, receiver) = sync_channel::<FrameReport>(REPORT_QUEUE);
-    let sender = Arc::new(Mutex::new(Some(sender)));
+    let equipment: Vec<Equipment> = networks.into_iter().map(|n| Mutex::new(Some((n, sender.clone())))).collect();
+    // The workers hold the only senders now: the receiver ends when they do.
+    drop(sender);
 
     let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
     let guards = {
-        let (stop, sender) = (Arc::clone(&stop), Arc::clone(&sender));
+        let stop = Arc::clone(&stop);
         timely::execute(config, move |worker| {
-            let taken = |shared: &SharedNetwork| shared.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let Some(network) = networks.get(worker.index()).and_then(taken) else { return };
+            let take = |e: &Equipment| e.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let Some((network, reports)) = equipment.get(worker.index()).and_then(take) else { return };
             let network = Rc::new(RefCell::new(network));
-            let reports = sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let Some(reports) = reports else { return };
             let first = worker.index() == 0;
             let peers = worker.peers() as u64;
             let options = options.clone();
@@ -144,8 +144,6 @@ pub fn run_graph(
         })
         .map_err(GraphError::Dataflow)?
     };
-    // The workers hold the only senders now: the receiver ends when they do.
-    drop(sender.lock().unwrap_or_else(PoisonError::into_inner).take());
     for finished in receiver {
         if !stop.load(Ordering::Relaxed) && !report(finished) {
             stop.store(true, Ordering::Relaxed);

@@ -27,6 +27,10 @@ use crate::types::{AbstainReason, Fix, Frame, Known, Match, Outcome, Pixels, Pri
 /// A prior's search radius is this many sigmas and a margin for what it does not know of, metres.
 const PRIOR_SIGMAS: f64 = 3.5;
 const PRIOR_MARGIN_M: f64 = 40.0;
+/// Up to this many hypotheses are searched for at the refining level itself.
+const FEW_HYPOTHESES: usize = 4;
+/// Once a place has this many times the support of every other verified one, and at least two are verified, the rest is not tried.
+const CLEAR_LEAD: f64 = 2.5;
 /// Places closer than this are one, in cells of the search level.
 const SAME_PLACE_CELLS: f64 = 4.0;
 /// How far refining may move a place, cells of the refining level (two cells of the search level).
@@ -144,7 +148,9 @@ impl Matcher {
         let diagonal =
             outline.iter().flat_map(|a| outline.iter().map(move |b| (a[0] - b[0]).hypot(a[1] - b[1]))).fold(0.0, f64::max);
         let refine_level = self.index.level_for_extent(diagonal, self.settings.longest_view_px);
-        let search_level = (refine_level + 1).min(self.index.levels.len().saturating_sub(1));
+        // Many hypotheses are sifted on the next coarser level; a few can be searched for at once at the level that refines them.
+        let coarser = usize::from(hypotheses.len() > FEW_HYPOTHESES);
+        let search_level = (refine_level + coarser).min(self.index.levels.len().saturating_sub(1));
         Ok(Observation {
             ordinal: frame.ordinal,
             stamp_ns: frame.stamp_ns,
@@ -297,8 +303,11 @@ impl Matcher {
         let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
         let mean = &level.model.projection.mean;
         let mut views: Vec<(usize, RectifiedFrame, ViewField, FineTemplate)> = Vec::new();
-        let mut verified = Vec::new();
+        let mut verified: Vec<Verified> = Vec::new();
         for place in places {
+            if clearly_decided(&verified, self.settings.fix.min_support) {
+                break;
+            }
             let Some(grid) = level.regions.get(place.region).and_then(Option::as_ref) else { continue };
             let Some(hypothesis) = observation.hypotheses.get(place.hypothesis) else { continue };
             let known = views.iter().position(|v| v.0 == place.hypothesis);
@@ -462,6 +471,13 @@ impl Matcher {
         })?;
         Ok((rectified, features))
     }
+}
+
+/// Whether the best of the verified places leads so clearly that others need not be tried.
+fn clearly_decided(verified: &[Verified], min_support: f64) -> bool {
+    let mut supports: Vec<f64> = verified.iter().map(|v| v.consensus.support).collect();
+    supports.sort_by(|a, b| b.total_cmp(a));
+    matches!(supports[..], [best, next, ..] if best > CLEAR_LEAD * next && best > min_support)
 }
 
 fn decode(pixels: &Pixels) -> Option<Arc<RgbImage>> {
