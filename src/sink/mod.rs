@@ -1,5 +1,8 @@
 //! Where results go: files, the terminal, the viewer. Each sink takes one report a frame, in frame order.
 
+#[cfg(feature = "viz")]
+pub mod viewer;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
