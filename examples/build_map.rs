@@ -63,7 +63,7 @@ fn generate(path: &Path, width: u32, height: u32) -> anyhow::Result<()> {
     for t in 0..tiles {
         for (i, p) in tile.chunks_exact_mut(3).enumerate() {
             let (x, y) = (i as u64 % 256 + t % u64::from(across) * 256, i as u64 / 256 + t / u64::from(across) * 256);
-            p.copy_from_slice(&[(x / 3 ^ y / 5) as u8, (x / 16 + y / 16) as u8, ((x / 64) % 2 * 200) as u8]);
+            p.copy_from_slice(&[((x / 3) ^ (y / 5)) as u8, (x / 16 + y / 16) as u8, ((x / 64) % 2 * 200) as u8]);
         }
         file.write_all(&tile)?;
     }

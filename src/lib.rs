@@ -1,7 +1,34 @@
-//! skyfix tells a drone without GNSS where it is.
+//! skyfix tells a drone without GNSS where it is: a camera looks down, each frame is matched against georeferenced imagery, coarse
+//! to fine (the method of arXiv 2506.09748), and an error-state Kalman filter fuses the fixes with the IMU.
+//!
+//! ```text
+//!     source ──► admit ──► rectify ──► retrieve ──► coarse ──► fine ──► fix ──┐
+//!     (photos,   bounded   north-up,   descriptor,  FFT or     guided   e, n,  │
+//!      stamps)   window    map scale   top-k cells  4D conv    matches  P, why │
+//!                                          ▲                                   ▼
+//!                                          └─────── prior (feedback) ◄───── fuse ──► track ──► sinks
+//!     telemetry ──────────────────────────────────────────────────────────►  ESKF
+//!     map edits ──► differential collection of cells ──► (to retrieve)
+//! ```
+//!
+//! Layers, each uses only those before it:
+//!
+//! 1. [`types`] data that travels, [`time`], [`geo`] the earth and its maps, [`camera`] rays, views
+//! 2. [`map`] the tile store and its importers, [`models`] networks behind a checked manifest
+//! 3. [`retrieve`] the index and its search, [`coarse`] places, [`fine`] matches, [`fix`] position or why not, [`fuse`] the filter
+//! 4. [`source`] photos and recordings, [`flow`] the timely graph, [`sink`] files and viewer, [`eval`] measures, [`simulate`] worlds
+//! 5. `cli`, in the binary
+//!
+//! # Decisions beyond the first design
+//!
+//! - Views come in the levels of the index (0.15 m · 2^k): the frame is resampled to a level, never the map to the frame.
+//! - The prior of a frame stays out of its fix: a fix carries only what the frame, its sensors and the map say.
+//! - Ground slope is estimated with the pose: without it the keystone of a slope is taken for a tilt, and the fix is overconfident.
+//! - A single process: what workers exchange travels as it is ([`flow::message::InProcess`]); several processes are refused.
 
 pub mod camera;
 pub mod coarse;
+pub mod eval;
 pub mod fine;
 pub mod fix;
 pub mod flow;
@@ -10,6 +37,7 @@ pub mod geo;
 pub mod map;
 pub mod models;
 pub mod retrieve;
+pub mod simulate;
 pub mod sink;
 pub mod source;
 pub mod time;

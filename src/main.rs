@@ -1,2 +1,23 @@
-//! x
-fn main() {}
+//! The `skyfix` command.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("SKYFIX_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    match cli::run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("skyfix: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -49,6 +49,15 @@ impl FramePyramid {
         self.levels.first().map_or((0, 0), |l| (l.width as u32, l.height as u32))
     }
 
+    /// The largest copy of the frame whose longer side is at most `longest_px`, and its size relative to the frame.
+    pub fn preview(&self, longest_px: usize) -> Option<(RgbImage, f64)> {
+        let index = self.levels.iter().position(|l| l.width.max(l.height) <= longest_px)?;
+        let level = self.levels.get(index)?;
+        let bytes = level.data.iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect();
+        let image = RgbImage::from_raw(level.width as u32, level.height as u32, bytes)?;
+        Some((image, 1.0 / f64::from(1u32 << index)))
+    }
+
     /// Standard deviation of brightness over the frame, 0..255: nearly zero for a lens cap, fog or a blown-out frame.
     pub fn contrast(&self) -> f64 {
         let Some(level) = self.levels.get(2.min(self.levels.len().saturating_sub(1))) else { return 0.0 };

@@ -43,6 +43,8 @@ const TOLERANCE_CELLS: f64 = 1.5;
 pub struct Observation {
     /// The frame's ordinal.
     pub ordinal: u64,
+    /// Time of capture.
+    pub stamp_ns: i64,
     /// What is known of its pose.
     pub known: Known,
     /// The camera, for the frame's true size.
@@ -143,7 +145,16 @@ impl Matcher {
             outline.iter().flat_map(|a| outline.iter().map(move |b| (a[0] - b[0]).hypot(a[1] - b[1]))).fold(0.0, f64::max);
         let refine_level = self.index.level_for_extent(diagonal, self.settings.longest_view_px);
         let search_level = (refine_level + 1).min(self.index.levels.len().saturating_sub(1));
-        Ok(Observation { ordinal: frame.ordinal, known: frame.known, camera, pyramid, hypotheses, search_level, refine_level })
+        Ok(Observation {
+            ordinal: frame.ordinal,
+            stamp_ns: frame.stamp_ns,
+            known: frame.known,
+            camera,
+            pyramid,
+            hypotheses,
+            search_level,
+            refine_level,
+        })
     }
 
     /// Describes the frame under each hypothesis and ranks the map's cells. `active` says which cells the catalogue holds; `None`
@@ -196,12 +207,13 @@ impl Matcher {
     fn confident_region(&self, prior: &Prior, observation: &Observation) -> Option<Vec<Option<([f64; 2], f64)>>> {
         let height = observation.known.height_agl_m.map_or(100.0, |h| h.value);
         let tilt = observation.camera.tilt_sigma_rad * height;
-        let radius = PRIOR_SIGMAS * prior.sigma_m.hypot(tilt) + PRIOR_MARGIN_M;
+        let (position, sigma_m) = prior.at(observation.stamp_ns);
+        let radius = PRIOR_SIGMAS * sigma_m.hypot(tilt) + PRIOR_MARGIN_M;
         if !(radius <= self.settings.confident_radius_m) {
             return None;
         }
         let in_region = |region: &crate::retrieve::index::IndexedRegion| {
-            let Enu { e_m, n_m, .. } = region.plane.ground_from_lat_lon(prior.position.lat_deg, prior.position.lon_deg);
+            let Enu { e_m, n_m, .. } = region.plane.ground_from_lat_lon(position.lat_deg, position.lon_deg);
             // A prior far from a region says that the frame does not show it.
             (e_m.hypot(n_m) < 1e5).then_some(([e_m, n_m], radius))
         };

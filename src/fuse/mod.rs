@@ -7,3 +7,4 @@ pub mod eskf;
 pub mod fusion;
 
 pub use eskf::{Eskf, NoiseDensities, State};
+pub use fusion::{Counters, Fused, Fusion, FusionSettings};

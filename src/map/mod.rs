@@ -13,8 +13,10 @@ mod store;
 pub(crate) mod tile;
 mod view;
 
+pub(crate) use build::build_layers;
 pub use build::{BuildOptions, BuildReport, MergeOrder, Progress, build};
 pub use error::MapError;
+pub(crate) use import::Layer;
 pub use region::{Region, SourceRecord};
 pub use store::MapStore;
 pub use tile::TilePixels;

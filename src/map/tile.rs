@@ -89,12 +89,10 @@ impl TilePixels {
                     sum[3] += alpha;
                 }
                 let o = ((row * SIDE / 2 + y) * SIDE + column * SIDE / 2 + x) * 4;
-                if sum[3] > 0 {
-                    for c in 0..3 {
-                        self.rgba[o + c] = ((sum[c] + sum[3] / 2) / sum[3]) as u8;
-                    }
-                    self.rgba[o + 3] = ((sum[3] + 2) / 4) as u8;
+                for c in 0..3 {
+                    self.rgba[o + c] = (sum[c] + sum[3] / 2).checked_div(sum[3]).unwrap_or(0) as u8;
                 }
+                self.rgba[o + 3] = ((sum[3] + 2) / 4) as u8;
             }
         }
     }

@@ -1,9 +1,15 @@
 //! Where results go: files, the terminal, the viewer. Each sink takes one report a frame, in frame order.
 
+pub mod csv;
+pub mod geojson;
+pub mod jsonl;
+pub mod summary;
 #[cfg(feature = "viz")]
 pub mod viewer;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -76,4 +82,8 @@ pub enum SinkError {
         /// Why.
         reason: String,
     },
+}
+
+fn create(path: &Path) -> Result<BufWriter<File>, SinkError> {
+    File::create(path).map(BufWriter::new).map_err(|source| SinkError::Io { path: path.into(), source })
 }

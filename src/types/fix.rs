@@ -112,17 +112,33 @@ pub enum Outcome {
     Abstained(AbstainReason),
 }
 
-/// What the filter expects of a frame: where to search.
+/// What the filter expects: where to search for a later frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prior {
     /// Expected position over ground.
     pub position: Geodetic,
     /// 1 sigma of the horizontal position along its worst axis, metres.
     pub sigma_m: f64,
+    /// Velocity over ground, m/s east and north.
+    pub velocity_en_m_s: [f64; 2],
+    /// 1 sigma of the velocity along its worst axis, m/s.
+    pub velocity_sigma_m_s: f64,
     /// Time of validity.
     pub stamp_ns: i64,
-    /// Expected speed over ground and its sigma, m/s: how the uncertainty grows until the frame searched for.
-    pub speed_m_s: (f64, f64),
+}
+
+/// Acceleration an aircraft may have had since a prior was made, 1 sigma, m/s².
+const MANOEUVRE_M_S2: f64 = 2.0;
+
+impl Prior {
+    /// Position and 1 sigma in metres carried on to another time.
+    pub fn at(&self, stamp_ns: i64) -> (Geodetic, f64) {
+        let dt = crate::time::seconds_between(self.stamp_ns, stamp_ns);
+        let plane = crate::geo::EnuPlane::at(Geodetic { alt_m: 0.0, ..self.position });
+        let (lat, lon) = plane.lat_lon_from_ground(self.velocity_en_m_s[0] * dt, self.velocity_en_m_s[1] * dt);
+        let drift = (self.velocity_sigma_m_s * dt).hypot(0.5 * MANOEUVRE_M_S2 * dt * dt);
+        (Geodetic::ground(lat, lon), self.sigma_m.hypot(drift))
+    }
 }
 
 /// How a point of the track came about.

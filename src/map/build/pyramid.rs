@@ -165,12 +165,12 @@ impl<'a> Pyramid<'a> {
                 self.layers[i].draw(tile, &mut pixels)?;
             }
             leaves = 1;
-            if let ([only], true) = (&inside[..], self.stored(tile)) {
-                if let Some(bytes) = self.layers[*only].verbatim(tile)? {
-                    let jpeg = bytes.starts_with(&[0xff, 0xd8]);
-                    encoded.push(Encoded { tile, bytes, jpeg });
-                    return Ok(Subtree { pixels: Some(pixels), encoded, leaves });
-                }
+            if let ([only], true) = (&inside[..], self.stored(tile))
+                && let Some(bytes) = self.layers[*only].verbatim(tile)?
+            {
+                let jpeg = bytes.starts_with(&[0xff, 0xd8]);
+                encoded.push(Encoded { tile, bytes, jpeg });
+                return Ok(Subtree { pixels: Some(pixels), encoded, leaves });
             }
         } else {
             for (child, column, row) in children(tile) {

@@ -120,7 +120,7 @@ impl Georeference {
     pub fn new(placement: &Placement) -> Option<Self> {
         let [a, b, x0, d, e, y0] = placement.affine;
         let determinant = a * e - b * d;
-        if !placement.affine.iter().all(|v| v.is_finite()) || !(determinant.abs() > 1e-30) {
+        if !placement.affine.iter().all(|v| v.is_finite()) || determinant.abs() < 1e-30 {
             return None;
         }
         let (ia, ib, id, ie) = (e / determinant, -b / determinant, -d / determinant, a / determinant);

@@ -122,7 +122,8 @@ fn date_in_name(name: &str) -> Option<String> {
             let at = |from: usize, len: usize| b.get(i + from..i + from + len);
             let separated = step == 0 || (matches!(at(4, 1), Some(b"-" | b"_" | b".")) && at(4, 1) == at(7, 1));
             let (Some(y), Some(m), Some(d)) = (at(0, 4), at(4 + step, 2), at(6 + 2 * step, 2)) else { continue };
-            let bounded = !(i > 0 && b[i - 1].is_ascii_digit()) && !b.get(i + 8 + 2 * step).is_some_and(u8::is_ascii_digit);
+            let digit = |at: Option<usize>| at.and_then(|at| b.get(at)).is_some_and(u8::is_ascii_digit);
+            let bounded = !digit(i.checked_sub(1)) && !digit(Some(i + 8 + 2 * step));
             let (Some(y), Some(m), Some(d)) = (digits(y), digits(m), digits(d)) else { continue };
             if separated && bounded && (1980..2100).contains(&y) && (1..=12).contains(&m) && (1..=31).contains(&d) {
                 return Some(format!("{y:04}-{m:02}-{d:02}"));
@@ -175,10 +176,9 @@ impl Layer for Raster {
         let (w, h) = (f64::from(width), f64::from(height));
         let rgba = onto.rgba_mut();
         grid.resample(&window, |i, (x, y), sample| {
-            if x >= 0.0 && y >= 0.0 && x <= w && y <= h {
-                if let Some([r, g, b]) = colour(sample) {
-                    rgba[4 * i..4 * i + 4].copy_from_slice(&[r, g, b, 255]);
-                }
+            let inside = x >= 0.0 && y >= 0.0 && x <= w && y <= h;
+            if let (true, Some([r, g, b])) = (inside, colour(sample)) {
+                rgba[4 * i..4 * i + 4].copy_from_slice(&[r, g, b, 255]);
             }
         });
         Ok(())

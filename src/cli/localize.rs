@@ -1,0 +1,182 @@
+//! What replay and bench share: map, index, networks and flight made ready.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use skyfix::camera::Mounting;
+use skyfix::coarse::hypotheses::UnknownHeight;
+use skyfix::flow::{CoarseMethod, MatchSettings, Matcher};
+use skyfix::map::MapStore;
+use skyfix::models::{DenseExtractor, Device, Manifest, ModelEntry, ModelError};
+use skyfix::retrieve::build::{IndexOptions, build_index};
+use skyfix::retrieve::{IndexError, MapIndex, index_path};
+use skyfix::source::photos::CameraOptions;
+use skyfix::source::{self, Flight, KnowledgeOptions, Setting};
+
+use super::progress_bar;
+
+/// Model and device.
+#[derive(Args, Clone)]
+pub struct ModelArguments {
+    /// Model of the manifest (`skyfix models` lists them)
+    #[arg(long, default_value = "skyfix-dense")]
+    pub model: String,
+    /// Where inference runs: cpu or cuda:N; a device that is not there is an error
+    #[arg(long, default_value = "cpu")]
+    pub device: Device,
+}
+
+/// Everything that decides how a flight is localized.
+#[derive(Args, Clone)]
+pub struct LocalizeArguments {
+    /// A folder of photos, or a recording (a folder with flight.toml)
+    pub source: PathBuf,
+    /// The map; a recording may bring its own
+    #[arg(long, value_name = "FILE")]
+    pub map: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// Search the whole map for every frame: no start position, nothing from the filter
+    #[arg(long)]
+    pub no_prior: bool,
+    /// Heading: exif (metadata or telemetry), none, or degrees with their sigma: 152±5
+    #[arg(long, default_value = "exif", value_name = "exif|none|DEG±S")]
+    pub heading: Setting,
+    /// Height above ground: exif (metadata or telemetry), none (search for it), or metres with their sigma: 120±6
+    #[arg(long, default_value = "exif", value_name = "exif|none|M±S")]
+    pub height: Setting,
+    /// Scale each frame's height by a random factor in 1 ± F, to measure how well that is borne
+    #[arg(long, default_value_t = 0.0, value_name = "F")]
+    pub height_error: f64,
+    /// Seed of --height-error
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How the camera of a photo folder is fixed: stabilised or strapdown
+    #[arg(long, default_value = "stabilised", value_parser = parse_mounting)]
+    pub mounting: Mounting,
+    /// Horizontal field of view of the photos, degrees, instead of their metadata
+    #[arg(long, value_name = "DEG")]
+    pub hfov: Option<f64>,
+    /// Calibration of the photos' camera: OpenCV or Kalibr YAML
+    #[arg(long, value_name = "FILE", conflicts_with = "hfov")]
+    pub calibration: Option<PathBuf>,
+    /// How far the photos' camera may be from nadir (stabilised) or from the stated attitude (strapdown), degrees
+    #[arg(long, value_name = "DEG")]
+    pub tilt_sigma: Option<f64>,
+    /// Coarse matching: correlation or sascm
+    #[arg(long, default_value = "correlation")]
+    pub coarse: CoarseMethod,
+}
+
+fn parse_mounting(text: &str) -> Result<Mounting, String> {
+    match text {
+        "stabilised" => Ok(Mounting::Stabilised),
+        "strapdown" => Ok(Mounting::Strapdown),
+        _ => Err("write stabilised or strapdown".into()),
+    }
+}
+
+/// A flight and what it is matched against.
+pub struct Prepared {
+    /// The map.
+    pub map: MapStore,
+    /// The matcher.
+    pub matcher: Arc<Matcher>,
+    /// The flight.
+    pub flight: Flight,
+}
+
+/// Opens flight, map and index; computes the index where there is none yet.
+pub fn prepare(arguments: &LocalizeArguments) -> anyhow::Result<Prepared> {
+    let hfov_rad = match arguments.hfov {
+        Some(degrees) if !(degrees > 1.0 && degrees < 170.0) => bail!("--hfov {degrees}: give degrees between 1 and 170"),
+        other => other.map(f64::to_radians),
+    };
+    if !(0.0..0.9).contains(&arguments.height_error) {
+        bail!("--height-error {}: give a factor from 0 to 0.9", arguments.height_error);
+    }
+    let camera = CameraOptions {
+        hfov_rad,
+        calibration: arguments.calibration.as_deref().map(source::calibration::read).transpose()?,
+        mounting: arguments.mounting,
+        tilt_sigma_rad: arguments.tilt_sigma.map(f64::to_radians),
+    };
+    let knowledge = KnowledgeOptions {
+        heading: arguments.heading,
+        height: arguments.height,
+        height_error: arguments.height_error,
+        seed: arguments.seed,
+    };
+    let flight = source::open(&arguments.source, &knowledge, &camera)?;
+    for warning in &flight.warnings {
+        eprintln!("skyfix: {}: {warning}", arguments.source.display());
+    }
+    let Some(path) = arguments.map.clone().or_else(|| flight.map.clone()) else {
+        bail!("{}: brings no map of its own; give --map FILE.mbtiles", arguments.source.display());
+    };
+    let map = MapStore::open(&path)?;
+    let manifest = Manifest::find()?;
+    let entry = manifest.entry(&arguments.model.model)?;
+    let index = match MapIndex::load(&map, entry) {
+        Ok(index) => index,
+        Err(IndexError::Missing { path, .. }) => {
+            eprintln!("skyfix: no index yet; computing {} (once)", path.display());
+            compute_index(&map, &manifest, entry, arguments.model.device, &IndexOptions::default())?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let searched = arguments.height == Setting::None;
+    let settings = MatchSettings {
+        coarse: arguments.coarse,
+        unknown_height: if searched { UnknownHeight::Search } else { UnknownHeight::Abstain },
+        ..MatchSettings::default()
+    };
+    Ok(Prepared { matcher: Arc::new(Matcher::new(Arc::new(index), settings)), map, flight })
+}
+
+/// Computes the index of a map and saves it beside it.
+pub fn compute_index(
+    map: &MapStore,
+    manifest: &Manifest,
+    entry: &ModelEntry,
+    device: Device,
+    options: &IndexOptions,
+) -> anyhow::Result<MapIndex> {
+    let bar = progress_bar("index");
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    let options = IndexOptions { threads, ..*options };
+    let bytes = manifest.load(entry)?;
+    let index = build_index(map, &|| network(entry, &bytes, device, 1), &options, &|done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    let path = index_path(map.path(), &entry.name);
+    index.save(&path).with_context(|| "the index could not be saved beside the map")?;
+    Ok(index)
+}
+
+/// Networks for the workers of a graph, each with its number of threads.
+pub fn networks(arguments: &ModelArguments, workers: usize, threads: usize) -> anyhow::Result<Vec<Box<dyn DenseExtractor>>> {
+    let manifest = Manifest::find()?;
+    let entry = manifest.entry(&arguments.model)?;
+    let bytes = manifest.load(entry)?;
+    (0..workers).map(|_| Ok(network(entry, &bytes, arguments.device, threads)?)).collect()
+}
+
+#[cfg(feature = "onnx")]
+fn network(entry: &ModelEntry, bytes: &[u8], device: Device, threads: usize) -> Result<Box<dyn DenseExtractor>, ModelError> {
+    Ok(Box::new(skyfix::models::OnnxDense::from_bytes(entry.clone(), bytes, device, threads)?))
+}
+
+#[cfg(not(feature = "onnx"))]
+fn network(_: &ModelEntry, _: &[u8], _: Device, _: usize) -> Result<Box<dyn DenseExtractor>, ModelError> {
+    Err(ModelError::Runtime("this skyfix was built without the onnx feature".into()))
+}
+
+/// The folder for results, made where it is not there yet.
+pub fn make_folder(path: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(path).with_context(|| format!("{}: cannot make the output folder", path.display()))
+}

@@ -1,0 +1,189 @@
+//! `skyfix map`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use skyfix::map::{BuildOptions, MapStore, MergeOrder, build};
+use skyfix::models::Manifest;
+use skyfix::retrieve::build::IndexOptions;
+use skyfix::retrieve::index::level_gsd_m;
+use skyfix::retrieve::{MapIndex, index_path};
+
+use super::localize::{ModelArguments, compute_index};
+use super::progress_bar;
+
+/// Verbs on maps.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Build a map (MBTiles) out of imagery.
+    Build(BuildArguments),
+    /// Compute a map's features for a model, once.
+    Index(IndexArguments),
+    /// Show what a map and its index hold.
+    Info(InfoArguments),
+}
+
+const BUILD_EXAMPLES: &str = "Sources:
+  area.tif                GeoTIFF in EPSG:4326, 3857 or UTM
+  area.jpg + area.jgw     image with a world file (and .prj)
+  folder/ with map.csv    images with corner coordinates (wildnav, UAV-VisLoc)
+  folder/z/x/y.jpg        XYZ tiles
+
+Examples:
+  skyfix map build area.tif -o area.mbtiles
+  skyfix map build old.tif new.tif -o area.mbtiles        the later one lies on top
+  skyfix map build tiles/ mosaic.tif --newest -o area.mbtiles";
+
+/// Arguments of `map build`.
+#[derive(Args)]
+#[command(after_help = BUILD_EXAMPLES)]
+pub struct BuildArguments {
+    /// Imagery: files or folders
+    #[arg(required = true, value_name = "SRC")]
+    sources: Vec<PathBuf>,
+    /// The map to write
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Where sources overlap the newest date wins, not the one given last
+    #[arg(long)]
+    newest: bool,
+    /// Quality of JPEG tiles, 1 to 100
+    #[arg(long, default_value_t = 92, value_parser = clap::value_parser!(u8).range(1..=100))]
+    quality: u8,
+    /// Finest zoom, instead of the one that the sources deserve
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=24))]
+    max_zoom: Option<u8>,
+}
+
+/// Arguments of `map index`.
+#[derive(Args)]
+pub struct IndexArguments {
+    /// The map
+    map: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Finest ground sampling distance, metres: 0.15 for flights below 60 m, 0.6 for large areas seen from high up
+    #[arg(long, default_value_t = 0.3, value_name = "M")]
+    finest: f64,
+}
+
+/// Arguments of `map info`.
+#[derive(Args)]
+pub struct InfoArguments {
+    /// The map
+    map: PathBuf,
+    /// Model whose index is shown
+    #[arg(long, default_value = "skyfix-dense")]
+    model: String,
+    /// Also write a picture of each region: NAME.png, NAME-1.png, …
+    #[arg(long, value_name = "FILE.png")]
+    picture: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub fn run(verb: &Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Build(arguments) => build_map(arguments),
+        Verb::Index(arguments) => index(arguments),
+        Verb::Info(arguments) => info(arguments),
+    }
+}
+
+fn build_map(arguments: &BuildArguments) -> anyhow::Result<()> {
+    let order = if arguments.newest { MergeOrder::NewestDate } else { MergeOrder::Given };
+    let options =
+        BuildOptions { order, jpeg_quality: arguments.quality, max_zoom: arguments.max_zoom, ..BuildOptions::default() };
+    let bar = progress_bar("tiles");
+    let report = build(&arguments.sources, &arguments.out, &options, &|progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+        bar.set_message(progress.what);
+    })?;
+    bar.finish_and_clear();
+    for warning in &report.warnings {
+        eprintln!("skyfix: {warning}");
+    }
+    println!(
+        "{}: {} tiles, {:.1} MB, zoom {} to {}",
+        arguments.out.display(),
+        report.tiles,
+        report.bytes as f64 / 1e6,
+        report.zooms.0,
+        report.zooms.1
+    );
+    println!("next: skyfix map index {}", arguments.out.display());
+    Ok(())
+}
+
+fn index(arguments: &IndexArguments) -> anyhow::Result<()> {
+    if !(arguments.finest >= 0.05 && arguments.finest <= 20.0) {
+        anyhow::bail!("--finest {}: give metres from 0.05 to 20", arguments.finest);
+    }
+    let map = MapStore::open(&arguments.map)?;
+    let manifest = Manifest::find()?;
+    let entry = manifest.entry(&arguments.model.model)?;
+    let options = IndexOptions { finest_gsd_m: arguments.finest, ..IndexOptions::default() };
+    let index = compute_index(&map, &manifest, entry, arguments.model.device, &options)?;
+    let path = index_path(map.path(), &entry.name);
+    let bytes = std::fs::metadata(&path).with_context(|| path.display().to_string())?.len();
+    println!("{}: {:.1} MB", path.display(), bytes as f64 / 1e6);
+    print_levels(&index);
+    Ok(())
+}
+
+fn print_levels(index: &MapIndex) {
+    println!("level   m/px   dense cells   retrieval cells");
+    for level in &index.levels {
+        let dense: usize = level.regions.iter().flatten().map(|r| r.covered.iter().filter(|c| **c != 0).count()).sum();
+        println!("{:>5} {:>6.2} {dense:>13} {:>17}", level.level, level_gsd_m(level.level), level.cells.len());
+    }
+}
+
+fn info(arguments: &InfoArguments) -> anyhow::Result<()> {
+    let map = MapStore::open(&arguments.map)?;
+    let (low, high) = map.zoom_range();
+    println!("{}: zoom {low} to {high}, checksum {}", arguments.map.display(), map.checksum()?);
+    println!("\nsources                         m/px   date         west       south      east       north");
+    for s in map.sources() {
+        let b = s.bounds;
+        println!(
+            "{:<30} {:>5.3}   {:<10} {:>10.5} {:>10.5} {:>10.5} {:>10.5}",
+            s.name,
+            s.ground_sampling_distance_m,
+            s.date.as_deref().unwrap_or("-"),
+            b.west_deg,
+            b.south_deg,
+            b.east_deg,
+            b.north_deg
+        );
+    }
+    println!("\nregion    m/px   size m");
+    for region in map.regions() {
+        let (w, s, e, n) = region.extent_m();
+        println!("{:>6} {:>7.3}   {:.0} x {:.0}", region.id, region.ground_sampling_distance_m, e - w, n - s);
+    }
+    let manifest = Manifest::find()?;
+    match MapIndex::load(&map, manifest.entry(&arguments.model)?) {
+        Ok(index) => {
+            println!("\nindex for {} ({}…)", index.identity.model, index.identity.model_sha256.get(..12).unwrap_or_default());
+            print_levels(&index);
+        }
+        Err(error) => println!("\nno usable index: {error}"),
+    }
+    if let Some(picture) = &arguments.picture {
+        for region in map.regions() {
+            let path = match region.id {
+                0 => picture.clone(),
+                id => {
+                    let stem = picture.file_stem().unwrap_or_default().to_string_lossy();
+                    picture.with_file_name(format!("{stem}-{id}.png"))
+                }
+            };
+            let (view, _) = map.overview(region, 1400)?;
+            view.image.save(&path).with_context(|| path.display().to_string())?;
+            println!("picture of region {}: {}", region.id, path.display());
+        }
+    }
+    Ok(())
+}

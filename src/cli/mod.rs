@@ -1,0 +1,77 @@
+//! The command line: one file a verb.
+
+mod bench;
+mod localize;
+mod map;
+mod models;
+mod replay;
+mod simulate;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Tells a drone without GNSS where it is: camera frames matched against satellite imagery, fused with the IMU.
+///
+/// Not a primary navigation source: fly with other means.
+#[derive(Parser)]
+#[command(name = "skyfix", version, propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "Examples:
+  skyfix map build area.tif -o area.mbtiles     a map out of a GeoTIFF
+  skyfix map index area.mbtiles                 its features, once
+  skyfix replay photos/ --map area.mbtiles --out out
+  .venv/bin/rerun out/flight.rrd                look at it
+
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but not one frame was localized.
+Environment: SKYFIX_LOG=debug for a log, ORT_DYLIB_PATH, SKYFIX_MODELS, SKYFIX_MODEL_PATH.";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Localize a recorded flight: photos or a recording in, positions and a picture out.
+    Replay(Box<replay::Arguments>),
+    /// Build, index and inspect maps.
+    #[command(subcommand)]
+    Map(map::Verb),
+    /// List the models and check their files.
+    Models,
+    /// Fly a camera over a made-up or a mapped world and write a recording.
+    Simulate(Box<simulate::Arguments>),
+    /// Measure frames per second and latency of each stage on a flight.
+    Bench(Box<bench::Arguments>),
+    /// Print shell completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Parses the command line and runs the verb.
+pub fn run() -> anyhow::Result<ExitCode> {
+    match Cli::parse().verb {
+        Verb::Replay(arguments) => replay::run(&arguments),
+        Verb::Map(verb) => map::run(&verb).map(|()| ExitCode::SUCCESS),
+        Verb::Models => models::run(),
+        Verb::Simulate(arguments) => simulate::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Verb::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "skyfix", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// A progress bar on the terminal's standard error; invisible where that is no terminal.
+fn progress_bar(what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(0).with_message(what);
+    let template = "{msg:>12} [{bar:32}] {human_pos}/{human_len} {elapsed} left {eta}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}

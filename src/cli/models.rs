@@ -1,0 +1,23 @@
+//! `skyfix models`.
+
+use std::process::ExitCode;
+
+use skyfix::models::Manifest;
+
+/// Lists the models and checks their files; exit code 1 when the default model cannot be used.
+pub fn run() -> anyhow::Result<ExitCode> {
+    let manifest = Manifest::find()?;
+    let mut default_ok = false;
+    for (i, entry) in manifest.models().iter().enumerate() {
+        let state = match manifest.load(entry) {
+            Ok(bytes) => {
+                default_ok |= i == 0;
+                format!("ok, {:.1} MB", bytes.len() as f64 / 1e6)
+            }
+            Err(error) => error.to_string(),
+        };
+        println!("{:<16} {} channels, stride {} px; {}", entry.name, entry.descriptors.channels, entry.stride_px, entry.licence);
+        println!("{:<16} {state}", "");
+    }
+    Ok(if default_ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}

@@ -1,0 +1,4 @@
+//! Measures of how well and under which conditions frames were localized.
+
+pub mod appearance;
+pub mod score;

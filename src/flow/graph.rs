@@ -1,0 +1,158 @@
+//! The graph:
+//!
+//! ```text
+//!     frames ──► admit ──► rectify ──► retrieve ──► coarse ──► fine ──► fix ──► fuse ──► sinks
+//!                                         ▲                                       │
+//!     map edits ──► catalogue ────────────┴────── priors, L frames later ◄────────┘
+//! ```
+//!
+//! The timestamp is the frame's ordinal. Retrieval of frame t waits until the catalogue and the prior of frame t − L are complete,
+//! whatever the number of workers: so a replay gives the same bytes with one, two or four.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use differential_dataflow::input::Input as _;
+use timely::dataflow::operators::{Concat, ConnectLoop, Feedback, Input, Probe};
+
+use super::catalogue::{CatalogueInput, MapEdits};
+use super::message::{InFlight, InProcess};
+use super::operators::admit::Admit;
+use super::operators::catalogue;
+use super::operators::coarse::Coarse;
+use super::operators::fine::Fine;
+use super::operators::fix::MakeFix;
+use super::operators::fuse::Fuse;
+use super::operators::rectify::Rectify;
+use super::operators::retrieve::Retrieve;
+use super::operators::sinks::Sinks;
+use super::stages::Matcher;
+use crate::fuse::{Fusion, FusionSettings};
+use crate::geo::Geodetic;
+use crate::models::DenseExtractor;
+use crate::sink::FrameReport;
+use crate::types::Frame;
+
+/// Reports that may wait for the thread that writes.
+const REPORT_QUEUE: usize = 16;
+/// How long a worker without work sleeps at most before it looks again.
+const IDLE: Duration = Duration::from_millis(2);
+
+/// How the graph runs.
+#[derive(Clone, Debug)]
+pub struct GraphOptions {
+    /// Frames between a prediction and the search that uses it.
+    pub lag: u64,
+    /// Whether the filter's prediction goes back to retrieval.
+    pub use_prior: bool,
+    /// Whether small copies of the frames are kept for the viewer.
+    pub previews: bool,
+    /// Filter settings.
+    pub fusion: FusionSettings,
+    /// A known start: position and 1 sigma, metres.
+    pub start: Option<(Geodetic, f64)>,
+    /// Edits of the tile catalogue.
+    pub edits: MapEdits,
+}
+
+/// What can go wrong with the graph itself.
+#[derive(Debug, thiserror::Error)]
+pub enum GraphError {
+    /// The dataflow could not start or a worker ended early.
+    #[error("the dataflow failed: {0}; the log above says where")]
+    Dataflow(String),
+}
+
+type SharedNetwork = Mutex<Option<Box<dyn DenseExtractor>>>;
+
+/// Runs frames through the graph, one worker for each network, and hands over the reports in frame order. `report` returns false
+/// to stop: frames under way are finished, no more are admitted.
+pub fn run_graph(
+    matcher: Arc<Matcher>,
+    networks: Vec<Box<dyn DenseExtractor>>,
+    frames: impl Iterator<Item = Frame> + Send + 'static,
+    options: GraphOptions,
+    mut report: impl FnMut(FrameReport) -> bool,
+) -> Result<(), GraphError> {
+    let workers = networks.len().max(1);
+    // Larger than the lag, or the graph would wait for itself.
+    let window = options.lag + 1 + 2 * workers as u64;
+    let networks: Arc<Vec<SharedNetwork>> = Arc::new(networks.into_iter().map(|n| Mutex::new(Some(n))).collect());
+    let frames = Arc::new(Mutex::new(Some(frames)));
+    let stop = Arc::new(AtomicBool::new(false));
+    let (sender, receiver) = sync_channel::<FrameReport>(REPORT_QUEUE);
+    let sender = Arc::new(Mutex::new(Some(sender)));
+
+    let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
+    let guards = {
+        let (stop, sender) = (Arc::clone(&stop), Arc::clone(&sender));
+        timely::execute(config, move |worker| {
+            let taken = |shared: &SharedNetwork| shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let Some(network) = networks.get(worker.index()).and_then(taken) else { return };
+            let network = Rc::new(RefCell::new(network));
+            let reports = sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let Some(reports) = reports else { return };
+            let first = worker.index() == 0;
+            let peers = worker.peers() as u64;
+            let options = options.clone();
+            let lag = options.lag.max(1);
+            let matcher = Arc::clone(&matcher);
+
+            let (mut input, probe, catalogue) = worker.dataflow::<u64, _, _>(|scope| {
+                let (input, frames) = scope.new_input();
+                let (cells_input, cells) = scope.new_collection();
+                let (touches_input, touches) = scope.new_collection();
+                let (withdrawn_input, withdrawn) = scope.new_collection();
+                let catalogue = catalogue::broadcast(catalogue::rows(cells, touches, withdrawn), peers);
+                let (feedback, priors) = scope.feedback(lag);
+
+                let finished = frames
+                    .admit()
+                    .rectify(Arc::clone(&matcher), options.previews)
+                    .retrieve(catalogue.concat(priors), Arc::clone(&matcher), Rc::clone(&network))
+                    .coarse(Arc::clone(&matcher))
+                    .fine(Arc::clone(&matcher), Rc::clone(&network))
+                    .fix(Arc::clone(&matcher), Rc::clone(&network))
+                    .fuse(Fusion::new(options.fusion, options.start))
+                    .sinks(reports);
+                let (probe, finished) = finished.probe();
+                finished.priors(peers, lag, options.use_prior).connect_loop(feedback);
+                let catalogue = CatalogueInput { cells: cells_input, touches: touches_input, withdrawn: withdrawn_input };
+                (input, probe, catalogue)
+            });
+            if !first {
+                return;
+            }
+            catalogue.fill(&matcher.index, &options.edits);
+            let source = frames.lock().unwrap_or_else(PoisonError::into_inner).take();
+            for frame in source.into_iter().flatten() {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let ordinal = frame.ordinal;
+                while probe.less_than(&ordinal.saturating_sub(window)) {
+                    worker.step_or_park(Some(IDLE));
+                }
+                input.send(InProcess(InFlight::admitted(Arc::new(frame))));
+                input.advance_to(ordinal + 1);
+                worker.step();
+            }
+        })
+        .map_err(GraphError::Dataflow)?
+    };
+    // The workers hold the only senders now: the receiver ends when they do.
+    drop(sender.lock().unwrap_or_else(PoisonError::into_inner).take());
+    for finished in receiver {
+        if !stop.load(Ordering::Relaxed) && !report(finished) {
+            stop.store(true, Ordering::Relaxed);
+        }
+    }
+    for result in guards.join() {
+        result.map_err(GraphError::Dataflow)?;
+    }
+    Ok(())
+}

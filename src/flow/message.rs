@@ -1,0 +1,108 @@
+//! What travels along the edges of the graph.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::stages::{Observation, Retrieved, Verified};
+use crate::coarse::Place;
+use crate::retrieve::CellId;
+use crate::sink::{FrameReport, StageTimes};
+use crate::types::{AbstainReason, Frame, Prior};
+
+/// Data that workers of one process hand to each other as it is. Timely asks every exchanged type to be serializable, for the case
+/// of several processes; that case would need compressed bytes, and is refused here instead of done quietly.
+#[derive(Clone, Debug)]
+pub struct InProcess<T>(pub T);
+
+impl<T> Serialize for InProcess<T> {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("this edge of the graph stays within one process"))
+    }
+}
+
+impl<'de, T> Deserialize<'de> for InProcess<T> {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("this edge of the graph stays within one process"))
+    }
+}
+
+/// A frame on its way through the stages: what the last stage made of it, or why it failed.
+#[derive(Clone)]
+pub struct InFlight<T> {
+    /// The frame.
+    pub frame: Arc<Frame>,
+    /// When it entered the graph: for latency only.
+    pub entered: Instant,
+    /// Time spent so far.
+    pub times: StageTimes,
+    /// For the viewer; see [`crate::sink::FrameReport`].
+    pub preview: Option<(Arc<image::RgbImage>, f64)>,
+    /// Size of the frame as stored; zeros until it is decoded.
+    pub frame_px: (u32, u32),
+    /// The stage's result.
+    pub made: Result<T, AbstainReason>,
+}
+
+impl<T> InFlight<T> {
+    /// The next stage's result, with the milliseconds it took.
+    pub fn then<U>(
+        self,
+        clock: impl FnOnce(&mut StageTimes) -> &mut f64,
+        stage: impl FnOnce(&Frame, T) -> Result<U, AbstainReason>,
+    ) -> InFlight<U> {
+        let begun = Instant::now();
+        let Self { frame, entered, mut times, preview, frame_px, made } = self;
+        let made = made.and_then(|m| stage(&frame, m));
+        *clock(&mut times) += begun.elapsed().as_secs_f64() * 1e3;
+        InFlight { frame, entered, times, preview, frame_px, made }
+    }
+}
+
+impl InFlight<()> {
+    /// A frame that enters the graph now.
+    pub fn admitted(frame: Arc<Frame>) -> Self {
+        let times = StageTimes::default();
+        Self { frame, entered: Instant::now(), times, preview: None, frame_px: (0, 0), made: Ok(()) }
+    }
+}
+
+/// A stream of frames on their way.
+pub type Frames<'scope, T> = timely::dataflow::StreamVec<'scope, u64, InProcess<InFlight<T>>>;
+/// After `retrieve`.
+pub type Candidates = (Arc<Observation>, Arc<Retrieved>);
+/// After `coarse`, with the number of candidate cells.
+pub type Placed = (Arc<Observation>, Vec<Place>, usize);
+/// After `fine`, with the number of candidate cells.
+pub type Confirmed = (Arc<Observation>, Arc<Vec<Verified>>, usize);
+
+/// A frame that leaves the graph, and the prior that goes back.
+#[derive(Clone)]
+pub struct Finished {
+    /// For the sinks.
+    pub report: FrameReport,
+    /// For retrieval.
+    pub prior: Option<Prior>,
+}
+
+/// What retrieval must know besides the frame.
+#[derive(Clone, Debug)]
+pub enum Knowledge {
+    /// The filter's prediction for the frame of this ordinal, made a fixed number of frames earlier.
+    Prior(u64, InProcess<Option<Prior>>),
+    /// A row of the tile catalogue came (+1) or went (−1) at a frame.
+    Row(CellId, u64, isize),
+}
+
+impl Serialize for Knowledge {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        InProcess(()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Knowledge {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        InProcess::<()>::deserialize(deserializer).map(|_| Self::Prior(0, InProcess(None)))
+    }
+}

@@ -1,0 +1,28 @@
+//! Refines the places and verifies them by fine matching.
+
+use std::sync::Arc;
+
+use super::Network;
+use super::stage::stage;
+use crate::flow::Matcher;
+use crate::flow::message::{Confirmed, Frames, Placed};
+
+/// `fine` of the graph.
+pub trait Fine<'scope> {
+    /// Verifies places.
+    fn fine(self, matcher: Arc<Matcher>, network: Network) -> Frames<'scope, Confirmed>;
+}
+
+impl<'scope> Fine<'scope> for Frames<'scope, Placed> {
+    fn fine(self, matcher: Arc<Matcher>, network: Network) -> Frames<'scope, Confirmed> {
+        stage(self, "fine", move |message| {
+            message.then(
+                |t| &mut t.fine_ms,
+                |_, (observation, places, candidates)| {
+                    let verified = matcher.fine(&observation, &places, network.borrow_mut().as_mut())?;
+                    Ok((observation, Arc::new(verified), candidates))
+                },
+            )
+        })
+    }
+}

@@ -1,0 +1,105 @@
+//! Ranks the map's cells for a frame, once the prior and the catalogue of that frame are complete.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::operator::Operator;
+
+use super::Network;
+use crate::flow::Matcher;
+use crate::flow::message::{Candidates, Frames, InProcess, Knowledge};
+use crate::flow::stages::Observation;
+use crate::retrieve::CellId;
+use crate::types::Prior;
+
+/// `retrieve` of the graph.
+pub trait Retrieve<'scope> {
+    /// Finds the candidates of each frame, in order.
+    fn retrieve(
+        self,
+        knowledge: StreamVec<'scope, u64, Knowledge>,
+        matcher: Arc<Matcher>,
+        network: Network,
+    ) -> Frames<'scope, Candidates>;
+}
+
+/// A worker's copy of the catalogue as of the frame it is at.
+#[derive(Default)]
+struct Catalogue {
+    /// Changes still to come, by frame.
+    changes: BTreeMap<u64, Vec<(CellId, isize)>>,
+    rows: BTreeMap<CellId, isize>,
+}
+
+impl Catalogue {
+    fn advance(&mut self, to: u64) {
+        while let Some(entry) = self.changes.first_entry().filter(|e| *e.key() <= to) {
+            for (cell, diff) in entry.remove() {
+                let count = self.rows.entry(cell).or_default();
+                *count += diff;
+                if *count == 0 {
+                    self.rows.remove(&cell);
+                }
+            }
+        }
+    }
+
+    fn holds(&self, cell: CellId) -> bool {
+        self.rows.get(&cell).is_some_and(|count| *count > 0)
+    }
+}
+
+impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<Observation>> {
+    fn retrieve(
+        self,
+        knowledge: StreamVec<'scope, u64, Knowledge>,
+        matcher: Arc<Matcher>,
+        network: Network,
+    ) -> Frames<'scope, Candidates> {
+        let all_rows: usize = matcher.index.levels.iter().map(|l| l.cells.len()).sum();
+        self.binary_frontier(knowledge, Pipeline, Pipeline, "retrieve", move |_, _| {
+            let mut waiting = BTreeMap::new();
+            let mut priors: BTreeMap<u64, Option<Prior>> = BTreeMap::new();
+            let mut catalogue = Catalogue::default();
+            move |(frames, _), (knowledge, complete), output| {
+                frames.for_each(|capability, messages| {
+                    for InProcess(message) in messages.drain(..) {
+                        if let Some(capability) = capability.retain_least(output.output_index()) {
+                            waiting.insert(message.frame.ordinal, (capability, message));
+                        }
+                    }
+                });
+                knowledge.for_each(|_, messages| {
+                    for item in messages.drain(..) {
+                        match item {
+                            Knowledge::Prior(ordinal, InProcess(prior)) => {
+                                priors.insert(ordinal, prior);
+                            }
+                            Knowledge::Row(cell, at, diff) => catalogue.changes.entry(at).or_default().push((cell, diff)),
+                        }
+                    }
+                });
+                while let Some(entry) = waiting.first_entry().filter(|e| !complete.less_equal(e.key())) {
+                    let (time, (capability, message)) = entry.remove_entry();
+                    catalogue.advance(time);
+                    let prior = priors.get(&time).copied().flatten();
+                    priors = priors.split_off(&time);
+                    let edited = catalogue.rows.len() != all_rows;
+                    let active = |cell: CellId| catalogue.holds(cell);
+                    let active: Option<&dyn Fn(CellId) -> bool> = if edited { Some(&active) } else { None };
+                    let out = message.then(
+                        |t| &mut t.retrieve_ms,
+                        |_, observation: Arc<Observation>| {
+                            let mut network = network.borrow_mut();
+                            let found = matcher.retrieve(&observation, prior.as_ref(), active, network.as_mut())?;
+                            Ok((observation, Arc::new(found)))
+                        },
+                    );
+                    output.session(&capability).give(InProcess(out));
+                }
+            }
+        })
+    }
+}

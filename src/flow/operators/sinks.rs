@@ -1,0 +1,68 @@
+//! Hands finished frames out of the graph, and their priors back to every worker.
+
+use std::sync::mpsc::SyncSender;
+
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::operator::Operator;
+
+use crate::flow::message::{Finished, InProcess, Knowledge};
+use crate::sink::FrameReport;
+
+/// The ends of the graph.
+pub trait Sinks<'scope> {
+    /// Sends each report to the thread that writes; a receiver that is gone ends the sending, not the graph.
+    fn sinks(self, reports: SyncSender<FrameReport>) -> Self;
+    /// The priors for the frames `lag` later, a copy for each worker; all unknown unless `use_prior`.
+    fn priors(self, workers: u64, lag: u64, use_prior: bool) -> StreamVec<'scope, u64, Knowledge>;
+}
+
+impl<'scope> Sinks<'scope> for StreamVec<'scope, u64, InProcess<Finished>> {
+    fn sinks(self, reports: SyncSender<FrameReport>) -> Self {
+        self.unary(Pipeline, "sinks", move |_, _| {
+            let mut reports = Some(reports);
+            move |input, output| {
+                input.for_each(|capability, messages| {
+                    for InProcess(finished) in messages.iter() {
+                        let gone = reports.as_ref().is_some_and(|r| r.send(finished.report.clone()).is_err());
+                        if gone {
+                            reports = None;
+                        }
+                    }
+                    output.session(&capability).give_container(messages);
+                });
+            }
+        })
+    }
+
+    fn priors(self, workers: u64, lag: u64, use_prior: bool) -> StreamVec<'scope, u64, Knowledge> {
+        let addressed = self.unary(Pipeline, "priors", move |_, _| {
+            move |input, output| {
+                input.for_each(|capability, messages| {
+                    let mut session = output.session(&capability);
+                    for InProcess(finished) in messages.drain(..) {
+                        for worker in 0..workers {
+                            let prior = InProcess(finished.prior.filter(|_| use_prior));
+                            session.give((worker, Knowledge::Prior(finished.report.ordinal + lag, prior)));
+                        }
+                    }
+                });
+            }
+        });
+        deliver(addressed)
+    }
+}
+
+/// Sends each message to the worker it is addressed to.
+pub fn deliver<'scope>(stream: StreamVec<'scope, u64, (u64, Knowledge)>) -> StreamVec<'scope, u64, Knowledge> {
+    stream.unary(Exchange::new(|message: &(u64, Knowledge)| message.0), "deliver", move |_, _| {
+        move |input, output| {
+            input.for_each(|capability, messages| {
+                let mut session = output.session(&capability);
+                for (_, knowledge) in messages.drain(..) {
+                    session.give(knowledge);
+                }
+            });
+        }
+    })
+}

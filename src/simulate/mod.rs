@@ -1,0 +1,321 @@
+//! Simulated flights: a camera flies over a made-up world, or over a raster, and everything it and its sensors record is written as a
+//! recording, with the truth and a map of another date.
+//!
+//! The made-up world is rendered twice: as a satellite saw it in June, and as the camera sees it in October, with other crops,
+//! another sun, shadows, colours and sensor, houses that are new or gone and cars that moved. The ground is the plane `u = 0` of
+//! the map's region; houses and trees stand on it and show their parallax. The same seed gives the same bytes.
+
+mod land;
+mod lines;
+mod look;
+mod noise;
+mod objects;
+mod record;
+mod satellite;
+mod scene;
+mod sensor;
+mod settings;
+mod telemetry;
+mod trajectory;
+mod world;
+
+use crate::eval::appearance::{PosedFrame, correlation, median};
+use crate::geo::{Enu, EnuPlane};
+use crate::map::{BuildOptions, MapError, MapStore, MetricView, build_layers};
+use look::Look;
+use nalgebra::Vector3;
+use rayon::prelude::*;
+use satellite::{Area, Satellite};
+use scene::{RasterScene, Scene, WorldScene};
+pub use settings::{ImuGrade, Mounting, Settings, WorldSource};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use trajectory::Flight;
+
+/// Why a flight cannot be simulated.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulateError {
+    /// A setting makes no sense.
+    #[error("{name} = {value} {wanted}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// The raster does not reach as far as the flight.
+    #[error(
+        "{}: the flight leaves the imagery, which is {width_m:.0} x {height_m:.0} m; fly lower, shorter (duration_s) or with shorter legs (leg_m)",
+        path.display()
+    )]
+    TooSmall {
+        /// The map.
+        path: PathBuf,
+        /// Its extent, east to west.
+        width_m: f64,
+        /// Its extent, north to south.
+        height_m: f64,
+    },
+    /// Something of the map.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// A file cannot be written.
+    #[error("{}: cannot be written: {source}; choose another folder or free some space", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A photo cannot be encoded.
+    #[error("{}: cannot be encoded: {source}", path.display())]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: image::ImageError,
+    },
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Report {
+    /// Photos.
+    pub photos: u64,
+    /// Bytes of all photos.
+    pub photo_bytes: u64,
+    /// Bytes of the map.
+    pub map_bytes: u64,
+    /// Bytes of the telemetry and the truth.
+    pub table_bytes: u64,
+    /// Median over some frames of their correlation with the map at their true pose, at 0.6 m/px
+    /// ([`crate::eval::appearance::correlation`]); on a real flight over Fengyuan it is 0.58. Absent where the lens distorts.
+    pub median_correlation: Option<f64>,
+}
+
+/// Time of the first photo after the start of the recording, seconds: a filter has some IMU data by then.
+const FIRST_PHOTO_S: f64 = 1.0;
+/// Land beyond the map that still throws shadows and is seen by a tilted camera, metres.
+const BEYOND_M: f64 = 260.0;
+/// Photos rendered between two reports of progress.
+const PHOTOS_AT_ONCE: usize = 8;
+
+/// A flight that is ready to be rendered.
+struct Plan {
+    plane: EnuPlane,
+    area: Area,
+    flight: Flight,
+    flown: Box<dyn Scene>,
+    mapped: Box<dyn Scene>,
+}
+
+impl Scene for Box<dyn Scene> {
+    fn seen(&self, e: f64, n: f64, lean: (f64, f64), footprint: f64) -> look::Colour {
+        (**self).seen(e, n, lean, footprint)
+    }
+
+    fn covers(&self, e: f64, n: f64) -> bool {
+        (**self).covers(e, n)
+    }
+}
+
+/// Simulates a flight and writes it as a recording into the folder `out`, which is made if it is not there. `progress` is called
+/// with what is done and what there is to do.
+///
+/// # Errors
+/// When settings make no sense, a raster cannot be read or is too small, or something cannot be written.
+pub fn simulate(settings: &Settings, out: &Path, progress: &dyn Fn(u64, u64)) -> Result<Report, SimulateError> {
+    settings.check()?;
+    let Plan { plane, area, flight, flown, mapped } = plan(settings)?;
+    let photos = out.join("photos");
+    std::fs::create_dir_all(&photos).map_err(|source| SimulateError::Write { path: photos.clone(), source })?;
+    record::remove_old_photos(&photos)?;
+
+    let stamps = photo_times(settings);
+    let total = stamps.len() as u64 + u64::from(area.count.0) * u64::from(area.count.1);
+    let mut report = Report { photos: stamps.len() as u64, ..Report::default() };
+    for (chunk, times) in stamps.chunks(PHOTOS_AT_ONCE).enumerate() {
+        progress((chunk * PHOTOS_AT_ONCE) as u64, total);
+        let written: Result<Vec<u64>, SimulateError> = times
+            .par_iter()
+            .enumerate()
+            .map(|(i, &t)| {
+                let number = (chunk * PHOTOS_AT_ONCE + i) as u64 + 1;
+                let image =
+                    sensor::photo(settings, flown.as_ref(), &flight.position(t), &flight.camera(t), &flight.velocity(t), number);
+                record::write_photo(&photos.join(record::photo_name(number)), &image, settings.photo_jpeg_quality)
+            })
+            .collect();
+        report.photo_bytes += written?.iter().sum::<u64>();
+    }
+    let layer = Satellite { scene: mapped, plane, area, blur_m: settings.map_blur_m, seed: settings.seed };
+    let options = BuildOptions {
+        jpeg_quality: settings.map_jpeg_quality,
+        name: Some(format!("skyfix simulation, seed {}", settings.seed)),
+        attribution: Some("simulated by skyfix, CC0-1.0".into()),
+        ..BuildOptions::default()
+    };
+    let map = build_layers(vec![Box::new(layer)], &out.join("map.mbtiles"), &options, &|p| {
+        progress(stamps.len() as u64 + p.done, total);
+    })?;
+    report.map_bytes = map.bytes;
+    report.table_bytes = record::write_tables(settings, &plane, &flight, &stamps, out)?;
+    if settings.distortion.iter().all(|&k| k == 0.0) {
+        report.median_correlation = median_correlation(settings, &plane, &flight, &stamps, out)?;
+    }
+    Ok(report)
+}
+
+/// Ground sampling distance at which frames are compared with the map, metres.
+const COMPARED_GSD_M: f64 = 0.6;
+/// Frames that are compared, at most.
+const COMPARED_FRAMES: usize = 60;
+
+/// How much the photos, as stored, look like the map.
+fn median_correlation(
+    settings: &Settings,
+    plane: &EnuPlane,
+    flight: &Flight,
+    stamps: &[f64],
+    out: &Path,
+) -> Result<Option<f64>, SimulateError> {
+    let map = MapStore::open(&out.join("map.mbtiles"))?;
+    let step = stamps.len().div_ceil(COMPARED_FRAMES).max(1);
+    let values: Result<Vec<Option<f64>>, SimulateError> = stamps
+        .par_iter()
+        .enumerate()
+        .filter(|(i, _)| i % step == 0)
+        .map(|(i, &t)| {
+            let path = out.join("photos").join(record::photo_name(i as u64 + 1));
+            let image = image::open(&path).map_err(|source| SimulateError::Encode { path, source })?.into_rgb8();
+            let p = flight.position(t);
+            let (lat, lon) = plane.lat_lon_from_ground(p.x, p.y);
+            let Some(region) = map.regions().iter().find(|r| r.bounds.contains(lat, lon)) else { return Ok(None) };
+            let at = region.plane.ground_from_lat_lon(lat, lon);
+            let frame = PosedFrame {
+                image: &image,
+                focal_px: settings.focal_px,
+                centre_px: (f64::from(settings.width_px) / 2.0, f64::from(settings.height_px) / 2.0),
+                position: Enu { u_m: p.z, ..at },
+                enu_from_camera: flight.camera(t),
+            };
+            Ok(correlation(&map, region, &frame, COMPARED_GSD_M)?)
+        })
+        .collect();
+    Ok(median(values?.into_iter().flatten().collect()))
+}
+
+/// Times of the photos, seconds since the start of the recording.
+fn photo_times(settings: &Settings) -> Vec<f64> {
+    let count = (settings.duration_s * settings.photos_per_s + 1e-9).floor().max(1.0) as u64;
+    (0..count).map(|i| FIRST_PHOTO_S + i as f64 / settings.photos_per_s).collect()
+}
+
+fn plan(settings: &Settings) -> Result<Plan, SimulateError> {
+    let timed = Settings { duration_s: settings.duration_s + FIRST_PHOTO_S + 1.0, ..settings.clone() };
+    match &settings.world {
+        WorldSource::Procedural => {
+            let area = Area::around(settings.lat_deg, settings.lon_deg, settings.map_side_m, settings.map_gsd_m);
+            let plane = EnuPlane::at(area.bounds().centre());
+            let flight = Flight::new(&timed, (0.0, 0.0));
+            let b = area.bounds();
+            let corner = plane.ground_from_lat_lon(b.north_deg, b.east_deg);
+            let reach = flight_reach_m(settings, &flight);
+            let half_extent = (corner.e_m.abs().max(corner.n_m.abs()) + BEYOND_M).max(reach + BEYOND_M);
+            let world = Arc::new(world::World::new(settings.seed, half_extent, settings.crop_change));
+            Ok(Plan {
+                plane,
+                area,
+                flight,
+                flown: Box::new(WorldScene { world: world.clone(), look: Look::flown() }),
+                mapped: Box::new(WorldScene { world, look: Look::mapped() }),
+            })
+        }
+        WorldSource::Raster(path) => raster_plan(settings, &timed, path),
+    }
+}
+
+/// How far from the origin the camera sees, metres.
+fn flight_reach_m(settings: &Settings, flight: &Flight) -> f64 {
+    let times = photo_times(settings);
+    times.iter().map(|&t| flight.position(t).xy().amax()).fold(0.0, f64::max) + view_radius_m(settings)
+}
+
+/// How far from the point below the camera a photo reaches, metres.
+fn view_radius_m(settings: &Settings) -> f64 {
+    let half_diagonal = f64::from(settings.width_px).hypot(f64::from(settings.height_px)) / 2.0 / settings.focal_px;
+    let airframe_deg = if settings.mounting == Mounting::Strapdown { 28.0 } else { 1.0 };
+    let angle = half_diagonal.atan() + (settings.mount_tilt_deg + airframe_deg).to_radians();
+    (settings.height_m + 3.0) * angle.min(1.3).tan()
+}
+
+/// A flight over a raster: what the camera sees has other colours and light, and the map is blurred.
+fn raster_plan(settings: &Settings, timed: &Settings, path: &Path) -> Result<Plan, SimulateError> {
+    let store = MapStore::open(path)?;
+    let region =
+        store.regions().first().ok_or_else(|| MapError::Store { path: path.to_owned(), what: "holds no imagery".into() })?;
+    let (west, south, east, north) = region.extent_m();
+    let flight = Flight::new(timed, ((west + east) / 2.0, (south + north) / 2.0));
+    let times = photo_times(settings);
+    let margin = view_radius_m(settings);
+    let positions: Vec<Vector3<f64>> = times.iter().map(|&t| flight.position(t)).collect();
+    let inside =
+        positions.iter().all(|p| p.x - margin > west && p.x + margin < east && p.y - margin > south && p.y + margin < north);
+    if !inside {
+        return Err(SimulateError::TooSmall { path: path.to_owned(), width_m: east - west, height_m: north - south });
+    }
+    let view_of = |w: f64, s: f64, e: f64, n: f64, gsd: f64| -> Result<(Arc<_>, MetricView), MapError> {
+        let px = |m: f64| (m / gsd).ceil() as u32;
+        let view =
+            MetricView { west_m: w, north_m: n, ground_sampling_distance_m: gsd, width_px: px(e - w), height_px: px(n - s) };
+        Ok((Arc::new(store.view(region, &view)?), view))
+    };
+    let bound = |f: fn(&Vector3<f64>) -> f64| {
+        positions.iter().map(f).fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)))
+    };
+    let (x, y) = (bound(|p| p.x), bound(|p| p.y));
+    let gsd = region.ground_sampling_distance_m;
+    let (sharp, sharp_place) = view_of(x.0 - margin, y.0 - margin, x.1 + margin, y.1 + margin, gsd)?;
+    let half = settings.map_side_m / 2.0;
+    let (cx, cy) = ((west + east) / 2.0, (south + north) / 2.0);
+    let centre = region.plane.origin();
+    let (coarse, coarse_place) = view_of(
+        west.max(cx - half),
+        south.max(cy - half),
+        east.min(cx + half),
+        north.min(cy + half),
+        gsd.max(settings.map_gsd_m / 2.0),
+    )?;
+    let side = settings.map_side_m.min((east - west).max(north - south));
+    Ok(Plan {
+        plane: region.plane,
+        area: Area::around(centre.lat_deg, centre.lon_deg, side, settings.map_gsd_m),
+        flight,
+        flown: Box::new(RasterScene {
+            view: sharp,
+            place: sharp_place,
+            // Greens turn brown, the light is warmer, shadows are deeper.
+            colours: [[0.75, 0.38, -0.05], [0.22, 0.68, 0.08], [0.12, 0.12, 0.62]],
+            gamma: 1.25,
+            uneven: 1.5,
+            plants: 4.0,
+            renewed: 0.18,
+            seed: settings.seed ^ 1,
+        }),
+        mapped: Box::new(RasterScene {
+            view: coarse,
+            place: coarse_place,
+            colours: [[0.85, 0.1, 0.02], [0.08, 0.88, 0.02], [0.05, 0.1, 0.85]],
+            gamma: 0.85,
+            uneven: 0.12,
+            plants: 0.0,
+            renewed: 0.0,
+            seed: settings.seed ^ 2,
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests;

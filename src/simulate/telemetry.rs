@@ -1,0 +1,97 @@
+//! The other sensors: IMU, height, heading, attitude, each with the errors of its settings.
+
+use super::settings::{ImuGrade, Settings};
+use super::trajectory::Flight;
+use nalgebra::{UnitQuaternion, Vector3};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+
+/// Rate of height, heading and attitude, hertz.
+pub(crate) const SLOW_HZ: f64 = 10.0;
+
+/// One sample of the IMU: time, rad/s and m/s² in the body frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ImuSample {
+    pub t_s: f64,
+    pub gyro: Vector3<f64>,
+    pub accel: Vector3<f64>,
+}
+
+/// A stream of standard normal numbers of its own for each sensor, so that settings of one do not change another.
+pub(crate) struct Noise(ChaCha8Rng);
+
+impl Noise {
+    pub fn new(seed: u64, sensor: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(super::noise::mix(seed ^ (sensor << 32))))
+    }
+
+    pub fn next(&mut self) -> f64 {
+        StandardNormal.sample(&mut self.0)
+    }
+
+    fn vector(&mut self) -> Vector3<f64> {
+        Vector3::new(self.next(), self.next(), self.next())
+    }
+}
+
+/// The IMU from the start to `end_s`.
+pub(crate) fn imu(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<ImuSample> {
+    let ImuGrade { gyro_noise, gyro_walk, gyro_bias, accel_noise, accel_walk, accel_bias } = settings.imu;
+    let dt = 1.0 / settings.imu_hz;
+    let mut noise = Noise::new(settings.seed, 1);
+    let (mut gyro_offset, mut accel_offset) = (gyro_bias * noise.vector(), accel_bias * noise.vector());
+    (0..=(end_s / dt).floor() as u64)
+        .map(|i| {
+            let t_s = i as f64 * dt;
+            gyro_offset += gyro_walk * dt.sqrt() * noise.vector();
+            accel_offset += accel_walk * dt.sqrt() * noise.vector();
+            ImuSample {
+                t_s,
+                gyro: flight.angular_rate(t_s) + gyro_offset + gyro_noise / dt.sqrt() * noise.vector(),
+                accel: flight.specific_force(t_s) + accel_offset + accel_noise / dt.sqrt() * noise.vector(),
+            }
+        })
+        .collect()
+}
+
+/// Height above ground: white noise and a slow drift, as a barometer's, each of 0.7 of the stated sigma.
+pub(crate) fn heights(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, f64)> {
+    let mut noise = Noise::new(settings.seed, 2);
+    let mut drift = settings.height_sigma_m * 0.7 * noise.next();
+    // A first-order process of 60 s.
+    let keep = (-1.0 / (SLOW_HZ * 60.0)).exp();
+    times(end_s)
+        .map(|t| {
+            drift = keep * drift + (1.0 - keep * keep).sqrt() * settings.height_sigma_m * 0.7 * noise.next();
+            (t, flight.position(t).z + drift + settings.height_sigma_m * 0.7 * noise.next())
+        })
+        .collect()
+}
+
+/// Heading, degrees in 0..360: white noise and a constant error, as a compass's.
+pub(crate) fn headings(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, f64)> {
+    let mut noise = Noise::new(settings.seed, 3);
+    let constant = 0.8 * settings.heading_sigma_deg * flight.offset(1);
+    times(end_s)
+        .map(|t| {
+            let heading = flight.heading(t).to_degrees() + constant + 0.7 * settings.heading_sigma_deg * noise.next();
+            (t, heading.rem_euclid(360.0))
+        })
+        .collect()
+}
+
+/// Attitude of the airframe, `enu_from_body`, with white noise about each axis.
+pub(crate) fn attitudes(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, UnitQuaternion<f64>)> {
+    let mut noise = Noise::new(settings.seed, 4);
+    times(end_s)
+        .map(|t| {
+            let error = settings.attitude_sigma_deg.to_radians() * noise.vector();
+            (t, flight.attitude(t) * UnitQuaternion::from_scaled_axis(error))
+        })
+        .collect()
+}
+
+fn times(end_s: f64) -> impl Iterator<Item = f64> {
+    (0..=(end_s * SLOW_HZ).floor() as u64).map(|i| i as f64 / SLOW_HZ)
+}

@@ -1,0 +1,174 @@
+//! `fixes.csv`, `track.csv` and `timing.csv`. Numbers have fixed precision, so that a replay gives the same bytes.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::{FrameReport, Sink, SinkError, create};
+use crate::types::{Outcome, TrackPoint};
+
+const FIXES: &str = "frame,stamp_ns,outcome,lat_deg,lon_deg,sigma_e_m,sigma_n_m,corr_en,centre_lat_deg,centre_lon_deg,heading_deg,tilt_deg,candidates,inliers,score,reason";
+const TRACK: &str = "frame,stamp_ns,lat_deg,lon_deg,alt_m,height_agl_m,vel_e_m_s,vel_n_m_s,vel_u_m_s,qw,qx,qy,qz,sigma_e_m,sigma_n_m,corr_en,sigma_u_m,source,fix_age_s";
+const TIMING: &str = "frame,rectify_ms,retrieve_ms,coarse_ms,fine_ms,fix_ms,capture_to_fix_ms";
+
+/// The three tables of a flight.
+pub struct CsvSink {
+    files: Vec<(PathBuf, BufWriter<File>)>,
+}
+
+impl CsvSink {
+    /// Creates the files in a folder and writes their headers.
+    pub fn create(folder: &Path) -> Result<Self, SinkError> {
+        let mut files = Vec::new();
+        for (name, header) in [("fixes.csv", FIXES), ("track.csv", TRACK), ("timing.csv", TIMING)] {
+            let path = folder.join(name);
+            let file = create(&path)?;
+            files.push((path, file));
+            let last = files.len() - 1;
+            write_line(&mut files[last], header)?;
+        }
+        Ok(Self { files })
+    }
+}
+
+fn write_line((path, file): &mut (PathBuf, BufWriter<File>), line: &str) -> Result<(), SinkError> {
+    writeln!(file, "{line}").map_err(|source| SinkError::Io { path: path.clone(), source })
+}
+
+impl Sink for CsvSink {
+    fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
+        let t = &report.times;
+        let timing = format!(
+            "{},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3}",
+            quoted(&report.name),
+            t.rectify_ms,
+            t.retrieve_ms,
+            t.coarse_ms,
+            t.fine_ms,
+            t.fix_ms,
+            t.total_ms
+        );
+        let lines = [fix_row(report), track_row(&report.name, &report.track), timing];
+        self.files.iter_mut().zip(lines).try_for_each(|(file, line)| write_line(file, &line))
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        for (path, file) in &mut self.files {
+            file.flush().map_err(|source| SinkError::Io { path: path.clone(), source })?;
+        }
+        Ok(())
+    }
+}
+
+/// A field as CSV wants it: quoted when it holds a comma, a quote or a line break.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
+}
+
+fn fix_row(report: &FrameReport) -> String {
+    let name = quoted(&report.name);
+    let (stamp, candidates) = (report.stamp_ns, report.matched.candidates);
+    match &report.matched.outcome {
+        Outcome::Abstained(reason) => {
+            let score = report.matched.score;
+            format!("{name},{stamp},abstained,,,,,,,,,,{candidates},,{score:.4},{}", reason.as_str())
+        }
+        Outcome::Fix(fix) => {
+            let p = fix.camera_covariance_m2();
+            let (se, sn) = (p[(0, 0)].sqrt(), p[(1, 1)].sqrt());
+            format!(
+                "{name},{stamp},fix,{:.8},{:.8},{se:.3},{sn:.3},{:.4},{:.8},{:.8},{:.2},{:.2},{candidates},{},{:.4},",
+                fix.camera.lat_deg,
+                fix.camera.lon_deg,
+                p[(0, 1)] / (se * sn),
+                fix.centre.lat_deg,
+                fix.centre.lon_deg,
+                fix.heading_rad.0.to_degrees(),
+                fix.tilt_rad.to_degrees(),
+                fix.inliers,
+                fix.score,
+            )
+        }
+    }
+}
+
+fn track_row(name: &str, track: &TrackPoint) -> String {
+    let name = quoted(name);
+    let age = track.fix_age_s.map_or(String::new(), |a| format!("{a:.3}"));
+    let Some(state) = &track.state else {
+        return format!("{name},{},,,,,,,,,,,,,,,,{},{age}", track.stamp_ns, track.source.as_str());
+    };
+    let [ve, vn, vu] = state.velocity_enu_m_s;
+    let q = state.enu_from_body.quaternion();
+    // The same rotation has two quaternions: write the one whose w is not negative.
+    let sign = if q.w < 0.0 { -1.0 } else { 1.0 };
+    let p = state.covariance_en_m2;
+    let (se, sn) = (p[(0, 0)].sqrt(), p[(1, 1)].sqrt());
+    format!(
+        "{name},{},{:.8},{:.8},,{},{ve:.3},{vn:.3},{vu:.3},{:.6},{:.6},{:.6},{:.6},{se:.3},{sn:.3},{:.4},{:.3},{},{age}",
+        track.stamp_ns,
+        state.position.lat_deg,
+        state.position.lon_deg,
+        state.height_agl_m.map_or(String::new(), |h| format!("{h:.2}")),
+        sign * q.w,
+        sign * q.i,
+        sign * q.j,
+        sign * q.k,
+        p[(0, 1)] / (se * sn),
+        state.sigma_u_m,
+        track.source.as_str(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::stages::Matched;
+    use crate::sink::StageTimes;
+    use crate::types::{AbstainReason, TrackSource};
+
+    fn report() -> FrameReport {
+        FrameReport {
+            ordinal: 0,
+            name: "a,b.jpg".into(),
+            stamp_ns: 5,
+            matched: Matched::abstained(AbstainReason::Ambiguous),
+            track: TrackPoint {
+                stamp_ns: 5,
+                source: TrackSource::Lost,
+                state: None,
+                fix_age_s: None,
+                nis: None,
+                fix_used: false,
+            },
+            times: StageTimes::default(),
+            preview: None,
+            frame_px: (0, 0),
+        }
+    }
+
+    #[test]
+    fn every_row_has_as_many_fields_as_its_header_and_unknown_is_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sink = CsvSink::create(folder.path()).unwrap();
+        sink.frame(&report()).unwrap();
+        sink.finish().unwrap();
+        for name in ["fixes.csv", "track.csv", "timing.csv"] {
+            let mut reader = csv::Reader::from_path(folder.path().join(name)).unwrap();
+            let header = reader.headers().unwrap().clone();
+            let row = reader.records().next().unwrap().unwrap();
+            assert_eq!(row.len(), header.len(), "{name}");
+            assert_eq!(&row[0], "a,b.jpg");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_that_names_the_file() {
+        let full = Path::new("/dev/full");
+        if full.exists() {
+            let mut sink = CsvSink { files: vec![(full.into(), create(full).unwrap())] };
+            sink.frame(&report()).unwrap();
+            assert!(sink.finish().unwrap_err().to_string().starts_with("/dev/full"));
+        }
+    }
+}

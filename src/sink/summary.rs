@@ -1,0 +1,179 @@
+//! `summary.json` and the table on the terminal.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{FrameReport, Sink, SinkError, create};
+use crate::eval::score::{Score, Scorer};
+use crate::source::TruthRow;
+use crate::types::Outcome;
+
+/// A flight in numbers.
+#[derive(Clone, Debug, PartialEq, Default, Serialize)]
+pub struct Summary {
+    /// Frames that entered.
+    pub frames: u64,
+    /// Of these, with a fix.
+    pub fixes: u64,
+    /// Fixes that the filter used.
+    pub fixes_used: u64,
+    /// Frames without a fix, by reason.
+    pub abstained: BTreeMap<&'static str, u64>,
+    /// Track points by source.
+    pub track: BTreeMap<&'static str, u64>,
+    /// Median 1 sigma of the fixes, metres.
+    pub median_sigma_m: Option<f64>,
+    /// The camera's position of the fixes against truth.
+    pub camera: Option<Score>,
+    /// The image centre of the fixes against truth.
+    pub centre: Option<Score>,
+    /// The fused track against truth.
+    pub fused: Option<Score>,
+    /// Median and 99th percentile of each stage, milliseconds.
+    pub latency_ms: BTreeMap<&'static str, [f64; 2]>,
+    /// Frames per second of the whole run.
+    pub frames_per_s: f64,
+}
+
+/// Collects the summary.
+pub struct SummarySink {
+    path: PathBuf,
+    truth: HashMap<String, TruthRow>,
+    begun: std::time::Instant,
+    summary: Summary,
+    sigmas: Vec<f64>,
+    latencies: BTreeMap<&'static str, Vec<f64>>,
+    scorers: [Scorer; 3],
+}
+
+impl SummarySink {
+    /// Will write `summary.json` in a folder.
+    pub fn create(folder: &Path, truth: HashMap<String, TruthRow>) -> Result<Self, SinkError> {
+        let path = folder.join("summary.json");
+        create(&path)?;
+        Ok(Self {
+            path,
+            truth,
+            begun: std::time::Instant::now(),
+            summary: Summary::default(),
+            sigmas: Vec::new(),
+            latencies: BTreeMap::new(),
+            scorers: Default::default(),
+        })
+    }
+
+    /// The summary, complete after `finish`.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+}
+
+impl Sink for SummarySink {
+    fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
+        let s = &mut self.summary;
+        s.frames += 1;
+        s.fixes_used += u64::from(report.track.fix_used);
+        *s.track.entry(report.track.source.as_str()).or_default() += 1;
+        let fix = match &report.matched.outcome {
+            Outcome::Fix(fix) => {
+                s.fixes += 1;
+                self.sigmas.push((fix.camera_covariance_m2().trace() / 2.0).sqrt());
+                Some(fix)
+            }
+            Outcome::Abstained(reason) => {
+                *s.abstained.entry(reason.as_str()).or_default() += 1;
+                None
+            }
+        };
+        let t = &report.times;
+        let stages = [
+            ("rectify", t.rectify_ms),
+            ("retrieve", t.retrieve_ms),
+            ("coarse", t.coarse_ms),
+            ("fine", t.fine_ms),
+            ("fix", t.fix_ms),
+            ("capture_to_fix", t.total_ms),
+        ];
+        for (stage, ms) in stages {
+            self.latencies.entry(stage).or_default().push(ms);
+        }
+        if let Some(truth) = self.truth.get(&report.name) {
+            self.scorers[0].add(truth.camera, fix.map(|f| (f.camera, Some(f.camera_covariance_m2()))));
+            if let Some(centre) = truth.centre {
+                self.scorers[1].add(centre, fix.map(|f| (f.centre, None)));
+            }
+            let state = report.track.state.as_ref();
+            self.scorers[2].add(truth.camera, state.map(|s| (s.position, Some(s.covariance_en_m2))));
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        let s = &mut self.summary;
+        s.median_sigma_m = percentile(&mut self.sigmas, 0.5);
+        s.camera = self.scorers[0].score();
+        s.centre = self.scorers[1].score();
+        s.fused = self.scorers[2].score();
+        for (stage, values) in &mut self.latencies {
+            if let (Some(p50), Some(p99)) = (percentile(values, 0.5), percentile(values, 0.99)) {
+                s.latency_ms.insert(stage, [p50, p99]);
+            }
+        }
+        s.frames_per_s = s.frames as f64 / self.begun.elapsed().as_secs_f64().max(1e-9);
+        let mut file = create(&self.path)?;
+        serde_json::to_writer_pretty(&mut file, s)
+            .map_err(std::io::Error::from)
+            .and_then(|()| writeln!(file))
+            .and_then(|()| file.flush())
+            .map_err(|source| SinkError::Io { path: self.path.clone(), source })
+    }
+}
+
+fn percentile(values: &mut [f64], p: f64) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let rank = (p * values.len() as f64).ceil() as usize;
+    values.get(rank.max(1) - 1).copied()
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let list =
+            |counts: &BTreeMap<&'static str, u64>| counts.iter().map(|(k, v)| format!("{k} {v}")).collect::<Vec<_>>().join(", ");
+        writeln!(f, "frames      {}   {:.2} frames/s", self.frames, self.frames_per_s)?;
+        write!(f, "fixes       {}   used by the filter {}", self.fixes, self.fixes_used)?;
+        writeln!(f, "{}", self.median_sigma_m.map_or(String::new(), |s| format!("   median sigma {s:.1} m")))?;
+        if !self.abstained.is_empty() {
+            writeln!(f, "abstained   {}", list(&self.abstained))?;
+        }
+        writeln!(f, "track       {}", list(&self.track))?;
+        let metres = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.1}"));
+        let scores = [("camera", &self.camera), ("centre", &self.centre), ("fused", &self.fused)];
+        if scores.iter().any(|(_, s)| s.is_some()) {
+            writeln!(f, "\nagainst truth   <5 m   <25 m   P50 m   P90 m   P99 m   wrong >50 m   inside 1/2/3 sigma")?;
+        }
+        for (name, score) in scores {
+            let Some(s) = score else { continue };
+            let inside = s.inside_sigma.map_or("-".into(), |v| v.map(|x| format!("{x:.2}")).join(" "));
+            writeln!(
+                f,
+                "{name:<13} {:>6.3} {:>7.3} {:>7} {:>7} {:>7} {:>13}   {inside}",
+                s.success_5m,
+                s.success_25m,
+                metres(s.p50_m),
+                metres(s.p90_m),
+                metres(s.p99_m),
+                s.wrong_50m,
+            )?;
+        }
+        write!(f, "\nlatency ms     P50     P99")?;
+        for stage in ["rectify", "retrieve", "coarse", "fine", "fix", "capture_to_fix"] {
+            if let Some([p50, p99]) = self.latency_ms.get(stage) {
+                write!(f, "\n{stage:<14} {p50:>5.1} {p99:>7.1}")?;
+            }
+        }
+        Ok(())
+    }
+}
