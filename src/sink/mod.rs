@@ -4,6 +4,8 @@ pub mod csv;
 pub mod geojson;
 pub mod jsonl;
 pub mod summary;
+#[cfg(feature = "viz")]
+pub mod viewer;
 
 use std::fs::File;
 use std::io::BufWriter;

@@ -1,0 +1,31 @@
+# The two commands of a fresh clone are `make demo` and `make test`; both set up what they need first.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test clean
+
+target := $(or $(CARGO_TARGET_DIR),target)
+export CARGO_TERM_COLOR ?= auto
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: GStreamer, ONNX Runtime, the Rerun viewer
+	@scripts/setup.sh
+
+demo: setup ## replay the bundled flight and show how well it was located
+	@cargo build --release --locked
+	@"$(target)/release/skyfix" replay recordings/demo --out out/demo
+	@printf '\nThe flight in pictures:\n\n    .venv/bin/rerun out/demo/flight.rrd\n\n'
+
+test: setup ## format, lints, all tests, documentation
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --no-default-features -- -D warnings
+	cargo test --locked --lib --bins --tests --examples
+	cargo test --locked --doc
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+clean: ## remove what was built, installed into the clone and written by the demo
+	cargo clean
+	rm -rf .venv out

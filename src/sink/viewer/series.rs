@@ -1,0 +1,126 @@
+//! Numbers over time.
+
+use rerun::{Color, RecordingStream, RecordingStreamResult, Scalars, SeriesLines, SeriesPoints};
+
+use super::palette;
+use crate::sink::FrameReport;
+use crate::types::Outcome;
+
+/// A plot.
+pub struct Plot {
+    /// Entity under which its lines lie.
+    pub root: &'static str,
+    /// Title, with the unit.
+    pub title: &'static str,
+    /// Its lines.
+    pub lines: &'static [Line],
+}
+
+/// A line of a plot.
+pub struct Line {
+    name: &'static str,
+    entity: &'static str,
+    colour: Color,
+    /// Single points where most frames may have none.
+    dots: bool,
+}
+
+const fn line(entity: &'static str, name: &'static str, colour: Color) -> Line {
+    Line { name, entity, colour, dots: false }
+}
+
+const fn dots(entity: &'static str, name: &'static str, colour: Color) -> Line {
+    Line { name, entity, colour, dots: true }
+}
+
+/// 95 % of the squared Mahalanobis distances of a consistent filter lie below this (chi-squared, two degrees of freedom).
+const NIS_95: f64 = 5.991;
+
+/// All plots.
+pub const PLOTS: &[Plot] = &[
+    Plot {
+        root: "/plots/error",
+        title: "Error to truth and sigma (m)",
+        lines: &[
+            dots("/plots/error/fix", "fix", palette::FIX),
+            line("/plots/error/track", "track", palette::VISUAL),
+            line("/plots/error/sigma", "track, 1 sigma", palette::REFERENCE),
+        ],
+    },
+    Plot {
+        root: "/plots/nis",
+        title: "NIS of each fix",
+        lines: &[dots("/plots/nis/fix", "NIS", palette::FIX), line("/plots/nis/expected", "95 % below", palette::REFERENCE)],
+    },
+    Plot {
+        root: "/plots/support",
+        title: "Support of the best place (0..1)",
+        lines: &[line("/plots/support/score", "score", palette::INLIER)],
+    },
+    Plot {
+        root: "/plots/latency",
+        title: "Latency (ms)",
+        lines: &[
+            line("/plots/latency/total", "total", palette::TRUTH),
+            line("/plots/latency/rectify", "rectify", Color(rerun::Rgba32::from_rgb(180, 130, 255))),
+            line("/plots/latency/retrieve", "retrieve", Color(rerun::Rgba32::from_rgb(80, 150, 255))),
+            line("/plots/latency/coarse", "coarse", palette::INLIER),
+            line("/plots/latency/fine", "fine", palette::FIX),
+            line("/plots/latency/fix", "fix", palette::INERTIAL),
+        ],
+    },
+    Plot {
+        root: "/plots/candidates",
+        title: "Candidate cells searched",
+        lines: &[line("/plots/candidates/cells", "cells", palette::VISUAL)],
+    },
+];
+
+/// Logs what does not change: names and colours.
+pub fn style(recording: &RecordingStream) -> RecordingStreamResult<()> {
+    for line in PLOTS.iter().flat_map(|plot| plot.lines) {
+        if line.dots {
+            let style = SeriesPoints::new().with_colors([line.colour]).with_names([line.name]).with_marker_sizes([2.5]);
+            recording.log_static(line.entity, &style)?;
+        } else {
+            let style = SeriesLines::new().with_colors([line.colour]).with_names([line.name]).with_widths([1.5]);
+            recording.log_static(line.entity, &style)?;
+        }
+    }
+    Ok(())
+}
+
+/// Logs a frame's numbers; errors to truth in metres, where there is one.
+pub fn log(
+    recording: &RecordingStream,
+    report: &FrameReport,
+    fix_error_m: Option<f64>,
+    track_error_m: Option<f64>,
+) -> RecordingStreamResult<()> {
+    let scalar = |entity: &str, value: Option<f64>| match value.filter(|v| v.is_finite()) {
+        Some(value) => recording.log(entity, &Scalars::new([value])),
+        None => Ok(()),
+    };
+    scalar("/plots/error/fix", fix_error_m)?;
+    scalar("/plots/error/track", track_error_m)?;
+    scalar("/plots/error/sigma", report.track.state.as_ref().map(|s| worst_sigma(&s.covariance_en_m2)))?;
+    scalar("/plots/nis/fix", report.track.nis.filter(|_| matches!(report.matched.outcome, Outcome::Fix(_))))?;
+    scalar("/plots/nis/expected", Some(NIS_95))?;
+    scalar("/plots/support/score", Some(report.matched.score))?;
+    scalar("/plots/candidates/cells", Some(report.matched.candidates as f64))?;
+    let times = &report.times;
+    let stages = [
+        ("total", times.total_ms),
+        ("rectify", times.rectify_ms),
+        ("retrieve", times.retrieve_ms),
+        ("coarse", times.coarse_ms),
+        ("fine", times.fine_ms),
+        ("fix", times.fix_ms),
+    ];
+    stages.iter().try_for_each(|(stage, ms)| scalar(&format!("/plots/latency/{stage}"), Some(*ms)))
+}
+
+/// One sigma along the worst axis.
+pub fn worst_sigma(covariance: &nalgebra::Matrix2<f64>) -> f64 {
+    covariance.symmetric_eigenvalues().max().max(0.0).sqrt()
+}

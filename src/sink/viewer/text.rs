@@ -1,0 +1,71 @@
+//! What the viewer says in words.
+
+use rerun::{MediaType, RecordingStream, RecordingStreamResult, TextDocument, TextLog, TextLogLevel};
+
+use super::palette;
+use super::series::worst_sigma;
+use crate::sink::FrameReport;
+use crate::types::{Outcome, TrackSource};
+
+/// Entity of the events.
+pub const EVENTS: &str = "/events";
+/// Entity of the text about the current frame.
+pub const FRAME: &str = "/frame";
+/// Entity of the text about the run.
+pub const ABOUT: &str = "/about";
+
+/// Logs markdown that holds for the whole recording.
+pub fn about(recording: &RecordingStream, markdown: &str) -> RecordingStreamResult<()> {
+    recording.log_static(ABOUT, &TextDocument::new(markdown).with_media_type(MediaType::MARKDOWN))
+}
+
+/// Logs what is to be said of a frame; `before` is how the frame before was located.
+pub fn log(
+    recording: &RecordingStream,
+    report: &FrameReport,
+    before: Option<TrackSource>,
+    fix_error_m: Option<f64>,
+) -> RecordingStreamResult<()> {
+    recording.log(FRAME, &TextDocument::new(frame(report, fix_error_m)).with_media_type(MediaType::MARKDOWN))?;
+    let source = report.track.source;
+    if before != Some(source) {
+        let level = if source == TrackSource::Visual { TextLogLevel::INFO } else { TextLogLevel::WARN };
+        let colour = if source == TrackSource::Visual { palette::VISUAL } else { palette::INERTIAL };
+        let text = format!("track: {} from {}", source.as_str(), report.name);
+        recording.log(EVENTS, &TextLog::new(text).with_level(level).with_color(colour))?;
+    }
+    let trouble = match &report.matched.outcome {
+        Outcome::Abstained(reason) => Some(format!("{}: no fix, {}", report.name, reason.as_str())),
+        Outcome::Fix(_) if !report.track.fix_used => {
+            let nis = report.track.nis.map(|nis| format!(", NIS {nis:.1}")).unwrap_or_default();
+            Some(format!("{}: the filter refused the fix{nis}", report.name))
+        }
+        Outcome::Fix(_) => None,
+    };
+    match trouble {
+        Some(text) => {
+            recording.log(EVENTS, &TextLog::new(text).with_level(TextLogLevel::WARN).with_color(palette::REFUSED))
+        }
+        None => Ok(()),
+    }
+}
+
+fn frame(report: &FrameReport, fix_error_m: Option<f64>) -> String {
+    let mut lines = vec![format!("**{}** (#{})", report.name, report.ordinal)];
+    match &report.matched.outcome {
+        Outcome::Abstained(reason) => lines.push(format!("**no fix: {}**", reason.as_str())),
+        Outcome::Fix(fix) => {
+            let used = if report.track.fix_used { "" } else { " (refused by the filter)" };
+            lines.push(format!("fix **{:.6}, {:.6}**{used}", fix.camera.lat_deg, fix.camera.lon_deg));
+            let error = fix_error_m.map(|e| format!(", error {e:.1} m")).unwrap_or_default();
+            lines.push(format!("1 sigma {:.1} m{error}", worst_sigma(&fix.camera_covariance_m2())));
+            let heading = fix.heading_rad.0.to_degrees().rem_euclid(360.0);
+            lines.push(format!("heading {heading:.0}°, {:.0} m above ground", fix.height_agl_m.0));
+            lines.push(format!("{} inliers, score {:.2}", fix.inliers, fix.score));
+        }
+    }
+    let age = report.track.fix_age_s.map(|age| format!(", last fix {age:.1} s ago")).unwrap_or_default();
+    lines.push(format!("track {}{age}", report.track.source.as_str()));
+    // Two spaces end a line in markdown.
+    lines.join("  \n")
+}
