@@ -150,7 +150,8 @@ pub fn simulate(settings: &Settings, out: &Path, progress: &dyn Fn(u64, u64)) ->
             .collect();
         report.photo_bytes += written?.iter().sum::<u64>();
     }
-    let layer = Satellite { scene: mapped, plane, area, blur_m: settings.map_blur_m, seed: settings.seed };
+    let offset_m = settings.map_offset_en_m();
+    let layer = Satellite { scene: mapped, plane, area, offset_m, blur_m: settings.map_blur_m, seed: settings.seed };
     let options = BuildOptions {
         jpeg_quality: settings.map_jpeg_quality,
         name: Some(format!("skyfix simulation, seed {}", settings.seed)),
@@ -191,7 +192,9 @@ fn median_correlation(
             let path = out.join("photos").join(record::photo_name(i as u64 + 1));
             let image = image::open(&path).map_err(|source| SimulateError::Encode { path, source })?.into_rgb8();
             let p = flight.position(t);
-            let (lat, lon) = plane.lat_lon_from_ground(p.x, p.y);
+            // Where the photo's ground lies on the map.
+            let [east, north] = settings.map_offset_en_m();
+            let (lat, lon) = plane.lat_lon_from_ground(p.x + east, p.y + north);
             let Some(region) = map.regions().iter().find(|r| r.bounds.contains(lat, lon)) else { return Ok(None) };
             let at = region.plane.ground_from_lat_lon(lat, lon);
             let frame = PosedFrame {

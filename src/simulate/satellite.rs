@@ -61,6 +61,8 @@ pub(crate) struct Satellite<S> {
     pub plane: EnuPlane,
     /// Where there is imagery.
     pub area: Area,
+    /// How far east and north of its true place the imagery lies, metres.
+    pub offset_m: [f64; 2],
     /// Blur, standard deviation, metres.
     pub blur_m: f64,
     /// Seed of the noise.
@@ -104,7 +106,7 @@ impl<S: Scene> Layer for Satellite<S> {
         let grid = Grid::new(side, side, |x, y| {
             let (lat, lon) = lat_lon_from_pixel(tile.z, x0 + x, y0 + y);
             let p = self.plane.ground_from_lat_lon(lat, lon);
-            Some((p.e_m, p.n_m))
+            Some((p.e_m - self.offset_m[0], p.n_m - self.offset_m[1]))
         });
         let Some(grid) = grid else { return Ok(()) };
         let gsd = grid.scale().0;

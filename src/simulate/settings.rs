@@ -3,6 +3,9 @@
 use super::SimulateError;
 use std::path::PathBuf;
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 /// The world that is flown over.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WorldSource {
@@ -67,6 +70,9 @@ pub struct Settings {
     pub map_side_m: f64,
     /// Wanted pixel size of the map, metres (the nearest zoom that is not coarser is taken).
     pub map_gsd_m: f64,
+    /// How far off its true place the whole map lies, metres, in a direction that follows from the seed: satellite imagery is
+    /// typically off by a few metres.
+    pub map_offset_m: f64,
     /// Blur of the satellite's optics: standard deviation, metres.
     pub map_blur_m: f64,
     /// Quality of the map's JPEG tiles, 1..=100.
@@ -126,6 +132,7 @@ impl Default for Settings {
             crop_change: 0.4,
             map_side_m: 2040.0,
             map_gsd_m: 0.41,
+            map_offset_m: 3.5,
             map_blur_m: 0.28,
             map_jpeg_quality: 84,
             width_px: 640,
@@ -137,7 +144,7 @@ impl Default for Settings {
             exposure_s: 1.0 / 400.0,
             sensor_noise: 1.6,
             mounting: Mounting::Stabilised,
-            mount_tilt_deg: 3.0,
+            mount_tilt_deg: 5.0,
             height_m: 120.0,
             speed_m_s: 12.0,
             duration_s: 110.0,
@@ -154,6 +161,13 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Offset of the map, metres east and north.
+    pub(crate) fn map_offset_en_m(&self) -> [f64; 2] {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ 0x0ff5_e7);
+        let (s, c) = (rng.random::<f64>() * std::f64::consts::TAU).sin_cos();
+        [self.map_offset_m * c, self.map_offset_m * s]
+    }
+
     /// Refuses what cannot be flown.
     pub(crate) fn check(&self) -> Result<(), SimulateError> {
         let wrong = |name: &'static str, value: f64, wanted: &'static str| Err(SimulateError::Setting { name, value, wanted });
@@ -172,6 +186,7 @@ impl Settings {
             ("crop_change", self.crop_change, 0.0, 1.0, "must lie between 0 and 1"),
             ("map_side_m", self.map_side_m, 100.0, 20_000.0, "must lie between 100 and 20000 m"),
             ("map_gsd_m", self.map_gsd_m, 0.05, 10.0, "must lie between 0.05 and 10 m"),
+            ("map_offset_m", self.map_offset_m, 0.0, 100.0, "must lie between 0 and 100 m"),
             ("map_blur_m", self.map_blur_m, 0.0, 20.0, "must lie between 0 and 20 m"),
             ("exposure_s", self.exposure_s, 0.0, 0.5, "must lie between 0 and 0.5 s"),
             ("sensor_noise", self.sensor_noise, 0.0, 100.0, "must lie between 0 and 100"),

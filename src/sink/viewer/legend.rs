@@ -28,9 +28,7 @@ pub fn log(recording: &RecordingStream) -> RecordingStreamResult<()> {
     let strip = |i: usize| [[place(i)[0], place(i)[1] + 0.5], [place(i)[0] + 1.6, place(i)[1] + 0.5]];
     recording.log_static(
         format!("{ROOT}/lines"),
-        &LineStrips2D::new((0..LINES.len()).map(strip))
-            .with_colors(LINES.map(|l| l.0))
-            .with_radii([Radius::new_ui_points(2.0)]),
+        &LineStrips2D::new((0..LINES.len()).map(strip)).with_colors(LINES.map(|l| l.0)).with_radii([Radius::new_ui_points(2.0)]),
     )?;
     let dot = |i: usize| [place(i)[0] + 0.8, place(i)[1] + 0.5];
     recording.log_static(

@@ -80,8 +80,7 @@ pub fn log(recording: &RecordingStream, map: &MapStore, report: &FrameReport) ->
     let to: Vec<Point> = matches.iter().map(|m| patch.pixel_from_ground(m.map_m)).collect();
     recording.log(MAP_POINTS, &dots(&to))?;
     let inliers = from.iter().zip(&to).zip(&matches).filter(|(_, m)| m.inlier).map(|((a, b), _)| [*a, [b[0] + right, b[1]]]);
-    let lines =
-        LineStrips2D::new(inliers).with_colors([palette::INLIER_LINE]).with_radii([Radius::new_ui_points(0.5)]);
+    let lines = LineStrips2D::new(inliers).with_colors([palette::INLIER_LINE]).with_radii([Radius::new_ui_points(0.5)]);
     Ok(recording.log(LINES, &lines)?)
 }
 
@@ -120,12 +119,7 @@ struct Patch {
 
 /// The patch that a fix, or the matches of an abstention, point to. Matches do not say which region they lie in, so without a fix
 /// it must be the only one.
-fn patch<'a>(
-    map: &'a MapStore,
-    report: &FrameReport,
-    size_px: (u32, u32),
-    scale: f64,
-) -> Option<(&'a Region, Patch)> {
+fn patch<'a>(map: &'a MapStore, report: &FrameReport, size_px: (u32, u32), scale: f64) -> Option<(&'a Region, Patch)> {
     let centre = [f64::from(size_px.0) / 2.0, f64::from(size_px.1) / 2.0];
     let (region, patch) = match &report.matched.outcome {
         Outcome::Fix(fix) => {
