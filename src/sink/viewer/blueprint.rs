@@ -5,8 +5,8 @@
 
 use rerun::external::re_log_types::BlueprintActivationCommand;
 use rerun::external::re_sdk_types::blueprint::archetypes::{
-    ContainerBlueprint, PanelBlueprint, PlotLegend, TextLogColumns, TimePanelBlueprint, ViewBlueprint, ViewContents, ViewportBlueprint,
-    VisibleTimeRanges, VisualBounds2D,
+    ContainerBlueprint, PanelBlueprint, PlotLegend, TextLogColumns, TimePanelBlueprint, ViewBlueprint, ViewContents,
+    ViewportBlueprint, VisibleTimeRanges, VisualBounds2D,
 };
 use rerun::external::re_sdk_types::blueprint::components::{
     self, ColumnShare, ContainerKind, Corner2D, IncludedContent, PanelState, PlayState, RootContainer, RowShare,
@@ -55,7 +55,8 @@ impl Layout<'_> {
         self.show(&key, Some(legend::BOUNDS))?;
         let events = self.view("TextLog", "Events", text::EVENTS)?;
         // One entity logs all events, so its path says nothing.
-        let columns = [TextLogColumnKind::LogLevel, TextLogColumnKind::Body].map(|kind| TextLogColumn { kind, visible: true.into() });
+        let columns =
+            [TextLogColumnKind::LogLevel, TextLogColumnKind::Body].map(|kind| TextLogColumn { kind, visible: true.into() });
         self.stream.log(format!("{events}/TextLogColumns"), &TextLogColumns::new().with_text_log_columns(columns))?;
         let below = self.container(ContainerKind::Horizontal, &[key, events], &[1.0, 1.25])?;
         let left = self.container(ContainerKind::Vertical, &[map, below], &[3.6, 1.0])?;

@@ -12,8 +12,8 @@ pub const ROOT: &str = "/legend";
 pub const BOUNDS: Bounds = Bounds { x: [-1.0, 23.0], y: [-1.0, 8.0] };
 
 const LINES: [(Color, &str); 5] = [
-    (palette::VISUAL, "track, on fixes"),
-    (palette::INERTIAL, "track, dead reckoning"),
+    (palette::VISUAL, "track on fixes"),
+    (palette::INERTIAL, "dead reckoning"),
     (palette::TRUTH, "truth"),
     (palette::FOOTPRINT, "frame's outline"),
     (palette::INLIER, "match"),
@@ -28,9 +28,7 @@ pub fn log(recording: &RecordingStream) -> RecordingStreamResult<()> {
     let strip = |i: usize| [[place(i)[0], place(i)[1] + 0.5], [place(i)[0] + 1.6, place(i)[1] + 0.5]];
     recording.log_static(
         format!("{ROOT}/lines"),
-        &LineStrips2D::new((0..LINES.len()).map(strip))
-            .with_colors(LINES.map(|l| l.0))
-            .with_radii([Radius::new_ui_points(2.0)]),
+        &LineStrips2D::new((0..LINES.len()).map(strip)).with_colors(LINES.map(|l| l.0)).with_radii([Radius::new_ui_points(2.0)]),
     )?;
     let dot = |i: usize| [place(i)[0] + 0.8, place(i)[1] + 0.5];
     recording.log_static(

@@ -1,9 +1,7 @@
 //! The flight over the map: one plane of metres, x east and y south of the plane's origin (the viewer's y points down).
 
 use nalgebra::Matrix2;
-use rerun::{
-    Arrows2D, Color, EncodedImage, LineStrips2D, Points2D, Radius, RecordingStream, RecordingStreamResult, Transform3D,
-};
+use rerun::{Arrows2D, Color, EncodedImage, LineStrips2D, Points2D, Radius, RecordingStream, RecordingStreamResult, Transform3D};
 
 use super::{jpeg, palette};
 use crate::geo::Geodetic;
@@ -31,12 +29,12 @@ const OVERVIEW_QUALITY: u8 = 85;
 const ELLIPSE_SIDES: u32 = 40;
 /// How many sigmas an ellipse spans.
 const ELLIPSE_SIGMAS: f64 = 2.0;
-/// Points along a side of the frame's outline: lens distortion apart, its edges are straight.
+/// The frame's outline, closed, as shares of its width and height.
 const CORNERS: [(f64, f64); 5] = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0), (0.0, 0.0)];
 /// Space around the flight as a share of its longer side.
 const FLOWN_MARGIN: f64 = 0.06;
 /// Length of the heading arrow as a share of the frame's width on the ground.
-const ARROW_SHARE: f64 = 0.35;
+const ARROW_SHARE: f64 = 0.2;
 
 /// A point of the scene.
 pub type Point = [f32; 2];
@@ -79,12 +77,7 @@ impl Bounds {
 impl Scene {
     /// Draws the map of the only region, or, on a map of several, of the one that holds the first position known.
     ///
-    pub fn settle(
-        &mut self,
-        map: &MapStore,
-        known: Option<Geodetic>,
-        recording: &RecordingStream,
-    ) -> Result<(), SceneError> {
+    pub fn settle(&mut self, map: &MapStore, known: Option<Geodetic>, recording: &RecordingStream) -> Result<(), SceneError> {
         if self.home.is_some() {
             return Ok(());
         }
@@ -101,8 +94,10 @@ impl Scene {
             .with_media_type(rerun::MediaType::JPEG)
             .with_draw_order(-10.0);
         let gsd = at.ground_sampling_distance_m as f32;
-        let place =
-            Transform3D::from_translation_scale([at.west_m as f32, -at.north_m as f32, 0.0], rerun::Scale3D::from([gsd, gsd, 1.0]));
+        let place = Transform3D::from_translation_scale(
+            [at.west_m as f32, -at.north_m as f32, 0.0],
+            rerun::Scale3D::from([gsd, gsd, 1.0]),
+        );
         recording.log_static(path::IMAGE, &place)?;
         recording.log_static(path::IMAGE, &picture)?;
         self.home = Some(region.clone());
@@ -167,7 +162,8 @@ impl Scene {
                 recording.log(path::DRONE, &Arrows2D::clear_fields())?;
                 match here.or(self.truth) {
                     Some(here) => {
-                        let cross = Points2D::new([here]).with_colors([palette::REFUSED]).with_radii([Radius::new_ui_points(3.0)]);
+                        let cross =
+                            Points2D::new([here]).with_colors([palette::REFUSED]).with_radii([Radius::new_ui_points(3.0)]);
                         recording.log(path::ABSTAINED, &cross)
                     }
                     None => Ok(()),
@@ -204,10 +200,8 @@ fn draw_fix(
         .into_iter()
         .map(|[e, n]| from_region(fix.camera_m.x + e, fix.camera_m.y + n))
         .collect::<Vec<_>>();
-    recording.log(
-        path::ELLIPSES,
-        &LineStrips2D::new([outline]).with_colors([colour]).with_radii([Radius::new_ui_points(0.75)]),
-    )?;
+    recording
+        .log(path::ELLIPSES, &LineStrips2D::new([outline]).with_colors([colour]).with_radii([Radius::new_ui_points(0.75)]))?;
     let (w, h) = (f64::from(report.frame_px.0), f64::from(report.frame_px.1));
     let corners: Option<Vec<(f64, f64)>> = CORNERS.iter().map(|(x, y)| fix.ground_from_frame.apply(x * w, y * h)).collect();
     let Some(corners) = corners.filter(|_| w > 0.0 && h > 0.0) else { return Ok(Vec::new()) };

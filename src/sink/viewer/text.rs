@@ -43,9 +43,7 @@ pub fn log(
         Outcome::Fix(_) => None,
     };
     match trouble {
-        Some(text) => {
-            recording.log(EVENTS, &TextLog::new(text).with_level(TextLogLevel::WARN).with_color(palette::REFUSED))
-        }
+        Some(text) => recording.log(EVENTS, &TextLog::new(text).with_level(TextLogLevel::WARN).with_color(palette::REFUSED)),
         None => Ok(()),
     }
 }
