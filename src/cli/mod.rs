@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod bench;
+mod doctor;
 mod localize;
 mod map;
 mod models;
@@ -44,6 +45,15 @@ enum Verb {
     Simulate(Box<simulate::Arguments>),
     /// Measure frames per second and latency of each stage on a flight.
     Bench(Box<bench::Arguments>),
+    /// Check what skyfix needs: video, inference, models, viewer, and a map when one is given.
+    Doctor {
+        /// A map to check, with its index
+        #[arg(long, value_name = "FILE")]
+        map: Option<std::path::PathBuf>,
+        /// The model to check it for
+        #[arg(long, value_name = "NAME")]
+        model: Option<String>,
+    },
     /// Print shell completions.
     Completions {
         /// The shell.
@@ -59,6 +69,10 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Verb::Models => models::run(),
         Verb::Simulate(arguments) => simulate::run(&arguments).map(|()| ExitCode::SUCCESS),
         Verb::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Verb::Doctor { map, model } => {
+            let complete = doctor::run(map.as_deref(), model.as_deref());
+            Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "skyfix", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     #[cfg(feature = "viz")]
     if previews {
         let path = arguments.out.join("flight.rrd");
-        sinks.push(Box::new(skyfix::sink::viewer::ViewerSink::create(&path, std::sync::Arc::new(map), flight.truth.clone())?));
+        sinks.push(Box::new(skyfix::sink::viewer::ViewerSink::create(&path, &map, &flight.truth)?));
     }
     #[cfg(not(feature = "viz"))]
     drop(map);

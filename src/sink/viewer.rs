@@ -12,12 +12,14 @@ mod pair;
 mod palette;
 mod scene;
 mod series;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use image::RgbImage;
@@ -48,7 +50,7 @@ const FOOTER_BYTES: u64 = 64;
 pub struct ViewerSink {
     path: PathBuf,
     recording: Option<RecordingStream>,
-    map: Arc<MapStore>,
+    map: MapStore,
     truth: HashMap<String, TruthRow>,
     scene: scene::Scene,
     start_ns: Option<i64>,
@@ -62,8 +64,10 @@ impl ViewerSink {
     ///
     /// # Errors
     /// When the file cannot be written or the map cannot be read.
-    pub fn create(path: &Path, map: Arc<MapStore>, truth: HashMap<String, TruthRow>) -> Result<Self, SinkError> {
+    pub fn create(path: &Path, map: &MapStore, truth: &HashMap<String, TruthRow>) -> Result<Self, SinkError> {
         let failed = |e: &dyn std::fmt::Display| SinkError::Viewer { path: path.into(), reason: e.to_string() };
+        // A connection and a tile cache of its own, so that drawing does not disturb matching.
+        let map = MapStore::open(map.path()).map_err(|e| failed(&e))?;
         let recording = RecordingStreamBuilder::new(APPLICATION)
             .recording_name(path.display().to_string())
             .enabled(true)
@@ -79,8 +83,17 @@ impl ViewerSink {
             series::style(&recording)
         };
         prepare().map_err(|e| failed(&e))?;
-        let mut sink =
-            Self { path: path.into(), recording: None, map, truth, scene, start_ns: None, source: None, shown, frames: 0 };
+        let mut sink = Self {
+            path: path.into(),
+            recording: None,
+            map,
+            truth: truth.clone(),
+            scene,
+            start_ns: None,
+            source: None,
+            shown,
+            frames: 0,
+        };
         flush(&recording).map_err(|e| sink.failed(e))?;
         sink.recording = Some(recording);
         Ok(sink)

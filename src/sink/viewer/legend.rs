@@ -12,8 +12,8 @@ pub const ROOT: &str = "/legend";
 pub const BOUNDS: Bounds = Bounds { x: [-1.0, 23.0], y: [-1.0, 8.0] };
 
 const LINES: [(Color, &str); 5] = [
-    (palette::VISUAL, "track, on fixes"),
-    (palette::INERTIAL, "track, dead reckoning"),
+    (palette::VISUAL, "track on fixes"),
+    (palette::INERTIAL, "dead reckoning"),
     (palette::TRUTH, "truth"),
     (palette::FOOTPRINT, "frame's outline"),
     (palette::INLIER, "match"),

@@ -26,8 +26,8 @@ const LINES: &str = "/pair/lines";
 /// Widest picture recorded, pixels.
 const MAX_WIDTH_PX: u32 = 640;
 const QUALITY: u8 = 80;
-/// Resolution of the map's patch relative to the preview: it costs more to make, and a view shows both small.
-const PATCH_SHARE: f64 = 0.6;
+/// Widest patch of the map, pixels: it costs more to make than the preview, and a view shows both small.
+const PATCH_WIDTH_PX: f64 = 400.0;
 /// Most lines drawn between frame and map.
 const MAX_LINES: usize = 150;
 /// Space between both pictures as a share of the width.
@@ -70,7 +70,7 @@ pub fn log(recording: &RecordingStream, map: &MapStore, report: &FrameReport) ->
         recording.log(MAP_POINTS, &Points2D::clear_fields())?;
         return Ok(clear(LINES)?);
     };
-    let picture = patch.scaled(PATCH_SHARE).render(map, region)?;
+    let picture = patch.scaled((PATCH_WIDTH_PX / f64::from(preview.width().max(1))).min(1.0)).render(map, region)?;
     let enlarge = |a: u32, b: u32| f64::from(a) as f32 / b.max(1) as f32;
     let scale = [enlarge(preview.width(), picture.width()), enlarge(preview.height(), picture.height()), 1.0];
     recording.log(MAP_IMAGE, &Transform3D::from_scale(rerun::Scale3D::from(scale)))?;

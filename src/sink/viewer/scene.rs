@@ -29,12 +29,12 @@ const OVERVIEW_QUALITY: u8 = 85;
 const ELLIPSE_SIDES: u32 = 40;
 /// How many sigmas an ellipse spans.
 const ELLIPSE_SIGMAS: f64 = 2.0;
-/// Points along a side of the frame's outline: lens distortion apart, its edges are straight.
+/// The frame's outline, closed, as shares of its width and height.
 const CORNERS: [(f64, f64); 5] = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0), (0.0, 0.0)];
 /// Space around the flight as a share of its longer side.
 const FLOWN_MARGIN: f64 = 0.06;
 /// Length of the heading arrow as a share of the frame's width on the ground.
-const ARROW_SHARE: f64 = 0.35;
+const ARROW_SHARE: f64 = 0.2;
 
 /// A point of the scene.
 pub type Point = [f32; 2];
