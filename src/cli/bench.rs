@@ -66,13 +66,13 @@ fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Result<()
             return Err(error.into());
         }
         summary.finish()?;
-        println!("== workers {workers}, threads inside ONNX Runtime {threads}");
-        println!("{}", summary.summary());
+        say!("== workers {workers}, threads inside ONNX Runtime {threads}");
+        say!("{}", summary.summary());
         if let (Some(before), Some(after)) = (busy, processor_seconds()) {
             let cores = (after - before) / begun.elapsed().as_secs_f64();
-            println!("cores busy     {cores:.2}");
+            say!("cores busy     {cores:.2}");
         }
-        println!("peak memory    {}\n", peak_memory_mib().map_or("-".into(), |m| format!("{m} MiB (of the process so far)")));
+        say!("peak memory    {}\n", peak_memory_mib().map_or("-".into(), |m| format!("{m} MiB (of the process so far)")));
     }
     Ok(())
 }

@@ -60,9 +60,9 @@ pub fn run(map: Option<&Path>, model: Option<&str>) -> bool {
     print!("{}", table(&findings));
     let missing = findings.iter().filter(|f| f.state == State::Missing).count();
     match missing {
-        0 => println!("\nEverything that is needed is there."),
-        1 => println!("\nOne thing that is needed is missing."),
-        n => println!("\n{n} things that are needed are missing."),
+        0 => say!("\nEverything that is needed is there."),
+        1 => say!("\nOne thing that is needed is missing."),
+        n => say!("\n{n} things that are needed are missing."),
     }
     missing == 0
 }

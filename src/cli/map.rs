@@ -104,7 +104,7 @@ fn build_map(arguments: &BuildArguments) -> anyhow::Result<()> {
     for warning in &report.warnings {
         eprintln!("skyfix: {warning}");
     }
-    println!(
+    say!(
         "{}: {} tiles, {:.1} MB, zoom {} to {}",
         arguments.out.display(),
         report.tiles,
@@ -112,7 +112,7 @@ fn build_map(arguments: &BuildArguments) -> anyhow::Result<()> {
         report.zooms.0,
         report.zooms.1
     );
-    println!("next: skyfix map index {}", arguments.out.display());
+    say!("next: skyfix map index {}", arguments.out.display());
     Ok(())
 }
 
@@ -127,27 +127,27 @@ fn index(arguments: &IndexArguments) -> anyhow::Result<()> {
     let index = compute_index(&map, &manifest, entry, arguments.model.device, &options)?;
     let path = index_path(map.path(), &entry.name);
     let bytes = std::fs::metadata(&path).with_context(|| path.display().to_string())?.len();
-    println!("{}: {:.1} MB", path.display(), bytes as f64 / 1e6);
+    say!("{}: {:.1} MB", path.display(), bytes as f64 / 1e6);
     print_levels(&index);
     Ok(())
 }
 
 fn print_levels(index: &MapIndex) {
-    println!("level   m/px   dense cells   retrieval cells");
+    say!("level   m/px   dense cells   retrieval cells");
     for level in &index.levels {
         let dense: usize = level.regions.iter().flatten().map(|r| r.covered.iter().filter(|c| **c != 0).count()).sum();
-        println!("{:>5} {:>6.2} {dense:>13} {:>17}", level.level, level_gsd_m(level.level), level.cells.len());
+        say!("{:>5} {:>6.2} {dense:>13} {:>17}", level.level, level_gsd_m(level.level), level.cells.len());
     }
 }
 
 fn info(arguments: &InfoArguments) -> anyhow::Result<()> {
     let map = MapStore::open(&arguments.map)?;
     let (low, high) = map.zoom_range();
-    println!("{}: zoom {low} to {high}, checksum {}", arguments.map.display(), map.checksum()?);
-    println!("\nsources                         m/px   date         west       south      east       north");
+    say!("{}: zoom {low} to {high}, checksum {}", arguments.map.display(), map.checksum()?);
+    say!("\nsources                         m/px   date         west       south      east       north");
     for s in map.sources() {
         let b = s.bounds;
-        println!(
+        say!(
             "{:<30} {:>5.3}   {:<10} {:>10.5} {:>10.5} {:>10.5} {:>10.5}",
             s.name,
             s.ground_sampling_distance_m,
@@ -158,18 +158,18 @@ fn info(arguments: &InfoArguments) -> anyhow::Result<()> {
             b.north_deg
         );
     }
-    println!("\nregion    m/px   size m");
+    say!("\nregion    m/px   size m");
     for region in map.regions() {
         let (w, s, e, n) = region.extent_m();
-        println!("{:>6} {:>7.3}   {:.0} x {:.0}", region.id, region.ground_sampling_distance_m, e - w, n - s);
+        say!("{:>6} {:>7.3}   {:.0} x {:.0}", region.id, region.ground_sampling_distance_m, e - w, n - s);
     }
     let manifest = Manifest::find()?;
     match MapIndex::load(&map, manifest.entry(&arguments.model)?) {
         Ok(index) => {
-            println!("\nindex for {} ({}…)", index.identity.model, index.identity.model_sha256.get(..12).unwrap_or_default());
+            say!("\nindex for {} ({}…)", index.identity.model, index.identity.model_sha256.get(..12).unwrap_or_default());
             print_levels(&index);
         }
-        Err(error) => println!("\nno usable index: {error}"),
+        Err(error) => say!("\nno usable index: {error}"),
     }
     if let Some(picture) = &arguments.picture {
         for region in map.regions() {
@@ -182,7 +182,7 @@ fn info(arguments: &InfoArguments) -> anyhow::Result<()> {
             };
             let (view, _) = map.overview(region, 1400)?;
             view.image.save(&path).with_context(|| path.display().to_string())?;
-            println!("picture of region {}: {}", region.id, path.display());
+            say!("picture of region {}: {}", region.id, path.display());
         }
     }
     Ok(())

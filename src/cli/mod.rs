@@ -1,5 +1,13 @@
 //! The command line: one file a verb.
 
+/// Prints a line; a reader that has gone away (`| head`) is no reason to fail.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod bench;
 mod doctor;
 mod localize;

@@ -16,8 +16,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
             }
             Err(error) => error.to_string(),
         };
-        println!("{:<16} {} channels, stride {} px; {}", entry.name, entry.descriptors.channels, entry.stride_px, entry.licence);
-        println!("{:<16} {state}", "");
+        say!("{:<16} {} channels, stride {} px; {}", entry.name, entry.descriptors.channels, entry.stride_px, entry.licence);
+        say!("{:<16} {state}", "");
     }
     Ok(if default_ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -109,10 +109,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .and_then(|()| summary.finish())
         .context("the results are not complete")?;
 
-    println!("{}", summary.summary());
-    println!("\nresults in {}", arguments.out.display());
+    say!("{}", summary.summary());
+    say!("\nresults in {}", arguments.out.display());
     if previews {
-        println!("look at them: .venv/bin/rerun {}", arguments.out.join("flight.rrd").display());
+        say!("look at them: .venv/bin/rerun {}", arguments.out.join("flight.rrd").display());
     }
     if summary.summary().fixes == 0 {
         eprintln!(

@@ -101,7 +101,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     })?;
     bar.finish_and_clear();
     let megabytes = (report.photo_bytes + report.map_bytes + report.table_bytes) as f64 / 1e6;
-    println!("{}: {} photos, {megabytes:.1} MB", arguments.out.display(), report.photos);
-    println!("next: skyfix replay {}", arguments.out.display());
+    say!("{}: {} photos, {megabytes:.1} MB", arguments.out.display(), report.photos);
+    say!("next: skyfix replay {}", arguments.out.display());
     Ok(())
 }

@@ -1,0 +1,324 @@
+//! The bundled flight through the graph and through the command: what must hold whatever the number of workers, and what bad input
+//! leads to.
+
+#![cfg(feature = "onnx")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::{Arc, OnceLock};
+
+use skyfix::flow::catalogue::{Action, MapEdit, MapEdits, cells_touched};
+use skyfix::flow::graph::{GraphOptions, run_graph};
+use skyfix::flow::sequential::match_frame;
+use skyfix::flow::{MatchSettings, Matcher};
+use skyfix::fuse::{Fusion, FusionSettings};
+use skyfix::geo::mercator::{Tile, pixel_from_lat_lon};
+use skyfix::map::MapStore;
+use skyfix::models::{DenseExtractor, Device, Manifest, OnnxDense};
+use skyfix::retrieve::build::{IndexOptions, build_index};
+use skyfix::retrieve::{MapIndex, index_path};
+use skyfix::sink::FrameReport;
+use skyfix::source::{self, Flight, KnowledgeOptions};
+use skyfix::types::{AbstainReason, Frame, Outcome, Prior};
+
+const MODEL: &str = "skyfix-dense";
+/// Frames of the bundled flight that these tests use.
+const FRAMES: usize = 10;
+const LAG: u64 = 3;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn network() -> Box<dyn DenseExtractor> {
+    let manifest = Manifest::read(&root().join("models/manifest.toml")).unwrap();
+    Box::new(OnnxDense::load(&manifest, MODEL, Device::Cpu, 1).unwrap())
+}
+
+/// A folder with the first photos of the bundled flight, its telemetry, and its map indexed at 0.6 m/px: made once.
+fn recording() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let from = root().join("recordings/demo");
+        let to = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("flight");
+        let _ = std::fs::remove_dir_all(&to);
+        std::fs::create_dir_all(to.join("photos")).unwrap();
+        for entry in std::fs::read_dir(&from).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() && path.extension().is_none_or(|e| e != "safetensors") {
+                std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        let mut photos: Vec<PathBuf> =
+            std::fs::read_dir(from.join("photos")).unwrap().map(|e| e.unwrap().path()).collect();
+        photos.sort();
+        for photo in &photos[..FRAMES] {
+            std::fs::copy(photo, to.join("photos").join(photo.file_name().unwrap())).unwrap();
+        }
+        let map = MapStore::open(&to.join("map.mbtiles")).unwrap();
+        let options = IndexOptions { finest_gsd_m: 0.6, threads: 2 };
+        let index = build_index(&map, &|| Ok(network()), &options, &|_, _| {}).unwrap();
+        index.save(&index_path(map.path(), MODEL)).unwrap();
+        to
+    })
+}
+
+fn flight() -> Flight {
+    source::open(recording(), &KnowledgeOptions::default(), &source::photos::CameraOptions::default()).unwrap()
+}
+
+fn matcher() -> Arc<Matcher> {
+    let map = MapStore::open(&recording().join("map.mbtiles")).unwrap();
+    let manifest = Manifest::read(&root().join("models/manifest.toml")).unwrap();
+    let index = MapIndex::load(&map, manifest.entry(MODEL).unwrap()).unwrap();
+    Arc::new(Matcher::new(Arc::new(index), MatchSettings::default()))
+}
+
+fn options(flight: &Flight) -> GraphOptions {
+    GraphOptions {
+        lag: LAG,
+        use_prior: true,
+        previews: false,
+        fusion: FusionSettings::default(),
+        start: flight.start.map(|s| (s.position, s.sigma_m)),
+        edits: MapEdits::default(),
+    }
+}
+
+fn run(workers: usize, edit: impl FnOnce(&mut GraphOptions)) -> Vec<FrameReport> {
+    let flight = flight();
+    let mut options = options(&flight);
+    edit(&mut options);
+    let networks = (0..workers).map(|_| network()).collect();
+    let mut reports = Vec::new();
+    run_graph(matcher(), networks, flight.frames.into_iter(), options, |report| {
+        reports.push(report);
+        true
+    })
+    .unwrap();
+    reports
+}
+
+/// What must not depend on how the work was done: everything but the times.
+fn essence(reports: &[FrameReport]) -> Vec<String> {
+    reports.iter().map(|r| format!("{} {:?} {:?}", r.ordinal, r.matched, r.track)).collect()
+}
+
+#[test]
+fn the_graph_equals_the_sequential_oracle_for_one_two_and_four_workers() {
+    let flight = flight();
+    let (matcher, mut network) = (matcher(), network());
+    let mut fusion = Fusion::new(FusionSettings::default(), flight.start.map(|s| (s.position, s.sigma_m)));
+    let mut priors: Vec<Option<Prior>> = Vec::new();
+    let mut expected = Vec::new();
+    for frame in &flight.frames {
+        let prior = frame.ordinal.checked_sub(LAG).and_then(|i| priors[i as usize]);
+        let matched = match_frame(&matcher, frame, prior.as_ref(), None, network.as_mut());
+        let fused = fusion.step(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome);
+        priors.push(fused.prior);
+        expected.push(format!("{} {matched:?} {:?}", frame.ordinal, fused.track));
+    }
+    assert!(expected.iter().filter(|e| e.contains("Fix(")).count() >= FRAMES - 1, "{expected:#?}");
+    for workers in [1, 2, 4] {
+        assert_eq!(essence(&run(workers, |_| {})), expected, "{workers} workers");
+    }
+}
+
+#[test]
+fn a_confident_prior_narrows_the_candidates() {
+    let reports = run(1, |_| {});
+    let first = reports[0].matched.candidates;
+    let last = reports[FRAMES - 1].matched.candidates;
+    assert!(last * 4 < first, "{last} of {first}");
+}
+
+/// Tile at zoom 15 around the true place of the frames.
+fn tile_of_the_flight() -> Tile {
+    let truth = flight().truth["000001.jpg"].camera;
+    let (x, y) = pixel_from_lat_lon(15, truth.lat_deg, truth.lon_deg);
+    Tile { z: 15, x: (x / 256.0) as u32, y: (y / 256.0) as u32 }
+}
+
+#[test]
+fn a_withdrawn_tile_changes_only_the_frames_from_then_on_and_only_its_cells() {
+    let tile = tile_of_the_flight();
+    let edit = |frame, action| MapEdit { frame, action, z: tile.z, x: tile.x, y: tile.y };
+    let edits = MapEdits { edit: vec![edit(4, Action::Withdraw), edit(7, Action::Restore)] };
+    let plain = run(2, |o| o.use_prior = false);
+    let edited = run(2, |o| {
+        o.use_prior = false;
+        o.edits = edits.clone();
+    });
+    let again = run(1, |o| {
+        o.use_prior = false;
+        o.edits = edits;
+    });
+    assert_eq!(essence(&edited), essence(&again));
+    let matcher = matcher();
+    for i in 0..FRAMES {
+        let (p, e) = (&plain[i].matched, &edited[i].matched);
+        if (4..7).contains(&i) {
+            let gone = cells_touched(&matcher.index, tile);
+            assert!(p.candidates > e.candidates && p.candidates - e.candidates <= gone.len(), "frame {i}");
+            assert!(!matches!(e.outcome, Outcome::Fix(_)), "frame {i} was localized on a tile that is withdrawn");
+        } else {
+            assert_eq!(p, e, "frame {i}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_without_height_or_camera_or_pixels_abstains_and_says_why() {
+    let flight = flight();
+    let (matcher, mut network) = (matcher(), network());
+    let with = |edit: &dyn Fn(&mut Frame)| {
+        let mut frame = flight.frames[0].clone();
+        edit(&mut frame);
+        frame
+    };
+    let grey = Arc::new(image::RgbImage::from_pixel(640, 480, image::Rgb([128, 128, 128])));
+    let cases = [
+        (with(&|f| f.known.height_agl_m = None), AbstainReason::NoHeight),
+        (with(&|f| f.camera = None), AbstainReason::NoCamera),
+        (with(&|f| f.pixels = skyfix::types::Pixels::File("/nowhere.jpg".into())), AbstainReason::Unreadable),
+        (with(&|f| f.pixels = skyfix::types::Pixels::Decoded(Arc::clone(&grey))), AbstainReason::NoTexture),
+    ];
+    for (frame, reason) in cases {
+        let outcome = match_frame(&matcher, &frame, None, None, network.as_mut()).outcome;
+        assert_eq!(outcome, Outcome::Abstained(reason));
+    }
+}
+
+fn skyfix(arguments: &[&str], environment: &[(&str, &Path)]) -> Output {
+    let mut command = assert_cmd::Command::cargo_bin("skyfix").unwrap();
+    command.current_dir(root()).args(arguments);
+    for (name, value) in environment {
+        command.env(name, value);
+    }
+    command.output().unwrap()
+}
+
+fn error_of(output: &Output) -> String {
+    assert_ne!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+/// A copy of the recording in a folder of its own, the map and its index by link.
+fn copy_of_the_recording() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("photos")).unwrap();
+    for name in ["flight.toml", "photos.csv", "imu.csv", "height.csv", "heading.csv", "attitude.csv"] {
+        std::fs::copy(recording().join(name), folder.path().join(name)).unwrap();
+    }
+    for i in 1..=3 {
+        let name = format!("photos/{i:06}.jpg");
+        std::fs::copy(recording().join(&name), folder.path().join(&name)).unwrap();
+    }
+    folder
+}
+
+fn map() -> String {
+    recording().join("map.mbtiles").display().to_string()
+}
+
+fn replay(source: &Path, out: &Path) -> Output {
+    let (source, out) = (source.display().to_string(), out.display().to_string());
+    skyfix(&["replay", &source, "--map", &map(), "--out", &out, "--no-viewer", "-w", "1"], &[])
+}
+
+#[test]
+fn a_truncated_photo_costs_its_own_row_and_no_other() {
+    let folder = copy_of_the_recording();
+    let broken = folder.path().join("photos/000002.jpg");
+    let bytes = std::fs::read(&broken).unwrap();
+    std::fs::write(&broken, &bytes[..300]).unwrap();
+    let out = folder.path().join("out");
+    let output = replay(folder.path(), &out);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let fixes = std::fs::read_to_string(out.join("fixes.csv")).unwrap();
+    let rows: Vec<&str> = fixes.lines().skip(1).collect();
+    assert_eq!(rows.len(), 3);
+    assert!(rows[0].contains(",fix,") && rows[2].contains(",fix,"), "{fixes}");
+    assert!(rows[1].contains(",abstained,") && rows[1].ends_with(",unreadable"), "{fixes}");
+    for name in ["track.csv", "timing.csv", "track.geojson", "summary.json"] {
+        assert!(out.join(name).metadata().unwrap().len() > 10, "{name}");
+    }
+}
+
+#[test]
+fn truth_is_for_scoring_only() {
+    let folder = copy_of_the_recording();
+    replay(folder.path(), &folder.path().join("without"));
+    std::fs::copy(recording().join("truth.csv"), folder.path().join("truth.csv")).unwrap();
+    let output = replay(folder.path(), &folder.path().join("with"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("against truth"));
+    for name in ["fixes.csv", "track.csv"] {
+        let read = |which: &str| std::fs::read(folder.path().join(which).join(name)).unwrap();
+        assert_eq!(read("with"), read("without"), "{name}");
+    }
+}
+
+#[test]
+fn bad_input_gets_an_error_that_names_it() {
+    let folder = copy_of_the_recording();
+    let out = folder.path().join("out");
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    assert!(error_of(&replay(&empty, &out)).contains("no photos"));
+    assert!(error_of(&replay(Path::new("/nowhere"), &out)).contains("/nowhere"));
+
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, "x").unwrap();
+    assert!(error_of(&replay(folder.path(), &file)).contains("a-file"));
+    let not_a_map = file.display().to_string();
+    let source = folder.path().display().to_string();
+    let text = error_of(&skyfix(&["replay", &source, "--map", &not_a_map], &[]));
+    assert!(text.contains("a-file"), "{text}");
+    let text = error_of(&skyfix(&["replay", &source, "--map", &map(), "--model", "nothing"], &[]));
+    assert!(text.contains("skyfix-dense"), "{text}");
+    let text = error_of(&skyfix(&["replay", &source, "--map", &map(), "--device", "cuda:0"], &[]));
+    assert!(text.contains("cuda:0"), "{text}");
+
+    let toml = folder.path().join("flight.toml");
+    let good = std::fs::read_to_string(&toml).unwrap();
+    std::fs::write(&toml, good.replace("[clock]", "[clock]\nfoo = 1")).unwrap();
+    let text = error_of(&replay(folder.path(), &out));
+    assert!(text.contains("foo") && text.contains("flight.toml"), "{text}");
+    std::fs::write(&toml, good).unwrap();
+
+    let height = folder.path().join("height.csv");
+    let rows = std::fs::read_to_string(&height).unwrap();
+    let mut lines: Vec<&str> = rows.lines().collect();
+    lines.swap(3, 4);
+    std::fs::write(&height, lines.join("\n")).unwrap();
+    let text = error_of(&replay(folder.path(), &out));
+    assert!(text.contains("height.csv, line 5") && text.contains("time goes back"), "{text}");
+}
+
+#[test]
+fn a_model_with_a_flipped_byte_and_the_index_of_another_model_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["manifest.toml", "skyfix-dense.onnx"] {
+        std::fs::copy(root().join("models").join(name), folder.path().join(name)).unwrap();
+    }
+    let model = folder.path().join("skyfix-dense.onnx");
+    let mut bytes = std::fs::read(&model).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&model, &bytes).unwrap();
+    let source = recording().display().to_string();
+    let arguments = ["replay", source.as_str()];
+    let environment = [("SKYFIX_MODELS", folder.path())];
+    assert!(error_of(&skyfix(&arguments, &environment)).contains("checksum mismatch"));
+
+    // The manifest now vouches for the changed file: another model of the same name, for which the index was not made.
+    let manifest = std::fs::read_to_string(folder.path().join("manifest.toml")).unwrap();
+    let old = Manifest::read(&root().join("models/manifest.toml")).unwrap().entry(MODEL).unwrap().sha256.clone();
+    let new = skyfix::models::manifest::sha256_hex(&bytes);
+    std::fs::write(folder.path().join("manifest.toml"), manifest.replace(&old, &new)).unwrap();
+    let text = error_of(&skyfix(&arguments, &environment));
+    assert!(text.contains("made for model") && text.contains("skyfix map index"), "{text}");
+}
