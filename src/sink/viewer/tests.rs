@@ -140,6 +140,6 @@ fn a_recording_that_cannot_be_written_is_an_error_with_its_path() {
     let full = Path::new("/dev/full");
     if full.exists() {
         let error = create(full).and_then(|mut sink| sink.finish()).err().unwrap().to_string();
-        assert!(error.contains("/dev/full") && error.contains("disk full"), "{error}");
+        assert!(error.contains("/dev/full") && error.contains("No space left"), "{error}");
     }
 }
