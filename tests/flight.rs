@@ -50,8 +50,7 @@ fn recording() -> &'static Path {
                 std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
             }
         }
-        let mut photos: Vec<PathBuf> =
-            std::fs::read_dir(from.join("photos")).unwrap().map(|e| e.unwrap().path()).collect();
+        let mut photos: Vec<PathBuf> = std::fs::read_dir(from.join("photos")).unwrap().map(|e| e.unwrap().path()).collect();
         photos.sort();
         for photo in &photos[..FRAMES] {
             std::fs::copy(photo, to.join("photos").join(photo.file_name().unwrap())).unwrap();

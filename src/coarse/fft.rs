@@ -74,7 +74,7 @@ impl BlockFft {
             }
             // Rounding leaves traces where a real signal has none, and the plan insists.
             half[0].im = 0.0;
-            if side % 2 == 0 {
+            if side.is_multiple_of(2) {
                 half[last].im = 0.0;
             }
             if self.rows_inverse.process_with_scratch(&mut half, line, &mut scratch).is_err() {
@@ -89,13 +89,13 @@ impl BlockFft {
 pub fn fast_length(n: usize) -> usize {
     let smooth = |mut v: usize| {
         for p in [2, 3, 5] {
-            while v % p == 0 {
+            while v.is_multiple_of(p) {
                 v /= p;
             }
         }
         v == 1
     };
-    (n.max(2)..).find(|v| v % 2 == 0 && smooth(*v)).unwrap_or(n)
+    (n.max(2)..).find(|v| v.is_multiple_of(2) && smooth(*v)).unwrap_or(n)
 }
 
 #[cfg(test)]

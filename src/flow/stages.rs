@@ -63,6 +63,9 @@ pub struct Observation {
     pub refine_level: usize,
 }
 
+/// A circle in a region's plane: its centre, metres east and north, and its radius.
+pub type Circle = ([f64; 2], f64);
+
 /// Where to search, and with what.
 pub struct Retrieved {
     /// One template for each hypothesis, with its view.
@@ -72,7 +75,7 @@ pub struct Retrieved {
     /// Number of cells that were candidates.
     pub candidates: usize,
     /// The prior in each region's plane and its radius, metres, when it is confident.
-    pub within: Option<Vec<Option<([f64; 2], f64)>>>,
+    pub within: Option<Vec<Option<Circle>>>,
 }
 
 /// A place verified by fine matching.
@@ -210,7 +213,7 @@ impl Matcher {
         Ok(Retrieved { templates, cells, candidates, within })
     }
 
-    fn confident_region(&self, prior: &Prior, observation: &Observation) -> Option<Vec<Option<([f64; 2], f64)>>> {
+    fn confident_region(&self, prior: &Prior, observation: &Observation) -> Option<Vec<Option<Circle>>> {
         let height = observation.known.height_agl_m.map_or(100.0, |h| h.value);
         let tilt = observation.camera.tilt_sigma_rad * height;
         let (position, sigma_m) = prior.at(observation.stamp_ns);

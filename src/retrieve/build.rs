@@ -54,6 +54,9 @@ struct Block {
     column: usize,
 }
 
+/// A block's features and which of its cells the map covers.
+type Computed = (DenseFeatures, Vec<u8>);
+
 /// A way to make a network for a thread.
 pub type ExtractorFactory<'a> = dyn Fn() -> Result<Box<dyn DenseExtractor>, ModelError> + Sync + 'a;
 
@@ -97,7 +100,7 @@ pub fn build_index(
     }
 
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<Option<(DenseFeatures, Vec<u8>)>>> = Mutex::new((0..blocks.len()).map(|_| None).collect());
+    let done: Mutex<Vec<Option<Computed>>> = Mutex::new((0..blocks.len()).map(|_| None).collect());
     let failure: Mutex<Option<IndexError>> = Mutex::new(None);
     let work = |mut network: Box<dyn DenseExtractor>| {
         loop {
@@ -201,7 +204,7 @@ fn run_block(
     block: &Block,
     stride: usize,
     network: &mut dyn DenseExtractor,
-) -> Result<Option<(DenseFeatures, Vec<u8>)>, IndexError> {
+) -> Result<Option<Computed>, IndexError> {
     let gsd = level_gsd_m(block.level);
     let multiple = network.entry().input.multiple_of_px;
     let interior = |cells: usize, at: usize| (BLOCK_PX / stride).min(cells - at) * stride;

@@ -163,7 +163,7 @@ impl Default for Settings {
 impl Settings {
     /// Offset of the map, metres east and north.
     pub(crate) fn map_offset_en_m(&self) -> [f64; 2] {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ 0x0ff5_e7);
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ 0x000f_f5e7);
         let (s, c) = (rng.random::<f64>() * std::f64::consts::TAU).sin_cos();
         [self.map_offset_m * c, self.map_offset_m * s]
     }
