@@ -72,8 +72,8 @@ impl InFlight<()> {
 pub type Frames<'scope, T> = timely::dataflow::StreamVec<'scope, u64, InProcess<InFlight<T>>>;
 /// After `retrieve`.
 pub type Candidates = (Arc<Observation>, Arc<Retrieved>);
-/// After `coarse`, with the number of candidate cells.
-pub type Placed = (Arc<Observation>, Vec<Place>, usize);
+/// After `coarse`.
+pub type Placed = (Arc<Observation>, Arc<Retrieved>, Vec<Place>);
 /// After `fine`, with the number of candidate cells.
 pub type Confirmed = (Arc<Observation>, Arc<Vec<Verified>>, usize);
 

@@ -17,7 +17,7 @@ pub fn match_frame(
         let observation = matcher.rectify(frame)?;
         let retrieved = matcher.retrieve(&observation, prior, active, network)?;
         let places = matcher.coarse(&observation, &retrieved)?;
-        let verified = matcher.fine(&observation, &places, network)?;
+        let verified = matcher.fine(&observation, &retrieved, &places, network)?;
         Ok(matcher.fix(&observation, &verified, retrieved.candidates, network))
     };
     run().unwrap_or_else(Matched::abstained)

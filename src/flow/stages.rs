@@ -16,7 +16,7 @@ use crate::coarse::refine::FineTemplate;
 use crate::fine::consensus::ConsensusSettings;
 use crate::fine::{Consensus, GuidedMatch, ViewField, consensus, guided_matches};
 use crate::fix::{self, Pose, PosePrior};
-use crate::geo::Enu;
+use crate::geo::{Enu, MetricView};
 use crate::models::{DenseExtractor, DenseFeatures, ModelError};
 use crate::retrieve::aggregate::aggregate;
 use crate::retrieve::index::level_gsd_m;
@@ -69,7 +69,9 @@ pub type Circle = ([f64; 2], f64);
 /// Where to search, and with what.
 pub struct Retrieved {
     /// One template for each hypothesis, with its view.
-    pub templates: Vec<(Template, crate::geo::MetricView)>,
+    pub templates: Vec<(Template, MetricView)>,
+    /// The views and features behind the templates, where the level that is searched is also the one that refines.
+    pub views: Vec<(RectifiedFrame, DenseFeatures)>,
     /// Cells that may hold the frame, best first; empty when everything is searched.
     pub cells: Vec<CellId>,
     /// Number of cells that were candidates.
@@ -178,10 +180,14 @@ impl Matcher {
         let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
         let projection = &level.model.projection;
         let mut templates = Vec::with_capacity(observation.hypotheses.len());
+        let mut views = Vec::new();
         for hypothesis in &observation.hypotheses {
             let (view, features) = self.describe(observation, hypothesis, observation.search_level, network)?;
             let covered = view.covered_cells(features.stride_px);
             templates.push((Template::new(&features, &covered, projection), view.view));
+            if observation.search_level == observation.refine_level {
+                views.push((view, features));
+            }
         }
         let within = prior.and_then(|p| self.confident_region(p, observation));
         if within.as_ref().is_some_and(|w| w.iter().all(Option::is_none)) {
@@ -204,13 +210,13 @@ impl Matcher {
             && candidates == level.cells.len()
             && candidates <= self.settings.exhaustive_cells;
         if everything {
-            return Ok(Retrieved { templates, cells: Vec::new(), candidates, within });
+            return Ok(Retrieved { templates, views, cells: Vec::new(), candidates, within });
         }
         let keep = if candidates <= self.settings.exhaustive_cells { candidates } else { self.settings.top_cells };
         let queries: Vec<Vec<f32>> =
             templates.iter().map(|(t, _)| aggregate(&t.features(), &level.model.centres, projection.components)).collect();
         let cells = top_k(level, &queries, keep, allowed).into_iter().map(|r| r.cell).collect();
-        Ok(Retrieved { templates, cells, candidates, within })
+        Ok(Retrieved { templates, views, cells, candidates, within })
     }
 
     fn confident_region(&self, prior: &Prior, observation: &Observation) -> Option<Vec<Option<Circle>>> {
@@ -300,12 +306,13 @@ impl Matcher {
     pub fn fine(
         &self,
         observation: &Observation,
+        retrieved: &Retrieved,
         places: &[Place],
         network: &mut dyn DenseExtractor,
     ) -> Result<Vec<Verified>, AbstainReason> {
         let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
         let mean = &level.model.projection.mean;
-        let mut views: Vec<(usize, RectifiedFrame, ViewField, FineTemplate)> = Vec::new();
+        let mut views: Vec<(usize, MetricView, ViewField, FineTemplate)> = Vec::new();
         let mut verified: Vec<Verified> = Vec::new();
         for place in places {
             if clearly_decided(&verified, self.settings.fix.min_support) {
@@ -317,20 +324,26 @@ impl Matcher {
             let at = match known {
                 Some(at) => at,
                 None => {
-                    let (view, features) = self.describe(observation, hypothesis, observation.refine_level, network)?;
+                    let computed;
+                    let (view, features) = match retrieved.views.get(place.hypothesis) {
+                        Some(kept) => kept,
+                        None => {
+                            computed = self.describe(observation, hypothesis, observation.refine_level, network)?;
+                            &computed
+                        }
+                    };
                     let covered = view.covered_cells(features.stride_px);
-                    let field = ViewField::new(&features, &covered, &view.view, mean);
-                    let template = FineTemplate::new(&features, &covered, mean);
-                    views.push((place.hypothesis, view, field, template));
+                    let field = ViewField::new(features, &covered, &view.view, mean);
+                    let template = FineTemplate::new(features, &covered, mean);
+                    views.push((place.hypothesis, view.view, field, template));
                     views.len() - 1
                 }
             };
             let (_, view, field, template) = &views[at];
-            let (row, column) =
-                grid.grid_from_ground(place.camera_m[0] + view.view.west_m, place.camera_m[1] + view.view.north_m);
+            let (row, column) = grid.grid_from_ground(place.camera_m[0] + view.west_m, place.camera_m[1] + view.north_m);
             let Some(refined) = template.refine(grid, mean, row, column, REFINE_RADIUS) else { continue };
             let (e, n) = grid.ground_from_grid(refined.row, refined.column);
-            let camera_m = [e - view.view.west_m, n - view.view.north_m];
+            let camera_m = [e - view.west_m, n - view.north_m];
             let matches = guided_matches(field, grid, mean, camera_m, GUIDE_RADII[0]);
             let settings = self.consensus_settings(observation, grid.cell_m);
             if let Some(consensus) = consensus(&matches, field.keypoints(), &settings) {

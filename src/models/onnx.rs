@@ -85,7 +85,11 @@ impl DenseExtractor for OnnxDense {
         let entry = &self.entry;
         let failed = |reason: String| ModelError::Inference { name: entry.name.clone(), reason };
         let multiple = entry.input.multiple_of_px;
-        if image.width_px == 0 || image.height_px == 0 || image.width_px % multiple != 0 || image.height_px % multiple != 0 {
+        if image.width_px == 0
+            || image.height_px == 0
+            || !image.width_px.is_multiple_of(multiple)
+            || !image.height_px.is_multiple_of(multiple)
+        {
             return Err(failed(format!(
                 "input of {}×{} px, but sides must be multiples of {multiple}",
                 image.width_px, image.height_px

@@ -2,7 +2,7 @@
 //!
 //! - [`scene`]: the flight over the map.
 //! - [`pair`]: frame and map side by side.
-//! - [`series`]: plots.
+//! - [`series`]: plots over time.
 //! - [`text`]: words: events, the current frame, the run.
 //! - [`blueprint`]: how the viewer lays this out.
 

@@ -19,7 +19,7 @@ impl<'scope> Coarse<'scope> for Frames<'scope, Candidates> {
                 |t| &mut t.coarse_ms,
                 |_, (observation, retrieved)| {
                     let places = matcher.coarse(&observation, &retrieved)?;
-                    Ok((observation, places, retrieved.candidates))
+                    Ok((observation, retrieved, places))
                 },
             )
         })

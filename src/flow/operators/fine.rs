@@ -18,9 +18,9 @@ impl<'scope> Fine<'scope> for Frames<'scope, Placed> {
         stage(self, "fine", move |message| {
             message.then(
                 |t| &mut t.fine_ms,
-                |_, (observation, places, candidates)| {
-                    let verified = matcher.fine(&observation, &places, network.borrow_mut().as_mut())?;
-                    Ok((observation, Arc::new(verified), candidates))
+                |_, (observation, retrieved, places)| {
+                    let verified = matcher.fine(&observation, &retrieved, &places, network.borrow_mut().as_mut())?;
+                    Ok((observation, Arc::new(verified), retrieved.candidates))
                 },
             )
         })

@@ -126,9 +126,7 @@ impl Layout<'_> {
 
     fn show(&self, view: &str, bounds: Option<Bounds>) -> RecordingStreamResult<()> {
         let Some(Bounds { x, y }) = bounds else { return Ok(()) };
-        let mut range = components::VisualBounds2D::default();
-        range.x_range = x.into();
-        range.y_range = y.into();
+        let range = components::VisualBounds2D(rerun::datatypes::VisualBounds2D { x_range: x.into(), y_range: y.into() });
         self.stream.log(format!("{view}/VisualBounds2D"), &VisualBounds2D::new(range))
     }
 
