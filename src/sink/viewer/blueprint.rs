@@ -126,7 +126,7 @@ impl Layout<'_> {
 
     fn show(&self, view: &str, bounds: Option<Bounds>) -> RecordingStreamResult<()> {
         let Some(Bounds { x, y }) = bounds else { return Ok(()) };
-        let range = components::VisualBounds2D(rerun::datatypes::VisualBounds2D { x_range: x.into(), y_range: y.into() });
+        let range = components::VisualBounds2D(rerun::datatypes::Range2D { x_range: x.into(), y_range: y.into() });
         self.stream.log(format!("{view}/VisualBounds2D"), &VisualBounds2D::new(range))
     }
 
