@@ -229,23 +229,27 @@ impl Group {
                     let values = &input.values[at..at + input.plane];
                     let values = &values[first - back + start..];
                     for (shift, weights) in place.shifts.iter().zip(weights.as_chunks::<OUT>().0) {
+                        // An array, not a slice: its loops unroll and the sums stay in registers.
                         let (x, _) = S::as_simd_f32s(&values[*shift..*shift + block]);
-                        for (sums, weight) in sums.iter_mut().zip(weights) {
-                            let weight = simd.splat_f32s(*weight);
-                            for (sum, x) in sums.iter_mut().zip(x) {
-                                *sum = simd.mul_add_e_f32s(weight, *x, *sum);
+                        let Some(x) = x.first_chunk::<VECTORS>() else { continue };
+                        for o in 0..OUT {
+                            let weight = simd.splat_f32s(weights[o]);
+                            for v in 0..VECTORS {
+                                sums[o][v] = simd.mul_add_e_f32s(weight, x[v], sums[o][v]);
                             }
                         }
                     }
                 }
             }
-            for (o, sums) in sums.iter().enumerate() {
+            // Indices, not iterators: no reference to the sums may leave this function, or they would live in memory.
+            for o in 0..OUT {
                 let channel = self.first + o;
                 let bias = simd.splat_f32s(layer.bias[channel]);
                 let at = channel * per_channel + place.plane * output.plane + first + start;
                 let (to, _) = S::as_mut_simd_f32s(&mut output.values[at..at + block]);
-                for (to, sum) in to.iter_mut().zip(sums) {
-                    *to = simd.max_f32s(simd.add_f32s(*sum, bias), simd.splat_f32s(0.0));
+                let Some(to) = to.first_chunk_mut::<VECTORS>() else { continue };
+                for v in 0..VECTORS {
+                    to[v] = simd.max_f32s(simd.add_f32s(sums[o][v], bias), simd.splat_f32s(0.0));
                 }
             }
         }

@@ -14,7 +14,9 @@ pub mod fft;
 pub mod hypotheses;
 pub mod mutual;
 pub mod refine;
+pub mod sascm;
 pub mod tensor;
+pub mod vote;
 
 /// A place where a view of the frame may lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
