@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use realfft::num_complex::Complex32;
 
 use super::fft::{BlockFft, fast_length};
+use super::tensor::Planes;
 use crate::retrieve::projection::Projection;
 use crate::retrieve::{LevelModel, RegionLevel};
 
@@ -140,6 +141,12 @@ impl Template {
         Self { rows, columns, planes, cells, cropped: (r0, c0) }
     }
 
+    /// The planes with their shape.
+    pub fn as_planes(&self) -> Planes<'_> {
+        let channels = (self.planes.len() / (self.rows * self.columns).max(1)).saturating_sub(1);
+        Planes { rows: self.rows, columns: self.columns, channels, values: &self.planes }
+    }
+
     /// The features of the covered cells, channels last: what retrieval aggregates.
     pub fn features(&self) -> Vec<f32> {
         let plane = self.rows * self.columns;
@@ -168,6 +175,11 @@ impl SearchGrid {
             planes[channels * plane + cell] = 1.0;
         }
         Self::from_planes(level.rows, level.columns, channels, planes)
+    }
+
+    /// The planes with their shape.
+    pub fn as_planes(&self) -> Planes<'_> {
+        Planes { rows: self.rows, columns: self.columns, channels: self.channels, values: &self.planes }
     }
 
     /// From `channels + 1` planes, the last of them the coverage.

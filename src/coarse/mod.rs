@@ -4,11 +4,19 @@
 //! - [`correlation`]: the frame's features slid over the map's as one rigid template (FFT); scores comparable across hypotheses.
 //! - [`refine`]: the best places again with all channels on a finer level.
 //! - [`fft`]: the real 2D transform behind the correlation.
+//! - [`sascm`]: the paper's way: regions of frame and map matched by neighbourhood consensus. Its parts: [`tensor`] (4D
+//!   correlation), [`mutual`] (soft mutual matching), [`conv4d`] and [`consensus`] (the network), [`vote`] (where the matches lie).
 
+pub mod consensus;
+pub mod conv4d;
 pub mod correlation;
 pub mod fft;
 pub mod hypotheses;
+pub mod mutual;
 pub mod refine;
+pub mod sascm;
+pub mod tensor;
+pub mod vote;
 
 /// A place where a view of the frame may lie.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,12 +3,14 @@
 //! - [`graph`]: the graph; [`operators`]: its operators; [`message`]: what travels between them.
 //! - [`catalogue`]: edits of the map while the system flies.
 //! - [`stages`]: each stage as a plain function; knows nothing of timely.
+//! - [`sascm`]: the stages' side of coarse matching by region consensus.
 //! - [`sequential`]: the stages one after the other: the oracle of the graph.
 
 pub mod catalogue;
 pub mod graph;
 pub mod message;
 pub mod operators;
+pub mod sascm;
 pub mod sequential;
 pub mod settings;
 pub mod stages;

@@ -1,6 +1,7 @@
 //! Settings of matching.
 
 use crate::coarse::hypotheses::UnknownHeight;
+use crate::coarse::sascm::SascmSettings;
 use crate::fix::FixSettings;
 
 /// The two ways of coarse matching.
@@ -30,6 +31,8 @@ impl std::str::FromStr for CoarseMethod {
 pub struct MatchSettings {
     /// How the coarse place is found.
     pub coarse: CoarseMethod,
+    /// How regions are matched when that is by consensus.
+    pub sascm: SascmSettings,
     /// Longest side of the refining view, pixels: decides the level of the index.
     pub longest_view_px: f64,
     /// Cells that retrieval hands on when the map has more than `exhaustive_cells`.
@@ -52,6 +55,7 @@ impl Default for MatchSettings {
     fn default() -> Self {
         Self {
             coarse: CoarseMethod::default(),
+            sascm: SascmSettings::default(),
             longest_view_px: 768.0,
             top_cells: 200,
             exhaustive_cells: 4000,

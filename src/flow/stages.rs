@@ -7,9 +7,11 @@ use std::sync::{Arc, OnceLock};
 use image::RgbImage;
 use nalgebra::Vector2;
 
+use super::sascm::{match_candidates, places as places_of};
 use super::settings::{CoarseMethod, MatchSettings};
 use crate::camera::{Camera, FramePyramid, RectifiedFrame, footprint, rectify, view_around_footprint};
 use crate::coarse::Place;
+use crate::coarse::consensus::ConsensusNetwork;
 use crate::coarse::correlation::{Response, SearchGrid, Template, Window};
 use crate::coarse::hypotheses::{Hypothesis, hypotheses};
 use crate::coarse::refine::FineTemplate;
@@ -118,6 +120,8 @@ pub struct Matcher {
     pub index: Arc<MapIndex>,
     /// The settings.
     pub settings: MatchSettings,
+    /// Neighbourhood consensus for [`CoarseMethod::Sascm`].
+    consensus: ConsensusNetwork,
     /// By level, then region; made when first needed.
     grids: Vec<Vec<OnceLock<Option<SearchGrid>>>>,
 }
@@ -126,7 +130,12 @@ impl Matcher {
     /// Prepares matching against an index.
     pub fn new(index: Arc<MapIndex>, settings: MatchSettings) -> Self {
         let grids = index.levels.iter().map(|l| l.regions.iter().map(|_| OnceLock::new()).collect()).collect();
-        Self { index, settings, grids }
+        Self { index, settings, consensus: ConsensusNetwork::fixed(), grids }
+    }
+
+    /// Takes learned weights for the neighbourhood consensus in place of the fixed kernel.
+    pub fn with_consensus(self, consensus: ConsensusNetwork) -> Self {
+        Self { consensus, ..self }
     }
 
     fn grid(&self, level: usize, region: usize) -> Option<&SearchGrid> {
@@ -238,6 +247,15 @@ impl Matcher {
     /// Finds the places that stand out most.
     pub fn coarse(&self, observation: &Observation, retrieved: &Retrieved) -> Result<Vec<Place>, AbstainReason> {
         let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
+        let cell_m = level_gsd_m(level.level) * self.index.identity.stride_px as f64;
+        let standing_out = |places| {
+            let places = distinct(places, SAME_PLACE_CELLS * cell_m, self.settings.places);
+            if places.is_empty() { Err(AbstainReason::NoCandidate) } else { Ok(places) }
+        };
+        if self.settings.coarse == CoarseMethod::Sascm {
+            let grid = |region: usize| level.regions.get(region)?.as_ref().zip(self.grid(observation.search_level, region));
+            return standing_out(places_of(&match_candidates(retrieved, &self.settings, &self.consensus, grid)));
+        }
         let mut places = Vec::new();
         for (hypothesis, (template, view)) in retrieved.templates.iter().enumerate() {
             let mut moments = (0.0, 0.0, 0.0);
@@ -270,9 +288,7 @@ impl Matcher {
                 score: (score - mean) / spread,
             }));
         }
-        let cell_m = level_gsd_m(level.level) * self.index.identity.stride_px as f64;
-        let places = distinct(places, SAME_PLACE_CELLS * cell_m, self.settings.places);
-        if places.is_empty() { Err(AbstainReason::NoCandidate) } else { Ok(places) }
+        standing_out(places)
     }
 
     /// Windows of template positions for a region: `None` when nothing there is to be searched, empty when everything is.

@@ -1,0 +1,78 @@
+//! Coarse matching by region consensus over the cells that retrieval ranked.
+
+use super::settings::MatchSettings;
+use super::stages::Retrieved;
+use crate::coarse::Place;
+use crate::coarse::consensus::ConsensusNetwork;
+use crate::coarse::correlation::{Response, SearchGrid};
+use crate::coarse::sascm::{Layout, RegionPlacement, match_regions};
+use crate::coarse::tensor::RegionGrid;
+use crate::retrieve::index::{CELL_SIDE, CELL_STEP};
+use crate::retrieve::{CellId, RegionLevel};
+
+/// A candidate cell with what was found in its window.
+#[derive(Clone, Debug)]
+pub struct CandidateMatch {
+    /// The cell.
+    pub cell: CellId,
+    /// Which hypothesis of the view.
+    pub hypothesis: usize,
+    /// Region matches and their agreement, in region coordinates of the layout.
+    pub placement: RegionPlacement,
+    /// The point below the camera in the region's plane, metres east and north.
+    pub camera_m: [f64; 2],
+}
+
+/// Matches every hypothesis against the best `settings.top_cells` cells in their order.
+pub fn match_candidates<'a>(
+    retrieved: &Retrieved,
+    settings: &MatchSettings,
+    network: &ConsensusNetwork,
+    grid: impl Fn(usize) -> Option<(&'a RegionLevel, &'a SearchGrid)>,
+) -> Vec<CandidateMatch> {
+    let mut out = Vec::new();
+    for (hypothesis, (template, view)) in retrieved.templates.iter().enumerate() {
+        let layout = Layout::new(template.rows, template.columns, CELL_STEP);
+        let side = layout.side as f64;
+        let frame = RegionGrid::pooled(&template.as_planes(), (0, 0), layout.side, (layout.frame[0], layout.frame[1]));
+        if frame.count() == 0 {
+            continue;
+        }
+        for cell in retrieved.cells.iter().take(settings.top_cells) {
+            let Some((level, search)) = grid(cell.region as usize) else { continue };
+            let centre = [cell.row, cell.column].map(|x| (x as usize * CELL_STEP) as f64 + CELL_SIDE as f64 / 2.0);
+            // The window is centred so that the template, not its last, partly empty regions, sits in the middle.
+            let slack =
+                [0, 1].map(|d| ((layout.frame[d] * layout.side) as f64 - [template.rows, template.columns][d] as f64) / 2.0);
+            let origin = layout.window_origin([centre[0] + slack[0], centre[1] + slack[1]]);
+            let window = RegionGrid::pooled(&search.as_planes(), origin, layout.side, (layout.window[0], layout.window[1]));
+            let Some(placement) = match_regions(&frame, &window, network, &settings.sascm) else { continue };
+            // The point below the camera in the template's dense cells, then regions, then the map's dense cells.
+            let camera = [
+                view.north_m / level.cell_m - template.cropped.0 as f64,
+                -view.west_m / level.cell_m - template.cropped.1 as f64,
+            ];
+            let [row, column] = placement.elected.map_from_frame.apply(camera.map(|x| x / side));
+            let (e, n) = level.ground_from_grid(origin.0 as f64 + row * side, origin.1 as f64 + column * side);
+            out.push(CandidateMatch { cell: *cell, hypothesis, placement, camera_m: [e, n] });
+        }
+    }
+    out
+}
+
+/// Candidates as places. Scores are normalised by mean and spread over the hypothesis' candidates, as those of the correlation are
+/// by its score map: what is compared is how far a place stands out.
+pub fn places(candidates: &[CandidateMatch]) -> Vec<Place> {
+    let mut out = Vec::with_capacity(candidates.len());
+    for group in candidates.chunk_by(|a, b| a.hypothesis == b.hypothesis) {
+        let moments = group.iter().map(|c| c.placement.score).fold((0.0, 0.0, 0.0), |m, s| (m.0 + s, m.1 + s * s, m.2 + 1.0));
+        let (mean, spread) = Response::mean_and_spread(moments);
+        out.extend(group.iter().map(|c| Place {
+            region: c.cell.region as usize,
+            hypothesis: c.hypothesis,
+            camera_m: c.camera_m,
+            score: (c.placement.score - mean) / spread,
+        }));
+    }
+    out
+}
