@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The table of the README: the real flight under what is known, with and without distractors in the map, both coarse methods.
 # usage: scripts/measure.sh DATA_FOLDER [WORK_FOLDER]     (DATA_FOLDER holds fengyuan/, wildnav/, ariel_tiles/, train/oam_drone/)
+# ONLY=REGEX runs only the rows whose name matches.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 data=$1
@@ -14,6 +15,7 @@ mkdir -p "$work"
 # name, map, further arguments
 run() {
     local name=$1 map=$2
+    [[ $name =~ ${ONLY:-.} ]] || return 0
     shift 2
     "$skyfix" replay "$data/fengyuan/photos" --map "$work/$map.mbtiles" --no-prior --no-viewer --out "$work/$name" "$@" >"$work/$name.txt" || true
     printf '%-28s ' "$name"
