@@ -203,6 +203,7 @@ struct Place<'a> {
 impl Group {
     /// Computes one plane of the group's `OUT` channels, `VECTORS` vectors of positions at a time.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "see below: the sums must stay in registers")]
     fn run<S: Simd, const OUT: usize, const VECTORS: usize>(
         &self,
         simd: S,

@@ -495,7 +495,7 @@ mod tests {
             assert!((best.row - 20.0).abs() < 0.5 + flat && (best.column - 31.0).abs() < 0.5 + flat);
             for p in &found.peaks {
                 let expected = oracle_score(&grid, &template, p.row.round() as i64, p.column.round() as i64).unwrap();
-                assert!((p.score as f32 - expected).abs() < 1e-3, "{} {expected}", p.score);
+                assert!((p.score as f32 - expected).abs() < 1e-4, "{} {expected}", p.score);
             }
             let scores = (-32..rows as i64 + 32)
                 .flat_map(|r| (-32..columns as i64 + 32).map(move |c| (r, c)))
