@@ -345,7 +345,8 @@ fn collect_peaks(
 ) {
     let n = cells as f32;
     let score = |r: usize, c: usize| {
-        let overlap = overlaps[r * side + c];
+        // A count of cells, up to the rounding of the transform.
+        let overlap = overlaps[r * side + c].round();
         (overlap >= MIN_OVERLAP * n).then(|| sums[r * side + c] / (overlap * n).sqrt())
     };
     let mut scores = vec![f32::NEG_INFINITY; block.rows * block.columns];
