@@ -1,7 +1,7 @@
 //! Dense correlation: a view's features slid over a region's as a nearly rigid template.
 //!
 //! A tilt, heading or height that is a little off bends the view against the map by a cell or two. So the template is cut into up to
-//! 2 × 2 parts that each may sit up to [`SLACK`] cells off their place: the score of a position is the sum of the parts' best.
+//! 2 × 2 parts that each may sit up to `SLACK` cells off their place: the score of a position is the sum of the parts' best.
 //!
 //! The score of a position is the sum of cosines over the template's cells divided by the geometric mean of the template's size
 //! and its overlap with the map's imagery, so that a small overlap must match better. Each hypothesis is then normalised by mean

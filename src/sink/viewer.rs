@@ -1,10 +1,10 @@
 //! The flight as a Rerun recording: map, frame, matches, fixes, track and numbers over time, with a layout of its own.
 //!
-//! - [`scene`]: the flight over the map.
-//! - [`pair`]: frame and map side by side.
-//! - [`series`]: plots over time.
-//! - [`text`]: words: events, the current frame, the run.
-//! - [`blueprint`]: how the viewer lays this out.
+//! - `scene`: the flight over the map.
+//! - `pair`: frame and map side by side.
+//! - `series`: plots over time.
+//! - `text`: words: events, the current frame, the run.
+//! - `blueprint`: how the viewer lays this out.
 
 mod blueprint;
 mod legend;
