@@ -1,7 +1,7 @@
 //! Fine matching: keypoints of the frame found again in the map, and what they agree on.
 //!
 //! - [`guided`]: mutual nearest neighbours near where the coarse match says, to a fraction of a cell.
-//! - [`consensus`]: the similarity that most matches agree on, within what is known of rotation and scale, then a homography.
+//! - [`mod@consensus`]: the similarity that most matches agree on, within what is known of rotation and scale, then a homography.
 
 pub mod consensus;
 pub mod guided;
