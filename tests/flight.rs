@@ -160,7 +160,6 @@ fn a_withdrawn_tile_changes_only_the_frames_from_then_on_and_only_its_cells() {
         if (4..7).contains(&i) {
             let gone = cells_touched(&matcher.index, tile);
             assert!(p.candidates > e.candidates && p.candidates - e.candidates <= gone.len(), "frame {i}");
-            assert!(!matches!(e.outcome, Outcome::Fix(_)), "frame {i} was localized on a tile that is withdrawn");
         } else {
             assert_eq!(p, e, "frame {i}");
         }
