@@ -123,28 +123,10 @@ fn track_row(name: &str, track: &TrackPoint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::stages::Matched;
-    use crate::sink::StageTimes;
-    use crate::types::{AbstainReason, TrackSource};
+    use crate::sink::tests::abstained;
 
     fn report() -> FrameReport {
-        FrameReport {
-            ordinal: 0,
-            name: "a,b.jpg".into(),
-            stamp_ns: 5,
-            matched: Matched::abstained(AbstainReason::Ambiguous),
-            track: TrackPoint {
-                stamp_ns: 5,
-                source: TrackSource::Lost,
-                state: None,
-                fix_age_s: None,
-                nis: None,
-                fix_used: false,
-            },
-            times: StageTimes::default(),
-            preview: None,
-            frame_px: (0, 0),
-        }
+        FrameReport { name: "a,b.jpg".into(), ..abstained(0) }
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! `fixes.jsonl`: one JSON object a frame, for programs that read along.
+//! One JSON object a frame, for programs that read along: to `fixes.jsonl`, to standard output, or as UDP datagrams.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -9,17 +9,64 @@ use serde_json::json;
 use super::{FrameReport, Sink, SinkError, create};
 use crate::types::Outcome;
 
-/// Writes a line a frame and flushes it at once.
+/// Writes a line a frame, at once.
 pub struct JsonLinesSink {
-    path: PathBuf,
-    file: BufWriter<File>,
+    /// What errors call it.
+    name: PathBuf,
+    out: Box<dyn Write + Send>,
+    /// Whether a reader may go away without that being a failure.
+    reader_may_leave: bool,
 }
 
 impl JsonLinesSink {
     /// Creates `fixes.jsonl` in a folder.
+    ///
+    /// # Errors
+    /// When the file cannot be created.
     pub fn create(folder: &Path) -> Result<Self, SinkError> {
-        let path = folder.join("fixes.jsonl");
-        Ok(Self { file: create(&path)?, path })
+        let name = folder.join("fixes.jsonl");
+        Ok(Self { out: Box::new(create(&name)?), name, reader_may_leave: false })
+    }
+
+    /// Writes to standard output; a reader that goes away ends the writing, not the flight.
+    pub fn stdout() -> Self {
+        let out = Box::new(BufWriter::new(std::io::stdout()));
+        Self { name: "standard output".into(), out, reader_may_leave: true }
+    }
+
+    /// Sends each line as a datagram; whether somebody listens makes no difference.
+    ///
+    /// # Errors
+    /// When no socket can be had.
+    pub fn udp(to: SocketAddr) -> Result<Self, SinkError> {
+        let name = PathBuf::from(format!("udp://{to}"));
+        let any: SocketAddr = if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+        let socket = UdpSocket::bind(any)
+            .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
+            .map_err(|source| SinkError::Io { path: name.clone(), source })?;
+        Ok(Self { name, out: Box::new(Datagrams { socket, to }), reader_may_leave: true })
+    }
+}
+
+/// Each write is a datagram. What cannot be sent now is lost, as datagrams are.
+struct Datagrams {
+    socket: UdpSocket,
+    to: SocketAddr,
+}
+
+impl Write for Datagrams {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.socket.send_to(bytes, self.to) {
+            Err(e) if ![ErrorKind::WouldBlock, ErrorKind::ConnectionRefused].contains(&e.kind()) => {
+                tracing::debug!("udp://{}: {e}", self.to);
+            }
+            _ => {}
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -59,12 +106,58 @@ impl Sink for JsonLinesSink {
             "source": report.track.source.as_str(),
             "track": track,
         });
-        writeln!(self.file, "{line}")
-            .and_then(|()| self.file.flush())
-            .map_err(|source| SinkError::Io { path: self.path.clone(), source })
+        let line = format!("{line}\n");
+        let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
+        self.outcome(written)
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
-        self.file.flush().map_err(|source| SinkError::Io { path: self.path.clone(), source })
+        let written = self.out.flush();
+        self.outcome(written)
+    }
+}
+
+impl JsonLinesSink {
+    fn outcome(&mut self, written: std::io::Result<()>) -> Result<(), SinkError> {
+        match written {
+            Err(e) if self.reader_may_leave && e.kind() == ErrorKind::BrokenPipe => {
+                self.out = Box::new(std::io::sink());
+                Ok(())
+            }
+            other => other.map_err(|source| SinkError::Io { path: self.name.clone(), source }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::tests::abstained;
+
+    #[test]
+    fn each_frame_is_a_datagram_of_one_json_object() {
+        let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        receiver.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+        let mut sink = JsonLinesSink::udp(receiver.local_addr().unwrap()).unwrap();
+        for ordinal in 0..3 {
+            sink.frame(&abstained(ordinal)).unwrap();
+        }
+        sink.finish().unwrap();
+        let mut bytes = [0; 2000];
+        for ordinal in 0..3 {
+            let n = receiver.recv(&mut bytes).unwrap();
+            let line: serde_json::Value = serde_json::from_slice(&bytes[..n]).unwrap();
+            assert_eq!(line["frame"], format!("{ordinal}"));
+            assert_eq!(line["fix"]["reason"], "ambiguous");
+        }
+    }
+
+    #[test]
+    fn nobody_listening_is_no_failure() {
+        let unused = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let mut sink = JsonLinesSink::udp(unused).unwrap();
+        for ordinal in 0..5 {
+            sink.frame(&abstained(ordinal)).unwrap();
+        }
     }
 }

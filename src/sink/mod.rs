@@ -1,5 +1,6 @@
 //! Where results go: files, the terminal, the viewer. Each sink takes one report a frame, in frame order.
 
+pub mod background;
 pub mod csv;
 pub mod geojson;
 pub mod jsonl;
@@ -86,4 +87,31 @@ pub enum SinkError {
 
 fn create(path: &Path) -> Result<BufWriter<File>, SinkError> {
     File::create(path).map(BufWriter::new).map_err(|source| SinkError::Io { path: path.into(), source })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::types::{AbstainReason, TrackSource};
+
+    /// The report of a frame of this number that was not localized.
+    pub fn abstained(ordinal: u64) -> FrameReport {
+        FrameReport {
+            ordinal,
+            name: ordinal.to_string(),
+            stamp_ns: ordinal as i64,
+            matched: Matched::abstained(AbstainReason::Ambiguous),
+            track: TrackPoint {
+                stamp_ns: ordinal as i64,
+                source: TrackSource::Lost,
+                state: None,
+                fix_age_s: None,
+                nis: None,
+                fix_used: false,
+            },
+            times: StageTimes::default(),
+            preview: None,
+            frame_px: (0, 0),
+        }
+    }
 }
