@@ -66,6 +66,33 @@ impl FramePyramid {
         let (sum, squares) = grey.fold((0.0, 0.0), |(s, q), v| (s + v, q + v * v));
         (squares / n - (sum / n).powi(2)).max(0.0).sqrt()
     }
+
+    /// How sharp the frame is where a pixel covers at most `minification` of its own: the energy of the brightness' gradient
+    /// relative to that of a copy smoothed by a 3 × 3 binomial. 1 is smooth; imagery with detail at the scale of a pixel has 1.5 and
+    /// more. For the 1/f² spectrum of natural images blurred by a Gaussian of σ pixels it is (σ² + ½) / σ².
+    pub fn sharpness(&self, minification: f64) -> f64 {
+        let index = (minification.max(1.0).log2().floor() as usize).min(self.levels.len().saturating_sub(1));
+        let Some(level) = self.levels.get(index) else { return 1.0 };
+        let grey: Vec<f32> = level.data.chunks_exact(3).map(|p| p[0] + p[1] + p[2]).collect();
+        let (w, h) = (level.width, level.height);
+        let smooth = |v: &[f32], at: usize, step: usize| 0.25 * (v[at - step] + v[at + step]) + 0.5 * v[at];
+        let mut rows = grey.clone();
+        let mut smoothed = grey.clone();
+        for y in 0..h {
+            (1..w.saturating_sub(1)).for_each(|x| rows[y * w + x] = smooth(&grey, y * w + x, 1));
+        }
+        for y in 1..h.saturating_sub(1) {
+            (0..w).for_each(|x| smoothed[y * w + x] = smooth(&rows, y * w + x, w));
+        }
+        let energy = |v: &[f32]| {
+            let inner = (1..h.saturating_sub(1)).flat_map(|y| (1..w.saturating_sub(1)).map(move |x| y * w + x));
+            inner.map(|at| f64::from((v[at + 1] - v[at]).powi(2) + (v[at + w] - v[at]).powi(2))).sum::<f64>()
+        };
+        // The rounding of three channels alone gives a gradient of 1 a pixel: an image that has little more is smooth.
+        const ROUNDING: f64 = 4.0;
+        let sharp = energy(&grey);
+        if sharp < ROUNDING * (w * h) as f64 { 1.0 } else { sharp / energy(&smoothed) }
+    }
 }
 
 impl Level {
@@ -241,6 +268,19 @@ pub fn rectify(
 mod tests {
     use super::*;
     use crate::camera::{Intrinsics, enu_from_body};
+
+    #[test]
+    fn a_blurred_frame_is_told_from_a_sharp_one() {
+        let sharp = RgbImage::from_fn(160, 120, |x, y| {
+            let block = (x / 9 * 31 + y / 7 * 17) % 13 * 19;
+            image::Rgb([block as u8, block as u8, (block / 2) as u8])
+        });
+        let of = |image: &RgbImage| FramePyramid::new(image).sharpness(1.0);
+        let blurred = image::imageops::fast_blur(&sharp, 3.0);
+        assert!(of(&sharp) > 1.4 && of(&blurred) < 1.12, "{} {}", of(&sharp), of(&blurred));
+        // Seen at a quarter of the resolution the blur does not matter.
+        assert!(FramePyramid::new(&blurred).sharpness(4.0) > 1.3);
+    }
 
     /// A frame whose red channel is the pixel's column and whose green channel is its row.
     fn ramp(width: u32, height: u32) -> RgbImage {

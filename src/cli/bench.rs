@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Result<()> {
     for (workers, threads) in &arguments.settings {
-        let Prepared { matcher, flight, .. } = prepare(&arguments.localize)?;
+        let Prepared { matcher, flight, catalogue, .. } = prepare(&arguments.localize, MapEdits::default())?;
         let networks = networks(&arguments.localize.model, *workers, *threads)?;
         let options = GraphOptions {
             lag: LAG,
@@ -52,7 +52,7 @@ fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Result<()
             previews: false,
             fusion: FusionSettings::default(),
             start: flight.start.filter(|_| !arguments.localize.no_prior).map(|s| (s.position, s.sigma_m)),
-            edits: MapEdits::default(),
+            catalogue,
         };
         let busy = processor_seconds();
         let begun = std::time::Instant::now();

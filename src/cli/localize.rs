@@ -6,7 +6,9 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::Args;
 use skyfix::camera::Mounting;
+use skyfix::coarse::consensus::ConsensusNetwork;
 use skyfix::coarse::hypotheses::UnknownHeight;
+use skyfix::flow::catalogue::{Catalogue, MapEdits};
 use skyfix::flow::{CoarseMethod, MatchSettings, Matcher};
 use skyfix::map::MapStore;
 use skyfix::models::{DenseExtractor, Device, Manifest, ModelEntry, ModelError};
@@ -68,6 +70,9 @@ pub struct LocalizeArguments {
     /// Coarse matching: correlation or sascm
     #[arg(long, default_value = "correlation")]
     pub coarse: CoarseMethod,
+    /// Weights of the neighbourhood consensus of SASCM: a safetensors file; by default a fixed kernel that needs none
+    #[arg(long, value_name = "FILE")]
+    pub consensus: Option<PathBuf>,
 }
 
 fn parse_mounting(text: &str) -> Result<Mounting, String> {
@@ -86,10 +91,12 @@ pub struct Prepared {
     pub matcher: Arc<Matcher>,
     /// The flight.
     pub flight: Flight,
+    /// Edits of the map, made ready.
+    pub catalogue: Catalogue,
 }
 
-/// Opens flight, map and index; computes the index where there is none yet.
-pub fn prepare(arguments: &LocalizeArguments) -> anyhow::Result<Prepared> {
+/// Opens flight, map and index; computes the index where there is none yet, and what the edits need.
+pub fn prepare(arguments: &LocalizeArguments, edits: MapEdits) -> anyhow::Result<Prepared> {
     let hfov_rad = match arguments.hfov {
         Some(degrees) if !(degrees > 1.0 && degrees < 170.0) => bail!("--hfov {degrees}: give degrees between 1 and 170"),
         other => other.map(f64::to_radians),
@@ -119,7 +126,7 @@ pub fn prepare(arguments: &LocalizeArguments) -> anyhow::Result<Prepared> {
     let map = MapStore::open(&path)?;
     let manifest = Manifest::find()?;
     let entry = manifest.entry(&arguments.model.model)?;
-    let index = match MapIndex::load(&map, entry) {
+    let mut index = match MapIndex::load(&map, entry) {
         Ok(index) => index,
         Err(IndexError::Missing { path, .. }) => {
             eprintln!("skyfix: no index yet; computing {} (once)", path.display());
@@ -133,7 +140,28 @@ pub fn prepare(arguments: &LocalizeArguments) -> anyhow::Result<Prepared> {
         unknown_height: if searched { UnknownHeight::Search } else { UnknownHeight::Abstain },
         ..MatchSettings::default()
     };
-    Ok(Prepared { matcher: Arc::new(Matcher::new(Arc::new(index), settings)), map, flight })
+    let catalogue = if edits.edit.is_empty() {
+        Catalogue::default()
+    } else {
+        let bytes = manifest.load(entry)?;
+        let mut network = network(entry, &bytes, arguments.model.device, 1)?;
+        Catalogue::prepare(edits, &mut index, &map, network.as_mut())?
+    };
+    for tile in catalogue.beside_the_map(&index) {
+        eprintln!(
+            "skyfix: the edit of tile {}/{}/{} changes nothing: {} has nothing there",
+            tile.z,
+            tile.x,
+            tile.y,
+            path.display()
+        );
+    }
+    let matcher = Matcher::new(Arc::new(index), settings);
+    let matcher = match &arguments.consensus {
+        Some(path) => matcher.with_consensus(ConsensusNetwork::load(path)?),
+        None => matcher,
+    };
+    Ok(Prepared { matcher: Arc::new(matcher), map, flight, catalogue })
 }
 
 /// Computes the index of a map and saves it beside it.

@@ -45,7 +45,8 @@ pub struct Arguments {
     /// Frames between the filter's prediction and the search that uses it
     #[arg(long, default_value_t = LAG, value_name = "FRAMES", value_parser = clap::value_parser!(u64).range(1..=64))]
     lag: u64,
-    /// Edits of the map while flying: a TOML file of [[edit]] tables with frame, action (withdraw, restore), z, x, y
+    /// Edits of the map while flying: a TOML file of [[edit]] tables with frame, action (withdraw, restore,
+    /// or replace by image = "FILE"), z, x, y
     #[arg(long, value_name = "FILE")]
     map_edits: Option<PathBuf>,
     /// Also write fixes.jsonl
@@ -59,10 +60,10 @@ pub struct Arguments {
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let edits = match &arguments.map_edits {
-        Some(path) => MapEdits::read(path).map_err(anyhow::Error::msg)?,
+        Some(path) => MapEdits::read(path)?,
         None => MapEdits::default(),
     };
-    let Prepared { map, matcher, flight } = prepare(&arguments.localize)?;
+    let Prepared { map, matcher, flight, catalogue } = prepare(&arguments.localize, edits)?;
     let workers = arguments.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let workers = workers.clamp(1, 64);
     make_folder(&arguments.out)?;
@@ -89,7 +90,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         previews,
         fusion: FusionSettings::default(),
         start: flight.start.filter(|_| !arguments.localize.no_prior).map(|s| (s.position, s.sigma_m)),
-        edits,
+        catalogue,
     };
     let networks = networks(&arguments.localize.model, workers, 1)?;
     let mut failure: Option<SinkError> = None;

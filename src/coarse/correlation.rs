@@ -12,26 +12,23 @@ use std::sync::OnceLock;
 use realfft::num_complex::Complex32;
 
 use super::fft::{BlockFft, fast_length};
+use super::peaks::{Peak, Response, Window, parabola, suppress};
+use super::template::{MAX_TEMPLATE, Template, parts};
 use super::tensor::Planes;
-use crate::retrieve::projection::Projection;
 use crate::retrieve::{LevelModel, RegionLevel};
 
-/// Longest side of a template, cells; longer ones are cropped around their middle.
-pub const MAX_TEMPLATE: usize = 64;
 /// Side of a block where the map does not fit one transform, cells.
 const BLOCK_SIDE: usize = 256;
 /// A single block may be up to this side before the map is split.
 const SINGLE_BLOCK_SIDE: usize = 324;
+/// Padding around the map, cells: half a template, so that a frame may reach over the map's edge, and room for the slack.
+const PAD: usize = MAX_TEMPLATE / 2 + SLACK;
 /// Spectra of this many blocks are kept (6 MB each); others are computed anew each time.
 const CACHED_BLOCKS: usize = 64;
 /// A part may sit this far off its place in the template, cells.
 const SLACK: usize = 2;
-/// Parts are at least this long, cells: smaller ones find their best anywhere.
-const MIN_PART: usize = 12;
 /// Share of the template that must lie on imagery.
 const MIN_OVERLAP: f32 = 0.6;
-/// Peaks of one hypothesis closer than this are one, cells.
-const PEAK_RADIUS: f64 = 3.0;
 
 /// A region's features prepared for search.
 pub struct SearchGrid {
@@ -48,112 +45,11 @@ struct Block {
     /// First padded row and column.
     row: usize,
     column: usize,
-    /// Output positions, from the first.
+    /// Positions that the block answers for, from the `SLACK`-th on: those before and behind serve the slack of the others.
     rows: usize,
     columns: usize,
     spectra: OnceLock<Vec<Complex32>>,
     cached: bool,
-}
-
-/// Features of a view as a template.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Template {
-    /// Rows of cells.
-    pub rows: usize,
-    /// Columns of cells.
-    pub columns: usize,
-    /// `channels + 1` planes: projected features, zero where the frame does not reach, and the mask.
-    pub planes: Vec<f32>,
-    /// Cells that count.
-    pub cells: usize,
-    /// Rows and columns cropped off before the first.
-    pub cropped: (usize, usize),
-}
-
-/// A rectangle of template positions (its north-west corner, in cells of the grid); half-open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// First and past-the-last row.
-    pub rows: (i64, i64),
-    /// First and past-the-last column.
-    pub columns: (i64, i64),
-}
-
-impl Window {
-    fn contains(&self, row: i64, column: i64) -> bool {
-        (self.rows.0..self.rows.1).contains(&row) && (self.columns.0..self.columns.1).contains(&column)
-    }
-}
-
-/// A local maximum of the score.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Peak {
-    /// Position of the template's north-west corner on the grid, cells; fractional by a parabola through the neighbours.
-    pub row: f64,
-    /// See `row`.
-    pub column: f64,
-    /// Raw score.
-    pub score: f64,
-}
-
-/// The result of one template on one region.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Response {
-    /// Best first.
-    pub peaks: Vec<Peak>,
-    /// Sum, sum of squares and number of all scores: their mean and spread normalise the peaks.
-    pub moments: (f64, f64, f64),
-}
-
-impl Response {
-    /// Mean and standard deviation of moments.
-    pub fn mean_and_spread((sum, squares, n): (f64, f64, f64)) -> (f64, f64) {
-        if n < 2.0 {
-            return (0.0, 1.0);
-        }
-        let mean = sum / n;
-        (mean, (squares / n - mean * mean).max(1e-12).sqrt())
-    }
-}
-
-impl Template {
-    /// Projects dense features (channels last) where `covered`; crops to at most 64 cells a side.
-    pub fn new(features: &crate::models::DenseFeatures, covered: &[bool], projection: &Projection) -> Self {
-        let crop = |n: usize| (n.saturating_sub(MAX_TEMPLATE) / 2, n.min(MAX_TEMPLATE));
-        let ((r0, rows), (c0, columns)) = (crop(features.rows), crop(features.columns));
-        let plane = rows * columns;
-        let mut planes = vec![0.0; (projection.components + 1) * plane];
-        let (mut scratch, mut projected) = (Vec::new(), vec![0.0; projection.components]);
-        let mut cells = 0;
-        for r in 0..rows {
-            for c in 0..columns {
-                if !covered[(r + r0) * features.columns + c + c0] {
-                    continue;
-                }
-                cells += 1;
-                projection.apply(features.descriptor(r + r0, c + c0), &mut scratch, &mut projected);
-                for (k, value) in projected.iter().enumerate() {
-                    planes[k * plane + r * columns + c] = *value;
-                }
-                planes[projection.components * plane + r * columns + c] = 1.0;
-            }
-        }
-        Self { rows, columns, planes, cells, cropped: (r0, c0) }
-    }
-
-    /// The planes with their shape.
-    pub fn as_planes(&self) -> Planes<'_> {
-        let channels = (self.planes.len() / (self.rows * self.columns).max(1)).saturating_sub(1);
-        Planes { rows: self.rows, columns: self.columns, channels, values: &self.planes }
-    }
-
-    /// The features of the covered cells, channels last: what retrieval aggregates.
-    pub fn features(&self) -> Vec<f32> {
-        let plane = self.rows * self.columns;
-        let channels = self.planes.len() / plane - 1;
-        let mask = &self.planes[channels * plane..];
-        (0..plane).filter(|c| mask[*c] > 0.0).flat_map(|c| (0..channels).map(move |k| self.planes[k * plane + c])).collect()
-    }
 }
 
 impl SearchGrid {
@@ -184,19 +80,23 @@ impl SearchGrid {
 
     /// From `channels + 1` planes, the last of them the coverage.
     pub fn from_planes(rows: usize, columns: usize, channels: usize, planes: Vec<f32>) -> Self {
-        // Half a template of padding on each side, so that a frame may reach over the map's edge.
-        let (padded_rows, padded_columns) = (rows + MAX_TEMPLATE, columns + MAX_TEMPLATE);
-        let longest = padded_rows.max(padded_columns);
-        let side = if fast_length(longest) <= SINGLE_BLOCK_SIDE { fast_length(longest) } else { BLOCK_SIDE };
-        let step = if side >= longest { side } else { side - MAX_TEMPLATE };
+        let whole = fast_length(rows.max(columns) + 2 * PAD);
+        let side = if whole <= SINGLE_BLOCK_SIDE { whole } else { BLOCK_SIDE };
+        Self::with_blocks(rows, columns, channels, planes, side)
+    }
+
+    fn with_blocks(rows: usize, columns: usize, channels: usize, planes: Vec<f32>, side: usize) -> Self {
+        let (positions_down, positions_across) = (rows + MAX_TEMPLATE, columns + MAX_TEMPLATE);
+        let single = side >= rows.max(columns) + 2 * PAD;
+        let step = if single { side } else { side - MAX_TEMPLATE - 2 * SLACK };
         let mut blocks = Vec::new();
-        for row in (0..padded_rows).step_by(step) {
-            for column in (0..padded_columns).step_by(step) {
+        for row in (0..positions_down).step_by(step) {
+            for column in (0..positions_across).step_by(step) {
                 blocks.push(Block {
                     row,
                     column,
-                    rows: step.min(padded_rows - row),
-                    columns: step.min(padded_columns - column),
+                    rows: step.min(positions_down - row),
+                    columns: step.min(positions_across - column),
                     spectra: OnceLock::new(),
                     cached: blocks.len() < CACHED_BLOCKS,
                 });
@@ -207,18 +107,17 @@ impl SearchGrid {
 
     fn block_spectra(&self, block: &Block) -> Vec<Complex32> {
         let len = self.fft.spectrum_len();
-        let pad = MAX_TEMPLATE / 2;
         let plane = self.rows * self.columns;
         let mut spectra = vec![Complex32::default(); (self.channels + 1) * len];
         for (k, spectrum) in spectra.chunks_exact_mut(len).enumerate() {
             let values = &self.planes[k * plane..(k + 1) * plane];
             let fill = |r: usize, line: &mut [f32]| {
-                let row = (block.row + r) as i64 - pad as i64;
+                let row = (block.row + r) as i64 - PAD as i64;
                 if row < 0 || row >= self.rows as i64 {
                     return;
                 }
-                let first = pad.saturating_sub(block.column);
-                let from = (block.column + first) - pad;
+                let first = PAD.saturating_sub(block.column);
+                let from = (block.column + first) - PAD;
                 let n = line.len().saturating_sub(first).min(self.columns.saturating_sub(from));
                 let at = row as usize * self.columns + from;
                 if n > 0 && from < self.columns {
@@ -257,11 +156,11 @@ impl SearchGrid {
             };
             self.fft.forward(template.rows, fill, spectrum);
         }
-        let pad = (MAX_TEMPLATE / 2) as i64;
+        let half = (MAX_TEMPLATE / 2) as i64;
         let mut product = vec![Complex32::default(); len];
         let [mut sums, mut overlaps, mut response] = [(); 3].map(|()| vec![0.0; side * side]);
         for block in &self.blocks {
-            let (row0, column0) = (block.row as i64 - pad, block.column as i64 - pad);
+            let (row0, column0) = (block.row as i64 - half, block.column as i64 - half);
             let touched = |w: &Window| {
                 w.rows.0 < row0 + block.rows as i64
                     && w.rows.1 > row0
@@ -306,13 +205,6 @@ impl SearchGrid {
     }
 }
 
-/// Rows and columns of the parts of a template.
-fn parts(rows: usize, columns: usize) -> Vec<(std::ops::Range<usize>, std::ops::Range<usize>)> {
-    let cut = |n: usize| if n >= 2 * MIN_PART { vec![0..n / 2, n / 2..n] } else { std::iter::once(0..n).collect() };
-    let across = cut(columns);
-    cut(rows).into_iter().flat_map(|r| across.iter().map(move |c| (r.clone(), c.clone()))).collect()
-}
-
 /// Replaces each value by the largest within ±`reach` rows and columns; the block wraps around, as the transform does.
 fn best_nearby(values: &mut [f32], side: usize, reach: usize) {
     let mut line = vec![0.0; side + 2 * reach];
@@ -345,6 +237,7 @@ fn collect_peaks(
 ) {
     let n = cells as f32;
     let score = |r: usize, c: usize| {
+        let (r, c) = (r + SLACK, c + SLACK);
         // A count of cells, up to the rounding of the transform.
         let overlap = overlaps[r * side + c].round();
         (overlap >= MIN_OVERLAP * n).then(|| sums[r * side + c] / (overlap * n).sqrt())
@@ -382,30 +275,6 @@ fn collect_peaks(
             });
         }
     }
-}
-
-/// Offset, −0.5..0.5, of the top of the parabola through three equidistant values of which the middle is the largest.
-pub fn parabola(before: f32, middle: f32, after: f32) -> f64 {
-    let curvature = before + after - 2.0 * middle;
-    if !curvature.is_finite() || curvature >= 0.0 {
-        return 0.0;
-    }
-    f64::from(0.5 * (before - after) / curvature).clamp(-0.5, 0.5)
-}
-
-/// Keeps the best peaks that are not in the shadow of a better one.
-fn suppress(peaks: &mut Vec<Peak>, keep: usize) {
-    peaks.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.row.total_cmp(&b.row)).then(a.column.total_cmp(&b.column)));
-    let mut kept: Vec<Peak> = Vec::new();
-    for p in peaks.iter() {
-        if kept.len() == keep {
-            break;
-        }
-        if kept.iter().all(|k| (k.row - p.row).hypot(k.column - p.column) > PEAK_RADIUS) {
-            kept.push(*p);
-        }
-    }
-    *peaks = kept;
 }
 
 #[cfg(test)]
@@ -504,6 +373,19 @@ mod tests {
             let (n, squares) = scores.fold((0.0, 0.0), |(n, q), s| (n + 1.0, q + f64::from(s * s)));
             assert_eq!(n, found.moments.2);
             assert!((squares - found.moments.1).abs() < 1e-3 * squares);
+        }
+    }
+
+    #[test]
+    fn a_map_cut_into_blocks_scores_like_a_whole_one_also_at_the_rims() {
+        for size in [(9, 12), (24, 12), (25, 27)] {
+            let (whole, template) = scene(60, 70, size);
+            let blocks = SearchGrid::with_blocks(60, 70, 3, whole.planes.clone(), 96);
+            assert!(whole.blocks.len() == 1 && blocks.blocks.len() > 9);
+            let (a, b) = (whole.search(&template, &[], 1), blocks.search(&template, &[], 1));
+            assert_eq!(a.moments.2, b.moments.2);
+            assert!((a.moments.0 - b.moments.0).abs() < 1e-3 && (a.moments.1 - b.moments.1).abs() < 1e-4 * a.moments.1);
+            assert!((a.peaks[0].score - b.peaks[0].score).abs() < 1e-4);
         }
     }
 

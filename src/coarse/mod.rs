@@ -2,6 +2,7 @@
 //!
 //! - [`hypotheses`]: what is not known of heading and height becomes a list of views to try.
 //! - [`correlation`]: the frame's features slid over the map's as one rigid template (FFT); scores comparable across hypotheses.
+//!   Its parts: [`template`] (the view), [`peaks`] (what stands out).
 //! - [`refine`]: the best places again with all channels on a finer level.
 //! - [`fft`]: the real 2D transform behind the correlation.
 //! - [`sascm`]: the paper's way: regions of frame and map matched by neighbourhood consensus. Its parts: [`tensor`] (4D
@@ -13,8 +14,10 @@ pub mod correlation;
 pub mod fft;
 pub mod hypotheses;
 pub mod mutual;
+pub mod peaks;
 pub mod refine;
 pub mod sascm;
+pub mod template;
 pub mod tensor;
 pub mod vote;
 

@@ -1,6 +1,6 @@
 //! The best places again, with all channels on a finer level: direct correlation in a small window.
 
-use super::correlation::parabola;
+use super::peaks::parabola;
 use crate::models::DenseFeatures;
 use crate::retrieve::RegionLevel;
 use crate::retrieve::projection::remove_mean;

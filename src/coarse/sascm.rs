@@ -11,8 +11,8 @@
 //! whole frame lies inside of the window ([`Layout`]). The 4D tensor is therefore not square.
 
 use super::consensus::ConsensusNetwork;
-use super::correlation::parabola;
 use super::mutual::soft_mutual;
+use super::peaks::parabola;
 use super::tensor::{RegionGrid, Tensor4};
 use super::vote::{Elected, Vote, VoteSettings, elect};
 

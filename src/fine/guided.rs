@@ -4,7 +4,7 @@
 //! descriptor is compared with every map cell near its predicted place, the best is interpolated to a fraction of a cell, and the
 //! map's descriptor there must find its way back to the keypoint.
 
-use crate::coarse::correlation::parabola;
+use crate::coarse::peaks::parabola;
 use crate::coarse::refine::dot;
 use crate::geo::MetricView;
 use crate::models::DenseFeatures;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use differential_dataflow::input::Input as _;
 use timely::dataflow::operators::{Concat, ConnectLoop, Feedback, Input, Probe};
 
-use super::catalogue::{CatalogueInput, MapEdits};
+use super::catalogue::{Catalogue, CatalogueInput};
 use super::message::{InFlight, InProcess};
 use super::operators::admit::Admit;
 use super::operators::catalogue;
@@ -56,7 +56,7 @@ pub struct GraphOptions {
     /// A known start: position and 1 sigma, metres.
     pub start: Option<(Geodetic, f64)>,
     /// Edits of the tile catalogue.
-    pub edits: MapEdits,
+    pub catalogue: Catalogue,
 }
 
 /// What can go wrong with the graph itself.
@@ -127,7 +127,7 @@ pub fn run_graph(
             if !first {
                 return;
             }
-            catalogue.fill(&matcher.index, &options.edits);
+            catalogue.fill(&matcher.index, &options.catalogue);
             let source = frames.lock().unwrap_or_else(PoisonError::into_inner).take();
             for frame in source.into_iter().flatten() {
                 if stop.load(Ordering::Relaxed) {

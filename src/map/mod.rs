@@ -7,6 +7,7 @@ mod build;
 mod cache;
 mod error;
 mod import;
+mod overlay;
 mod region;
 pub(crate) mod resample;
 mod store;

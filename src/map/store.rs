@@ -2,6 +2,7 @@
 
 use super::MapError;
 use super::cache::Lru;
+use super::overlay::Overlay;
 use super::region::{Region, SourceRecord, regions};
 use super::resample::Window;
 use super::tile::TilePixels;
@@ -32,6 +33,7 @@ pub struct MapStore {
     zooms: (u8, u8),
     sources: Vec<SourceRecord>,
     regions: Vec<Region>,
+    overlay: Overlay,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -68,7 +70,16 @@ impl MapStore {
             zooms,
             regions: regions(&sources),
             sources,
+            overlay: Overlay::default(),
         })
+    }
+
+    /// The same map with other pictures in place of some tiles, at their zoom, below and above. The file stays as it is.
+    ///
+    /// # Errors
+    /// When the file cannot be opened again.
+    pub fn with_tiles(&self, tiles: BTreeMap<Tile, Arc<TilePixels>>) -> Result<Self, MapError> {
+        Ok(Self { overlay: Overlay::new(tiles), ..Self::open(&self.path)? })
     }
 
     /// The file.
@@ -149,7 +160,7 @@ impl MapStore {
         Ok((self.view(region, &view)?, view))
     }
 
-    /// A tile as stored; `None` where the map has none.
+    /// A tile; `None` where the map has none.
     ///
     /// # Errors
     /// When the tile cannot be read or decoded.
@@ -157,18 +168,26 @@ impl MapStore {
         if let Some(known) = lock(&self.tiles).get(&tile) {
             return Ok(known);
         }
+        let shown = match self.overlay.around(tile) {
+            Some((at, pixels)) if at == tile => Some(Arc::clone(pixels)),
+            Some((at, pixels)) => Some(Arc::new(enlarge(pixels, at, tile))),
+            None => self.overlay.drawn_into(tile, self.stored(tile)?),
+        };
+        lock(&self.tiles).put(tile, shown.clone(), 1);
+        Ok(shown)
+    }
+
+    fn stored(&self, tile: Tile) -> Result<Option<Arc<TilePixels>>, MapError> {
         let bytes: Option<Vec<u8>> = lock(&self.connection)
             .prepare_cached("SELECT tile_data FROM tiles WHERE zoom_level = ?1 AND tile_column = ?2 AND tile_row = ?3")
             .and_then(|mut s| s.query_row((tile.z, tile.x, tile.tms_row()), |r| r.get(0)).optional())
             .map_err(|e| MapError::store(&self.path, e))?;
-        let decoded = match bytes {
-            Some(bytes) => Some(Arc::new(TilePixels::decode(&bytes).map_err(|what| {
+        match bytes {
+            Some(bytes) => TilePixels::decode(&bytes).map(|pixels| Some(Arc::new(pixels))).map_err(|what| {
                 MapError::store(&self.path, format!("tile {}/{}/{} cannot be used: {what}", tile.z, tile.x, tile.y))
-            })?)),
-            None => None,
-        };
-        lock(&self.tiles).put(tile, decoded.clone(), 1);
-        Ok(decoded)
+            }),
+            None => Ok(None),
+        }
     }
 
     /// A tile, or the part of the nearest coarser tile that covers it, enlarged.
@@ -190,7 +209,7 @@ impl MapStore {
 }
 
 /// The part of `ancestor` that `tile` covers, bilinearly enlarged.
-fn enlarge(pixels: &TilePixels, ancestor: Tile, tile: Tile) -> TilePixels {
+pub(super) fn enlarge(pixels: &TilePixels, ancestor: Tile, tile: Tile) -> TilePixels {
     let side = TILE_PX as usize;
     let factor = f64::from(1u32 << (tile.z - ancestor.z));
     let part = |t: u32, a: u32| (f64::from(t) / factor - f64::from(a)) * f64::from(TILE_PX);

@@ -38,8 +38,11 @@ impl TilePixels {
         self.rgba.chunks_exact(4).all(|p| p[3] == 255)
     }
 
-    /// Decodes a JPEG, PNG or WebP tile. `None` in the error position of the size means the picture is not 256 × 256.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
+    /// Decodes a JPEG, PNG or WebP tile of 256 × 256 pixels.
+    ///
+    /// # Errors
+    /// In words, when the bytes are no such picture.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let image = image::load_from_memory(bytes).map_err(|e| e.to_string())?;
         if (image.width(), image.height()) != (TILE_PX, TILE_PX) {
             return Err(format!(

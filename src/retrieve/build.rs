@@ -18,7 +18,7 @@ use crate::types::ImageTensor;
 /// Pixels of map around each block that the network sees and whose features are dropped: about its receptive field.
 const CONTEXT_PX: usize = 64;
 /// Side of a block's interior, pixels.
-const BLOCK_PX: usize = 512;
+pub(super) const BLOCK_PX: usize = 512;
 /// The finest level is the one nearest to half the map's ground sampling distance or coarser: finer would only magnify.
 const FINEST_OF_MAP: f64 = 0.5;
 /// Levels are added until the largest region has fewer dense cells than this along its longer side.
@@ -46,16 +46,17 @@ impl Default for IndexOptions {
     }
 }
 
-struct Block {
-    region: usize,
-    level: u32,
+/// A part of a region's grid that the network sees at once.
+pub(super) struct Block {
+    pub region: usize,
+    pub level: u32,
     /// Dense cells from the grid's north-west corner.
-    row: usize,
-    column: usize,
+    pub row: usize,
+    pub column: usize,
 }
 
 /// A block's features and which of its cells the map covers.
-type Computed = (DenseFeatures, Vec<u8>);
+pub(super) type Computed = (DenseFeatures, Vec<u8>);
 
 /// A way to make a network for a thread.
 pub type ExtractorFactory<'a> = dyn Fn() -> Result<Box<dyn DenseExtractor>, ModelError> + Sync + 'a;
@@ -197,7 +198,8 @@ fn empty_grid(region: &Region, level: u32, stride: usize, channels: usize) -> Re
     }
 }
 
-fn run_block(
+/// Features of a block, with context around it; `None` where the map has no imagery at all.
+pub(super) fn run_block(
     map: &MapStore,
     region: &Region,
     grid: &RegionLevel,
@@ -245,7 +247,8 @@ fn covered_cells(shown: &MapView, stride: usize) -> Vec<u8> {
     cells
 }
 
-fn store_block(grid: &mut RegionLevel, block: &Block, features: &DenseFeatures, covered: &[u8], stride: usize) {
+/// Puts a block's features into its grid.
+pub(super) fn store_block(grid: &mut RegionLevel, block: &Block, features: &DenseFeatures, covered: &[u8], stride: usize) {
     let border = CONTEXT_PX / stride;
     let side = BLOCK_PX / stride;
     for r in 0..side.min(grid.rows - block.row) {

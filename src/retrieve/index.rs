@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::projection::Projection;
-use crate::geo::{EnuPlane, Geodetic, GeodeticBounds};
+use crate::geo::mercator::{TILE_PX, Tile, lat_lon_from_pixel};
+use crate::geo::{Enu, EnuPlane, Geodetic, GeodeticBounds};
 use crate::map::{MapError, Region};
 use crate::models::ModelError;
 
@@ -149,6 +150,8 @@ pub struct IndexedRegion {
     pub plane: EnuPlane,
     /// Ground sampling distance of its sharpest source, metres.
     pub ground_sampling_distance_m: f64,
+    /// The region that this one shows with other imagery, in the same plane; `None` for the map's own.
+    pub patch_of: Option<u32>,
 }
 
 impl From<&Region> for IndexedRegion {
@@ -158,6 +161,7 @@ impl From<&Region> for IndexedRegion {
             bounds: region.bounds,
             plane: region.plane,
             ground_sampling_distance_m: region.ground_sampling_distance_m,
+            patch_of: None,
         }
     }
 }
@@ -180,6 +184,39 @@ impl MapIndex {
         let (e, n) = grid
             .ground_from_grid((cell.row as usize * CELL_STEP) as f64 + half, (cell.column as usize * CELL_STEP) as f64 + half);
         Some(([e, n], half * grid.cell_m))
+    }
+
+    /// Whether a region is a patch over one of the map's own.
+    pub fn is_patch(&self, region: u32) -> bool {
+        self.regions.get(region as usize).is_some_and(|r| r.patch_of.is_some())
+    }
+
+    /// The map's own region in whose plane a region lies: itself, but for patches.
+    pub fn region_of_map(&self, region: u32) -> u32 {
+        self.regions.get(region as usize).and_then(|r| r.patch_of).unwrap_or(region)
+    }
+
+    /// The cells, of all levels and regions, whose square meets a tile.
+    pub fn cells_touched(&self, tile: Tile) -> Vec<CellId> {
+        let px = f64::from(TILE_PX);
+        let corner = |dx: f64, dy: f64| lat_lon_from_pixel(tile.z, (f64::from(tile.x) + dx) * px, (f64::from(tile.y) + dy) * px);
+        let mut out = Vec::new();
+        for (region, indexed) in self.regions.iter().enumerate() {
+            let corners = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)]
+                .map(|(dx, dy)| corner(dx, dy))
+                .map(|(lat, lon)| indexed.plane.ground_from_lat_lon(lat, lon));
+            let range = |value: fn(&Enu) -> f64| {
+                let values = corners.iter().map(value);
+                (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max))
+            };
+            let ((west, east), (south, north)) = (range(|p| p.e_m), range(|p| p.n_m));
+            let cells = self.levels.iter().flat_map(|l| &l.cells).filter(|c| c.region as usize == region);
+            out.extend(cells.copied().filter(|c| {
+                self.cell_centre_m(*c)
+                    .is_some_and(|([e, n], half)| e + half > west && e - half < east && n + half > south && n - half < north)
+            }));
+        }
+        out
     }
 
     /// Latitude and longitude of a point of a region's plane.

@@ -4,12 +4,14 @@
 //! - [`aggregate`]: optimal-transport aggregation of dense features into a global descriptor, as in SALAD.
 //! - [`projection`]: mean removal and principal components, so that search runs on few channels.
 //! - [`clusters`]: k-means, for cluster centres until a trained head brings its own.
+//! - [`patch`]: further regions that show the map where tiles of it were replaced.
 //! - [`search`]: exact top-k, within the prior where there is one.
 
 pub mod aggregate;
 pub mod build;
 pub mod clusters;
 pub mod index;
+pub mod patch;
 pub mod projection;
 pub mod search;
 mod store;

@@ -22,6 +22,8 @@ pub enum AbstainReason {
     NoCandidate,
     /// Another place fits nearly as well.
     Ambiguous,
+    /// Too few consistent matches, and the frame is out of focus or smeared by motion.
+    Blurred,
     /// Too few consistent matches.
     FewInliers,
     /// Matches in too small a part of the frame.
@@ -45,6 +47,7 @@ impl AbstainReason {
             Self::BadView => "bad_view",
             Self::NoCandidate => "no_candidate",
             Self::Ambiguous => "ambiguous",
+            Self::Blurred => "blurred",
             Self::FewInliers => "few_inliers",
             Self::PoorSpread => "poor_spread",
             Self::BadGeometry => "bad_geometry",

@@ -58,7 +58,8 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<Observation>> {
         matcher: Arc<Matcher>,
         network: Network,
     ) -> Frames<'scope, Candidates> {
-        let all_rows: usize = matcher.index.levels.iter().map(|l| l.cells.len()).sum();
+        let cells = matcher.index.levels.iter().flat_map(|l| &l.cells);
+        let all_rows = cells.filter(|c| !matcher.index.is_patch(c.region)).count();
         self.binary_frontier(knowledge, Pipeline, Pipeline, "retrieve", move |_, _| {
             let mut waiting = BTreeMap::new();
             let mut priors: BTreeMap<u64, Option<Prior>> = BTreeMap::new();
@@ -86,7 +87,9 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<Observation>> {
                     catalogue.advance(time);
                     let prior = priors.get(&time).copied().flatten();
                     priors = priors.split_off(&time);
-                    let edited = catalogue.rows.len() != all_rows;
+                    // Regions of patches come after those of the map.
+                    let patched = catalogue.rows.last_key_value().is_some_and(|(c, _)| matcher.index.is_patch(c.region));
+                    let edited = patched || catalogue.rows.len() != all_rows;
                     let active = |cell: CellId| catalogue.holds(cell);
                     let active: Option<&dyn Fn(CellId) -> bool> = if edited { Some(&active) } else { None };
                     let out = message.then(

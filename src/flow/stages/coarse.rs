@@ -1,0 +1,103 @@
+//! `coarse`: the places that stand out.
+
+use super::{Matcher, Observation, Retrieved, SAME_PLACE_CELLS, distance};
+use crate::coarse::Place;
+use crate::coarse::peaks::{Response, Window};
+use crate::flow::sascm::{match_candidates, places as places_of};
+use crate::flow::settings::CoarseMethod;
+use crate::retrieve::index::level_gsd_m;
+use crate::types::AbstainReason;
+
+impl Matcher {
+    /// Finds the places that stand out most.
+    pub fn coarse(&self, observation: &Observation, retrieved: &Retrieved) -> Result<Vec<Place>, AbstainReason> {
+        let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
+        let cell_m = level_gsd_m(level.level) * self.index.identity.stride_px as f64;
+        let standing_out = |places| {
+            let places = self.distinct(places, SAME_PLACE_CELLS * cell_m);
+            if places.is_empty() { Err(AbstainReason::NoCandidate) } else { Ok(places) }
+        };
+        if self.settings.coarse == CoarseMethod::Sascm {
+            let grid = |region: usize| level.regions.get(region)?.as_ref().zip(self.grid(observation.search_level, region));
+            return standing_out(places_of(&match_candidates(retrieved, &self.settings, &self.consensus, grid)));
+        }
+        let mut places = Vec::new();
+        for (hypothesis, (template, view)) in retrieved.templates.iter().enumerate() {
+            let mut moments = (0.0, 0.0, 0.0);
+            let mut found = Vec::new();
+            for (region, grid) in level.regions.iter().enumerate() {
+                let (Some(grid), Some(search)) = (grid, self.grid(observation.search_level, region)) else { continue };
+                let crop = [template.cropped.0 as f64, template.cropped.1 as f64];
+                // Template position for a camera at the origin of the region's plane.
+                let (r0, c0) = grid.grid_from_ground(view.west_m, view.north_m);
+                let windows = self.windows(retrieved, region, |e, n| {
+                    let (r, c) = grid.grid_from_ground(e + view.west_m, n + view.north_m);
+                    (r + crop[0], c + crop[1])
+                });
+                let Some(windows) = windows else { continue };
+                let response = search.search(template, &windows, 2 * self.settings.places);
+                moments.0 += response.moments.0;
+                moments.1 += response.moments.1;
+                moments.2 += response.moments.2;
+                for peak in response.peaks {
+                    let e = (peak.column - crop[1] - c0) * grid.cell_m;
+                    let n = -(peak.row - crop[0] - r0) * grid.cell_m;
+                    found.push((region, [e, n], peak.score));
+                }
+            }
+            let (mean, spread) = Response::mean_and_spread(moments);
+            places.extend(found.into_iter().map(|(region, camera_m, score)| Place {
+                region,
+                hypothesis,
+                camera_m,
+                score: (score - mean) / spread,
+            }));
+        }
+        standing_out(places)
+    }
+
+    /// Windows of template positions for a region: `None` when nothing there is to be searched, empty when everything is.
+    fn windows(&self, retrieved: &Retrieved, region: usize, position: impl Fn(f64, f64) -> (f64, f64)) -> Option<Vec<Window>> {
+        let around = |[e, n]: [f64; 2], half: f64| {
+            let ((top, left), (bottom, right)) = (position(e - half, n + half), position(e + half, n - half));
+            Window {
+                rows: (top.floor() as i64, bottom.ceil() as i64 + 1),
+                columns: (left.floor() as i64, right.ceil() as i64 + 1),
+            }
+        };
+        let prior = retrieved.within.as_ref().map(|w| w.get(region).copied().flatten());
+        match (prior, retrieved.cells.is_empty()) {
+            (Some(None), _) => None,
+            // Without cells the map itself is searched, which the patches over it are no part of.
+            (_, true) if self.index.is_patch(region as u32) => None,
+            (Some(Some((centre, radius))), true) => Some(vec![around(centre, radius)]),
+            (None, true) => Some(Vec::new()),
+            (_, false) => {
+                let windows: Vec<Window> = retrieved
+                    .cells
+                    .iter()
+                    .filter(|c| c.region as usize == region)
+                    .filter_map(|c| self.index.cell_centre_m(*c))
+                    .map(|(centre, half)| around(centre, half))
+                    .collect();
+                (!windows.is_empty()).then_some(windows)
+            }
+        }
+    }
+
+    /// The best places that do not lie in the shadow of a better one.
+    fn distinct(&self, mut places: Vec<Place>, apart_m: f64) -> Vec<Place> {
+        places.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.hypothesis.cmp(&b.hypothesis)).then(a.region.cmp(&b.region)));
+        let region = |p: &Place| self.index.region_of_map(p.region as u32);
+        let mut kept: Vec<Place> = Vec::new();
+        for place in places {
+            if kept.len() == self.settings.places {
+                break;
+            }
+            if kept.iter().all(|k| region(k) != region(&place) || distance(k.camera_m, place.camera_m) > apart_m) {
+                kept.push(place);
+            }
+        }
+        kept
+    }
+}

@@ -1,0 +1,93 @@
+//! `fine`: places refined and verified by matching.
+
+use super::{Matcher, Observation, Retrieved, Verified};
+use crate::coarse::Place;
+use crate::coarse::refine::FineTemplate;
+use crate::fine::consensus::ConsensusSettings;
+use crate::fine::{ViewField, consensus, guided_matches};
+use crate::geo::MetricView;
+use crate::models::DenseExtractor;
+use crate::types::AbstainReason;
+
+/// Once a place has this many times the support of every other verified one, and at least two are verified, the rest is not tried.
+const CLEAR_LEAD: f64 = 2.5;
+/// How far refining may move a place, cells of the refining level (two cells of the search level).
+const REFINE_RADIUS: usize = 4;
+/// How far a match may lie from its prediction in the first and the second pass of fine matching, cells.
+pub(super) const GUIDE_RADII: [usize; 2] = [6, 3];
+/// What a view may still be off by in rotation and scale, beyond the spacing of the hypotheses.
+const MAX_ROTATION_RAD: f64 = 0.26;
+const MAX_LOG_SCALE: f64 = 0.2;
+/// A match agrees within this distance, cells.
+const TOLERANCE_CELLS: f64 = 1.5;
+
+impl Matcher {
+    /// Refines the places on the finer level and verifies them by fine matching; best first.
+    pub fn fine(
+        &self,
+        observation: &Observation,
+        retrieved: &Retrieved,
+        places: &[Place],
+        network: &mut dyn DenseExtractor,
+    ) -> Result<Vec<Verified>, AbstainReason> {
+        let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
+        let mean = &level.model.projection.mean;
+        let mut views: Vec<(usize, MetricView, ViewField, FineTemplate)> = Vec::new();
+        let mut verified: Vec<Verified> = Vec::new();
+        for place in places {
+            if clearly_decided(&verified, self.settings.fix.min_support) {
+                break;
+            }
+            let Some(grid) = level.regions.get(place.region).and_then(Option::as_ref) else { continue };
+            let Some(hypothesis) = observation.hypotheses.get(place.hypothesis) else { continue };
+            let known = views.iter().position(|v| v.0 == place.hypothesis);
+            let at = match known {
+                Some(at) => at,
+                None => {
+                    let computed;
+                    let (view, features) = match retrieved.views.get(place.hypothesis) {
+                        Some(kept) => kept,
+                        None => {
+                            computed = self.describe(observation, hypothesis, observation.refine_level, network)?;
+                            &computed
+                        }
+                    };
+                    let covered = view.covered_cells(features.stride_px);
+                    let field = ViewField::new(features, &covered, &view.view, mean);
+                    let template = FineTemplate::new(features, &covered, mean);
+                    views.push((place.hypothesis, view.view, field, template));
+                    views.len() - 1
+                }
+            };
+            let (_, view, field, template) = &views[at];
+            let (row, column) = grid.grid_from_ground(place.camera_m[0] + view.west_m, place.camera_m[1] + view.north_m);
+            let Some(refined) = template.refine(grid, mean, row, column, REFINE_RADIUS) else { continue };
+            let (e, n) = grid.ground_from_grid(refined.row, refined.column);
+            let camera_m = [e - view.west_m, n - view.north_m];
+            let matches = guided_matches(field, grid, mean, camera_m, GUIDE_RADII[0]);
+            let settings = self.consensus_settings(observation, grid.cell_m);
+            if let Some(consensus) = consensus(&matches, field.keypoints(), &settings) {
+                verified.push(Verified { place: Place { camera_m, ..*place }, view: *hypothesis, matches, consensus });
+            }
+        }
+        // The order is total: equal supports keep the order of the places.
+        verified.sort_by(|a, b| b.consensus.support.total_cmp(&a.consensus.support));
+        if verified.is_empty() { Err(observation.reason(AbstainReason::FewInliers)) } else { Ok(verified) }
+    }
+
+    pub(super) fn consensus_settings(&self, observation: &Observation, cell_m: f64) -> ConsensusSettings {
+        ConsensusSettings {
+            max_rotation_rad: MAX_ROTATION_RAD,
+            max_log_scale: MAX_LOG_SCALE,
+            tolerance_m: TOLERANCE_CELLS * cell_m,
+            seed: observation.ordinal,
+        }
+    }
+}
+
+/// Whether the best of the verified places leads so clearly that others need not be tried.
+fn clearly_decided(verified: &[Verified], min_support: f64) -> bool {
+    let mut supports: Vec<f64> = verified.iter().map(|v| v.consensus.support).collect();
+    supports.sort_by(|a, b| b.total_cmp(a));
+    matches!(supports[..], [best, next, ..] if best > CLEAR_LEAD * next && best > min_support)
+}

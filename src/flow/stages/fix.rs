@@ -1,0 +1,131 @@
+//! `fix`: the best place becomes a position, or the reason why there is none.
+
+use nalgebra::{Vector2, Vector3};
+
+use super::fine::GUIDE_RADII;
+use super::{Matched, Matcher, Observation, SAME_PLACE_CELLS, Verified, distance};
+use crate::coarse::hypotheses::Hypothesis;
+use crate::fine::{Consensus, GuidedMatch, ViewField, consensus, guided_matches};
+use crate::fix::{self, Pose, PosePrior};
+use crate::models::DenseExtractor;
+use crate::retrieve::index::level_gsd_m;
+use crate::types::{AbstainReason, Fix, Match, Outcome};
+
+impl Matcher {
+    /// Makes the fix of the best place, or says why there is none.
+    pub fn fix(
+        &self,
+        observation: &Observation,
+        verified: &[Verified],
+        candidates: usize,
+        network: &mut dyn DenseExtractor,
+    ) -> Matched {
+        let Some(best) = verified.first() else { return Matched::abstained(AbstainReason::FewInliers) };
+        match self.second_pass(observation, best, network) {
+            Err(reason) => Matched {
+                outcome: Outcome::Abstained(observation.reason(reason)),
+                matches: frame_matches(observation, &best.view, &best.matches, &best.consensus.inliers),
+                candidates,
+                score: best.consensus.support,
+            },
+            Ok((view, matches, consensus, pose, prior)) => {
+                let settings = &self.settings.fix;
+                let next = self.next_support(observation, verified);
+                let outcome = fix::verdict(&matches, &consensus, next, settings)
+                    .and_then(|()| fix::plausible_pose(&pose, &prior, settings))
+                    .and_then(|()| self.make_fix(observation, best.place.region, &consensus, &pose))
+                    .map_or_else(|reason| Outcome::Abstained(observation.reason(reason)), |f| Outcome::Fix(Box::new(f)));
+                Matched {
+                    outcome,
+                    matches: frame_matches(observation, &view, &matches, &consensus.inliers),
+                    candidates,
+                    score: consensus.support,
+                }
+            }
+        }
+    }
+
+    /// Support of the best place that is not the best one seen from another hypothesis.
+    fn next_support(&self, observation: &Observation, verified: &[Verified]) -> f64 {
+        let Some(best) = verified.first() else { return 0.0 };
+        let region = self.index.region_of_map(best.place.region as u32);
+        let level = self.index.levels.get(observation.search_level).map_or(0, |l| l.level);
+        let apart_m = SAME_PLACE_CELLS * level_gsd_m(level) * self.index.identity.stride_px as f64;
+        verified[1..]
+            .iter()
+            .filter(|v| {
+                self.index.region_of_map(v.place.region as u32) != region
+                    || distance(v.place.camera_m, best.place.camera_m) > apart_m
+            })
+            .map(|v| v.consensus.support)
+            .fold(0.0, f64::max)
+    }
+
+    /// Resamples the frame with the pose of the first pass, so that its view lies truly flat, and matches again more narrowly.
+    #[allow(clippy::type_complexity)] // the parts of one fix, taken apart at once by the only caller
+    fn second_pass(
+        &self,
+        observation: &Observation,
+        best: &Verified,
+        network: &mut dyn DenseExtractor,
+    ) -> Result<(Hypothesis, Vec<GuidedMatch>, Consensus, Pose, PosePrior), AbstainReason> {
+        let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
+        let grid = level.regions.get(best.place.region).and_then(Option::as_ref).ok_or(AbstainReason::NoCandidate)?;
+        let mean = &level.model.projection.mean;
+        let camera = &observation.camera;
+        let known = &observation.known;
+        let prior = PosePrior::new(&best.view, known.height_agl_m, known.heading_rad, camera.tilt_sigma_rad);
+        let fit = |view: &Hypothesis, matches: &[GuidedMatch], inliers: &[bool]| {
+            fix::fit_pose(camera, view, matches, inliers, &prior, grid.cell_m, &self.settings.fix)
+                .ok_or(AbstainReason::FewInliers)
+        };
+        let pose = fit(&best.view, &best.matches, &best.consensus.inliers)?;
+        let view = Hypothesis { enu_from_camera: pose.enu_from_camera, height_m: pose.height_m, ..best.view };
+        let (rectified, features) = self.describe(observation, &view, observation.refine_level, network)?;
+        let field = ViewField::new(&features, &rectified.covered_cells(features.stride_px), &rectified.view, mean);
+        let matches = guided_matches(&field, grid, mean, [pose.camera_m.x, pose.camera_m.y], GUIDE_RADII[1]);
+        let settings = self.consensus_settings(observation, grid.cell_m);
+        let consensus = consensus(&matches, field.keypoints(), &settings).ok_or(AbstainReason::FewInliers)?;
+        let pose = fit(&view, &matches, &consensus.inliers)?;
+        Ok((view, matches, consensus, pose, prior))
+    }
+
+    fn make_fix(
+        &self,
+        observation: &Observation,
+        region: usize,
+        consensus: &Consensus,
+        pose: &Pose,
+    ) -> Result<Fix, AbstainReason> {
+        let geodetic = |p: &Vector2<f64>| self.index.geodetic(region as u32, p.x, p.y).ok_or(AbstainReason::Failed);
+        let (heading, tilt_rad) = fix::heading_and_tilt(&observation.camera, pose);
+        Ok(Fix {
+            region: self.index.region_of_map(region as u32),
+            camera_m: pose.camera_m,
+            centre_m: pose.centre_m,
+            covariance_m2: pose.position_covariance_m2,
+            camera: geodetic(&pose.camera_m)?,
+            centre: geodetic(&pose.centre_m)?,
+            height_agl_m: (pose.height_m, pose.covariance[(2, 2)].max(0.0).sqrt()),
+            heading_rad: (heading, fix::heading_sigma_rad(pose)),
+            tilt_rad,
+            ground_from_frame: fix::ground_from_frame(&observation.camera, pose),
+            inliers: consensus.count as u32,
+            score: consensus.support,
+        })
+    }
+}
+
+/// The matches in pixels of the frame.
+fn frame_matches(observation: &Observation, view: &Hypothesis, matches: &[GuidedMatch], inliers: &[bool]) -> Vec<Match> {
+    let camera_from_enu = view.enu_from_camera.inverse();
+    matches
+        .iter()
+        .zip(inliers)
+        .filter_map(|(m, inlier)| {
+            let ray = camera_from_enu * Vector3::new(m.view_m[0], m.view_m[1], -view.height_m);
+            let (x, y) = observation.camera.project(&ray)?;
+            Some(Match { frame_px: [x, y], map_m: m.map_m, similarity: m.similarity, inlier: *inlier })
+        })
+        .collect()
+}

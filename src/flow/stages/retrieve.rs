@@ -1,0 +1,83 @@
+//! `retrieve`: which cells of the map a frame may show.
+
+use super::{Circle, Matcher, Observation, Retrieved};
+use crate::coarse::template::Template;
+use crate::flow::settings::CoarseMethod;
+use crate::geo::Enu;
+use crate::models::DenseExtractor;
+use crate::retrieve::CellId;
+use crate::retrieve::aggregate::aggregate;
+use crate::retrieve::index::IndexedRegion;
+use crate::retrieve::search::top_k;
+use crate::types::{AbstainReason, Prior};
+
+/// A prior's search radius is this many sigmas and a margin for what it does not know of, metres.
+const PRIOR_SIGMAS: f64 = 3.5;
+const PRIOR_MARGIN_M: f64 = 40.0;
+
+impl Matcher {
+    /// Describes the frame under each hypothesis and ranks the map's cells. `active` says which cells the catalogue holds; `None`
+    /// means all.
+    pub fn retrieve(
+        &self,
+        observation: &Observation,
+        prior: Option<&Prior>,
+        active: Option<&dyn Fn(CellId) -> bool>,
+        network: &mut dyn DenseExtractor,
+    ) -> Result<Retrieved, AbstainReason> {
+        let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
+        let projection = &level.model.projection;
+        let mut templates = Vec::with_capacity(observation.hypotheses.len());
+        let mut views = Vec::new();
+        for hypothesis in &observation.hypotheses {
+            let (view, features) = self.describe(observation, hypothesis, observation.search_level, network)?;
+            let covered = view.covered_cells(features.stride_px);
+            templates.push((Template::new(&features, &covered, projection), view.view));
+            if observation.search_level == observation.refine_level {
+                views.push((view, features));
+            }
+        }
+        let within = prior.and_then(|p| self.confident_region(p, observation));
+        if within.as_ref().is_some_and(|w| w.iter().all(Option::is_none)) {
+            return Err(AbstainReason::NoCandidate);
+        }
+        let allowed = |cell: CellId| {
+            active.map_or_else(|| !self.index.is_patch(cell.region), |a| a(cell))
+                && within.as_ref().is_none_or(|w| {
+                    let near = w.get(cell.region as usize).copied().flatten();
+                    near.zip(self.index.cell_centre_m(cell)).is_some_and(|((p, radius), (c, half))| {
+                        (p[0] - c[0]).abs() <= radius + half && (p[1] - c[1]).abs() <= radius + half
+                    })
+                })
+        };
+        let candidates = level.cells.iter().filter(|c| allowed(**c)).count();
+        if candidates == 0 {
+            return Err(AbstainReason::NoCandidate);
+        }
+        let few = within.is_some() || candidates <= self.settings.exhaustive_cells;
+        if self.settings.coarse == CoarseMethod::Correlation && active.is_none() && few {
+            return Ok(Retrieved { templates, views, cells: Vec::new(), candidates, within });
+        }
+        let keep = if candidates <= self.settings.exhaustive_cells { candidates } else { self.settings.top_cells };
+        let queries: Vec<Vec<f32>> =
+            templates.iter().map(|(t, _)| aggregate(&t.features(), &level.model.centres, projection.components)).collect();
+        let cells = top_k(level, &queries, keep, allowed).into_iter().map(|r| r.cell).collect();
+        Ok(Retrieved { templates, views, cells, candidates, within })
+    }
+
+    fn confident_region(&self, prior: &Prior, observation: &Observation) -> Option<Vec<Option<Circle>>> {
+        let height = observation.known.height_agl_m.map_or(100.0, |h| h.value);
+        let tilt = observation.camera.tilt_sigma_rad * height;
+        let (position, sigma_m) = prior.at(observation.stamp_ns);
+        let radius = PRIOR_SIGMAS * sigma_m.hypot(tilt) + PRIOR_MARGIN_M;
+        if !(radius <= self.settings.confident_radius_m) {
+            return None;
+        }
+        let in_region = |region: &IndexedRegion| {
+            let Enu { e_m, n_m, .. } = region.plane.ground_from_lat_lon(position.lat_deg, position.lon_deg);
+            // A prior far from a region says that the frame does not show it.
+            (e_m.hypot(n_m) < 1e5).then_some(([e_m, n_m], radius))
+        };
+        Some(self.index.regions.iter().map(in_region).collect())
+    }
+}
