@@ -1,6 +1,11 @@
 //! Telemetry readers, one file a format; what they have in common is the [`TelemetryBuffer`](super::buffer::TelemetryBuffer) they fill.
 
+pub mod clock;
+#[cfg(feature = "mavlink")]
+pub mod mavlink;
 pub mod sidecars;
+pub mod srt;
+mod srt_fields;
 
 use super::buffer::TelemetryBuffer;
 
