@@ -2,10 +2,12 @@
 //!
 //! - [`wgs84`]: geodetic coordinates, earth-centred coordinates and local east-north-up planes.
 //! - [`mercator`]: the tile grid of Web Mercator.
+//! - [`magnetic`]: the declination of the compass.
 //! - [`homography`]: projective maps of the plane.
 //! - [`view`]: north-up rasters in metres.
 
 pub mod homography;
+pub mod magnetic;
 pub mod mercator;
 pub mod view;
 pub mod wgs84;

@@ -5,6 +5,7 @@
 
 mod build;
 mod cache;
+pub mod elevation;
 mod error;
 mod import;
 mod overlay;
@@ -16,6 +17,7 @@ mod view;
 
 pub(crate) use build::build_layers;
 pub use build::{BuildOptions, BuildReport, MergeOrder, Progress, build};
+pub use elevation::{Dem, GroundModel};
 pub use error::MapError;
 pub(crate) use import::Layer;
 pub use region::{Region, SourceRecord};

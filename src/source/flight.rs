@@ -5,15 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::buffer::TelemetryBuffer;
 use super::photos::{self, CameraOptions, Photo};
-use super::{KnowledgeOptions, SourceError, recording, telemetry};
-use crate::camera::heading_pitch_roll;
+use super::telemetry::sidecars;
+use super::{KnowledgeOptions, SourceError, recording};
 use crate::geo::Geodetic;
-use crate::time::{NANOS_PER_SEC, seconds_between};
-use crate::types::{Estimate, Frame, Known, Pixels, TelemetryBatch};
-
-/// A sample further than this from a frame says nothing of it.
-const MAX_SAMPLE_AGE_NS: i64 = NANOS_PER_SEC;
+use crate::types::{Frame, Pixels, TelemetryBatch};
 
 /// What is known at the start.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -110,80 +107,25 @@ fn open_recording(folder: &Path, knowledge: &KnowledgeOptions) -> Result<Flight,
         }
         photos.sort_by_key(|p| p.stamp_ns);
     }
-    let mut rest = Remaining::new(&recording.telemetry);
+    let mut buffer = TelemetryBuffer::of_recording(&recording.telemetry);
     let frames = photos
         .iter()
         .enumerate()
-        .map(|(i, photo)| Frame {
-            ordinal: i as u64,
-            name: photo.name.clone(),
-            stamp_ns: photo.stamp_ns,
-            pixels: Pixels::File(photo.path.clone()),
-            camera: Some(recording.camera),
-            known: knowledge.apply(i as u64, known_at(&recording.telemetry, photo.stamp_ns)),
-            telemetry: rest.until(photo.stamp_ns),
+        .map(|(i, photo)| {
+            let (telemetry, known) = buffer.take(photo.stamp_ns);
+            Frame {
+                ordinal: i as u64,
+                name: photo.name.clone(),
+                stamp_ns: photo.stamp_ns,
+                pixels: Pixels::File(photo.path.clone()),
+                camera: Some(recording.camera),
+                known: knowledge.apply(i as u64, known),
+                telemetry,
+            }
         })
         .collect();
     let start = recording.file.start.map(|s| Start { position: Geodetic::ground(s.lat_deg, s.lon_deg), sigma_m: s.sigma_m });
     Ok(Flight { frames, start, truth: read_truth(&folder.join("truth.csv"))?, map: recording.map, warnings })
-}
-
-/// Telemetry that no frame has taken yet.
-struct Remaining<'a> {
-    all: &'a TelemetryBatch,
-    next: [usize; 4],
-}
-
-impl<'a> Remaining<'a> {
-    fn new(all: &'a TelemetryBatch) -> Self {
-        Self { all, next: [0; 4] }
-    }
-
-    fn until(&mut self, stamp_ns: i64) -> TelemetryBatch {
-        fn take<T: Clone>(all: &[T], next: &mut usize, until: impl Fn(&T) -> bool) -> Vec<T> {
-            let taken: Vec<T> = all[*next..].iter().take_while(|s| until(s)).cloned().collect();
-            *next += taken.len();
-            taken
-        }
-        TelemetryBatch {
-            imu: take(&self.all.imu, &mut self.next[0], |s| s.stamp_ns <= stamp_ns),
-            height: take(&self.all.height, &mut self.next[1], |s| s.stamp_ns <= stamp_ns),
-            heading: take(&self.all.heading, &mut self.next[2], |s| s.stamp_ns <= stamp_ns),
-            attitude: take(&self.all.attitude, &mut self.next[3], |s| s.stamp_ns <= stamp_ns),
-        }
-    }
-}
-
-/// What telemetry says at a stamp: interpolated between neighbours, absent when the nearest is over a second away.
-fn known_at(telemetry: &TelemetryBatch, stamp_ns: i64) -> Known {
-    let height = around(&telemetry.height, stamp_ns, |s| s.stamp_ns).map(|(a, b, t)| Estimate {
-        value: a.height_agl_m + t * (b.height_agl_m - a.height_agl_m),
-        sigma: a.sigma_m.max(b.sigma_m),
-    });
-    let heading = around(&telemetry.heading, stamp_ns, |s| s.stamp_ns).map(|(a, b, t)| {
-        let turn =
-            (b.heading_rad - a.heading_rad + std::f64::consts::PI).rem_euclid(std::f64::consts::TAU) - std::f64::consts::PI;
-        Estimate { value: a.heading_rad + t * turn, sigma: a.sigma_rad.max(b.sigma_rad) }
-    });
-    let attitude = around(&telemetry.attitude, stamp_ns, |s| s.stamp_ns)
-        .map(|(a, b, t)| (heading_pitch_roll(&a.enu_from_body.slerp(&b.enu_from_body, t)), a.sigma_rad));
-    Known {
-        height_agl_m: height.filter(|h| h.value > 1.0),
-        heading_rad: heading.or(attitude.map(|((value, _, _), sigma)| Estimate { value, sigma })),
-        pitch_roll_rad: attitude.map(|((_, pitch, roll), _)| (pitch, roll)),
-    }
-}
-
-/// The samples on either side of a stamp and how far between them it lies, 0..1.
-fn around<T>(samples: &[T], stamp_ns: i64, stamp: impl Fn(&T) -> i64) -> Option<(&T, &T, f64)> {
-    let after = samples.partition_point(|s| stamp(s) < stamp_ns);
-    let near = |s: &&T| (stamp(s) - stamp_ns).abs() <= MAX_SAMPLE_AGE_NS;
-    let before = after.checked_sub(1).and_then(|i| samples.get(i)).filter(near);
-    match (before, samples.get(after).filter(near)) {
-        (Some(a), Some(b)) => Some((a, b, seconds_between(stamp(a), stamp_ns) / seconds_between(stamp(a), stamp(b)).max(1e-9))),
-        (Some(a), None) | (None, Some(a)) => Some((a, a, 0.0)),
-        (None, None) => None,
-    }
 }
 
 #[derive(Deserialize)]
@@ -199,7 +141,7 @@ struct TruthCsv {
 /// Reads a `truth.csv`; an absent one is no truth.
 pub fn read_truth(path: &Path) -> Result<HashMap<String, TruthRow>, SourceError> {
     let mut ordinal = 0;
-    let rows = telemetry::rows(path, |row: TruthCsv| {
+    let rows = sidecars::rows(path, |row: TruthCsv| {
         // Rows need not be in order of time here, so the row number stands in for the stamp.
         ordinal += 1;
         let camera = Geodetic::ground(row.lat, row.lon);
@@ -211,29 +153,4 @@ pub fn read_truth(path: &Path) -> Result<HashMap<String, TruthRow>, SourceError>
         Ok((ordinal, (row.frame, TruthRow { camera, centre })))
     })?;
     Ok(rows.into_iter().collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::HeightSample;
-
-    #[test]
-    fn telemetry_is_interpolated_near_a_frame_and_absent_far_from_it() {
-        let sample = |t: i64, h: f64| HeightSample { stamp_ns: t * NANOS_PER_SEC / 10, height_agl_m: h, sigma_m: 1.0 };
-        let telemetry = TelemetryBatch { height: vec![sample(0, 100.0), sample(10, 110.0)], ..TelemetryBatch::default() };
-        let height = |t: i64| known_at(&telemetry, t * NANOS_PER_SEC / 10).height_agl_m.map(|h| h.value);
-        assert_eq!(height(5), Some(105.0));
-        assert_eq!(height(15), Some(110.0));
-        assert_eq!(height(25), None);
-    }
-
-    #[test]
-    fn every_sample_goes_to_exactly_one_frame() {
-        let sample = |t: i64| HeightSample { stamp_ns: t, height_agl_m: 1.0, sigma_m: 1.0 };
-        let telemetry = TelemetryBatch { height: (0..10).map(sample).collect(), ..TelemetryBatch::default() };
-        let mut rest = Remaining::new(&telemetry);
-        let taken: Vec<usize> = [3, 3, 7].iter().map(|t| rest.until(*t).height.len()).collect();
-        assert_eq!(taken, [4, 0, 4]);
-    }
 }

@@ -1,5 +1,6 @@
 //! Where frames and telemetry come from: photo folders, recordings.
 
+pub mod buffer;
 pub mod calibration;
 pub mod flight;
 pub mod knowledge;
@@ -7,12 +8,14 @@ mod metadata;
 pub mod photos;
 pub mod recording;
 mod sensors;
-mod telemetry;
+pub mod telemetry;
 
 use std::path::PathBuf;
 
+pub use buffer::{TelemetryBuffer, TelemetryCounters};
 pub use flight::{Flight, Start, TruthRow, open};
 pub use knowledge::{KnowledgeOptions, Setting};
+pub use telemetry::{StreamCounters, TelemetryStream};
 
 /// What can go wrong with a source.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +43,14 @@ pub enum SourceError {
         path: PathBuf,
         /// Line, from 1, where known.
         line: Option<u64>,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A live link cannot be opened.
+    #[error("{address}: {reason}")]
+    Link {
+        /// Protocol and address.
+        address: String,
         /// What is wrong and what to do.
         reason: String,
     },

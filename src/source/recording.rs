@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use nalgebra::{Quaternion, UnitQuaternion};
 use serde::Deserialize;
 
-use super::{SourceError, telemetry};
+use super::SourceError;
+use super::telemetry::sidecars;
 use crate::camera::{Camera, Distortion, Intrinsics, Mounting, nadir_body_from_camera};
 use crate::time::nanos_from_seconds;
 use crate::types::TelemetryBatch;
@@ -122,8 +123,8 @@ pub fn read(folder: &Path) -> Result<Recording, SourceError> {
     if file.start.is_some_and(|s| !(s.sigma_m > 0.0 && s.lat_deg.abs() <= 90.0 && s.lon_deg.abs() <= 180.0)) {
         return Err(bad("[start] needs a latitude, a longitude and a positive sigma_m".into()));
     }
-    let telemetry = telemetry::read(folder, nanos_from_seconds(file.clock.telemetry_minus_video_s))?;
-    let stamps = telemetry::rows(&folder.join("photos.csv"), |r: StampRow| Ok((r.stamp_ns, (r.frame, r.stamp_ns))))?;
+    let telemetry = sidecars::read(folder, nanos_from_seconds(file.clock.telemetry_minus_video_s))?;
+    let stamps = sidecars::rows(&folder.join("photos.csv"), |r: StampRow| Ok((r.stamp_ns, (r.frame, r.stamp_ns))))?;
     let existing = |name: &str| Some(folder.join(name)).filter(|p| p.exists());
     Ok(Recording {
         camera,

@@ -58,3 +58,49 @@ pub struct TelemetryBatch {
     /// Attitude samples.
     pub attitude: Vec<AttitudeSample>,
 }
+
+/// A sample of any kind.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TelemetrySample {
+    /// Inertial.
+    Imu(ImuSample),
+    /// Height above ground.
+    Height(HeightSample),
+    /// Heading.
+    Heading(HeadingSample),
+    /// Attitude.
+    Attitude(AttitudeSample),
+}
+
+impl TelemetrySample {
+    /// Time of validity, nanoseconds.
+    pub fn stamp_ns(&self) -> i64 {
+        match self {
+            Self::Imu(s) => s.stamp_ns,
+            Self::Height(s) => s.stamp_ns,
+            Self::Heading(s) => s.stamp_ns,
+            Self::Attitude(s) => s.stamp_ns,
+        }
+    }
+
+    /// Whether every number is finite and every sigma positive.
+    pub fn is_valid(&self) -> bool {
+        let sigma = |s: f64| s > 0.0 && s.is_finite();
+        match self {
+            Self::Imu(s) => s.gyro_rad_s.iter().chain(s.accel_m_s2.iter()).all(|v| v.is_finite()),
+            Self::Height(s) => s.height_agl_m.is_finite() && sigma(s.sigma_m),
+            Self::Heading(s) => s.heading_rad.is_finite() && sigma(s.sigma_rad),
+            Self::Attitude(s) => s.enu_from_body.coords.iter().all(|v| v.is_finite()) && sigma(s.sigma_rad),
+        }
+    }
+}
+
+impl TelemetryBatch {
+    /// All samples, kind by kind.
+    pub fn samples(&self) -> impl Iterator<Item = TelemetrySample> {
+        let imu = self.imu.iter().copied().map(TelemetrySample::Imu);
+        let height = self.height.iter().copied().map(TelemetrySample::Height);
+        let heading = self.heading.iter().copied().map(TelemetrySample::Heading);
+        imu.chain(height).chain(heading).chain(self.attitude.iter().copied().map(TelemetrySample::Attitude))
+    }
+}

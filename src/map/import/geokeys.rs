@@ -3,6 +3,8 @@
 //! OGC 19-008r4 (GeoTIFF 1.1): key directory in section 7.1, raster type in 7.1.3, tie points and transformation in annex B.6.
 
 use super::crs::{Crs, Placement};
+use crate::map::MapError;
+use std::path::Path;
 
 const MODEL_TYPE: u16 = 1024;
 const RASTER_TYPE: u16 = 1025;
@@ -54,6 +56,14 @@ impl GeoTags {
             None if self.directory.is_empty() => Err("has no GeoKeys that say which coordinate system it is in".into()),
             None => words(&self.ascii).ok_or_else(|| "is in a coordinate system without EPSG code".into()),
         }
+    }
+
+    /// The placement of a file with these tags; `None` when they have none.
+    pub fn placement_of(&self, path: &Path) -> Result<Option<Placement>, MapError> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        self.placement().map(Some).map_err(|what| MapError::source(path, what, Crs::SUPPORTED))
     }
 
     /// The placement, or what is wrong with the tags.

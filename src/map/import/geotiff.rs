@@ -2,26 +2,22 @@
 
 use super::crs::Placement;
 use super::geokeys::GeoTags;
+use super::tiff_header::{self, Source};
 use crate::map::MapError;
 use crate::map::cache::Lru;
 use crate::map::resample::Window;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tiff::ColorType;
-use tiff::decoder::{Decoder, DecodingResult, Limits};
-use tiff::tags::{PlanarConfiguration, Tag};
+use tiff::decoder::{Decoder, DecodingResult};
+use tiff::tags::Tag;
 
 /// Bytes of decoded chunks kept at a time.
 const CACHE_BYTES: usize = 192 << 20;
-/// Largest decoded chunk.
-const LARGEST_CHUNK_PX: u64 = 32 << 20;
 /// Chunks looked at to find the range of 16-bit samples.
 const RANGE_CHUNKS: u32 = 32;
-
-trait Source: Read + Seek + Send {}
-impl<T: Read + Seek + Send> Source for T {}
 
 /// Whether a file's first bytes are those of a TIFF or BigTIFF.
 pub(crate) fn is_tiff(head: &[u8]) -> bool {
@@ -58,15 +54,8 @@ impl GeoTiff {
     }
 
     fn from_source(path: &Path, source: Box<dyn Source>) -> Result<Self, MapError> {
-        let fail =
-            |e: tiff::TiffError| MapError::source(path, format!("cannot be read as a TIFF ({e})"), "check that it is complete");
-        let mut limits = Limits::default();
-        // Offsets of 850 megapixels in strips of a row or in small tiles.
-        limits.ifd_value_size = 64 << 20;
-        let mut decoder = Decoder::new(source).map_err(fail)?.with_limits(limits);
-        let size = decoder.dimensions().map_err(fail)?;
-        let colour = decoder.colortype().map_err(fail)?;
-        let chunk = decoder.chunk_dimensions();
+        let (mut decoder, header) = tiff_header::open(path, source)?;
+        let colour = header.colour;
         let supported = matches!(
             colour,
             ColorType::Gray(8 | 16)
@@ -84,47 +73,23 @@ impl GeoTiff {
                 "convert it with `gdal_translate -ot Byte -scale` (known are grey, RGB, RGBA of 8 or 16 bits, and palettes)",
             ));
         }
-        if size.0 == 0
-            || size.1 == 0
-            || chunk.0 == 0
-            || chunk.1 == 0
-            || u64::from(chunk.0) * u64::from(chunk.1) > LARGEST_CHUNK_PX
-        {
-            return Err(MapError::source(
-                path,
-                format!("is stored in chunks of {} x {} px, which cannot be read by parts", chunk.0, chunk.1),
-                "convert it with `gdal_translate -co TILED=YES`",
-            ));
-        }
-        let planar = decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration).map_err(fail)?
-            == Some(PlanarConfiguration::Planar.to_u16());
-        let doubles =
-            |d: &mut Decoder<_>, tag| d.find_tag(tag).ok().flatten().and_then(|v| v.into_f64_vec().ok()).unwrap_or_default();
-        let text = |d: &mut Decoder<_>, tag| d.find_tag(tag).ok().flatten().and_then(|v| v.into_string().ok());
-        let tags = GeoTags {
-            directory: decoder.find_tag_unsigned_vec(Tag::GeoKeyDirectoryTag).ok().flatten().unwrap_or_default(),
-            ascii: text(&mut decoder, Tag::GeoAsciiParamsTag).unwrap_or_default(),
-            pixel_scale: doubles(&mut decoder, Tag::ModelPixelScaleTag),
-            tie_points: doubles(&mut decoder, Tag::ModelTiepointTag),
-            transformation: doubles(&mut decoder, Tag::ModelTransformationTag),
-        };
         let palette = match colour {
-            ColorType::Palette(_) => decoder.find_tag_unsigned_vec(Tag::ColorMap).map_err(fail)?,
+            ColorType::Palette(_) => decoder.find_tag_unsigned_vec(Tag::ColorMap).map_err(|e| tiff_header::failure(path, &e))?,
             _ => None,
         };
         let mut tiff = Self {
             path: path.to_owned(),
-            nodata: text(&mut decoder, Tag::GdalNodata).and_then(|t| t.trim_matches(['\0', ' ']).parse().ok()),
-            date: text(&mut decoder, Tag::DateTime).and_then(|t| iso_date(&t)),
+            nodata: header.nodata,
+            date: header.date,
             reader: Mutex::new(Reader { decoder, chunks: Lru::new(CACHE_BYTES) }),
-            size,
-            chunk,
+            size: header.size,
+            chunk: header.chunk,
             colour,
             samples: usize::from(colour.num_samples()),
-            planar,
+            planar: header.planar,
             palette,
             range: (0.0, 255.0),
-            tags,
+            tags: header.tags,
         };
         if colour.bit_depth() == 16 {
             tiff.range = tiff.find_range()?;
@@ -144,10 +109,7 @@ impl GeoTiff {
 
     /// The file's own georeference; `None` when it has none.
     pub fn placement(&self) -> Result<Option<Placement>, MapError> {
-        if self.tags.is_empty() {
-            return Ok(None);
-        }
-        self.tags.placement().map(Some).map_err(|what| MapError::source(&self.path, what, super::crs::Crs::SUPPORTED))
+        self.tags.placement_of(&self.path)
     }
 
     /// Copies a window, which must lie inside.
@@ -296,13 +258,6 @@ impl Samples<'_> {
 fn rgb_from_ycbcr(y: f64, cb: f64, cr: f64) -> [u8; 3] {
     let (b, r) = (cb - 128.0, cr - 128.0);
     [y + 1.402 * r, y - 0.344_136 * b - 0.714_136 * r, y + 1.772 * b].map(|v| v.round().clamp(0.0, 255.0) as u8)
-}
-
-/// TIFF's `2024:10:30 10:05:15`.
-fn iso_date(text: &str) -> Option<String> {
-    let date = text.get(..10)?.replace(':', "-");
-    let parts: Vec<u32> = date.split('-').map(|p| p.parse().ok()).collect::<Option<_>>()?;
-    matches!(parts[..], [1900..=2200, 1..=12, 1..=31]).then_some(date)
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 mod corners;
 pub(crate) mod crs;
+pub(crate) mod elevation;
 mod geokeys;
 mod geotiff;
 mod picture;
 mod raster;
+mod tiff_header;
 mod world_file;
 mod xyz;
 

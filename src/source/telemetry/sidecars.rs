@@ -1,4 +1,4 @@
-//! Telemetry sidecars of a recording: CSV files in time order.
+//! Telemetry sidecars of a recording: `imu.csv`, `height.csv`, `heading.csv`, `attitude.csv`, in time order.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use nalgebra::{Quaternion, UnitQuaternion, Vector3};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::SourceError;
+use crate::source::SourceError;
 use crate::types::{AttitudeSample, HeadingSample, HeightSample, ImuSample, TelemetryBatch};
 
 #[derive(Deserialize)]
@@ -101,7 +101,7 @@ fn finite(value: f64) -> Result<(), String> {
 }
 
 /// Rows of a CSV file; an absent file is no rows. Stamps must increase.
-pub(super) fn rows<R: DeserializeOwned, T>(
+pub(in crate::source) fn rows<R: DeserializeOwned, T>(
     path: &Path,
     mut convert: impl FnMut(R) -> Result<(i64, T), String>,
 ) -> Result<Vec<T>, SourceError> {

@@ -1,0 +1,206 @@
+//! Elevations out of a GeoTIFF with one band: integers or floats of 8 to 64 bits.
+
+use super::crs::Georeference;
+use super::tiff_header::{self, Source};
+use super::world_file;
+use crate::geo::GeodeticBounds;
+use crate::map::MapError;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+use tiff::ColorType;
+use tiff::decoder::DecodingResult;
+
+/// Most posts that are kept: 256 MiB.
+const MAX_POSTS: u64 = 64 << 20;
+/// Elevations outside of this are voids whatever the file says: the lowest land lies at −430 m, the highest at 8849 m.
+const PLAUSIBLE_M: std::ops::RangeInclusive<f64> = -1_000.0..=9_500.0;
+
+/// A window of elevations, metres; voids are NaN.
+pub(crate) struct Posts {
+    pub georeference: Georeference,
+    /// Column and row of the first post in the file.
+    pub origin: (u32, u32),
+    pub size: (u32, u32),
+    pub elevation_m: Vec<f32>,
+}
+
+/// Reads the part of a file that lies within some bounds, or all of it.
+pub(crate) fn read(path: &Path, within: Option<GeodeticBounds>) -> Result<Posts, MapError> {
+    let file = File::open(path).map_err(|e| MapError::read(path, e))?;
+    from_source(path, Box::new(BufReader::new(file)), within)
+}
+
+fn from_source(path: &Path, source: Box<dyn Source>, within: Option<GeodeticBounds>) -> Result<Posts, MapError> {
+    let (mut decoder, header) = tiff_header::open(path, source)?;
+    if !matches!(header.colour, ColorType::Gray(8 | 16 | 32 | 64)) {
+        return Err(MapError::source(
+            path,
+            format!("is no elevation model: its pixels are {:?}, and one band of numbers is needed", header.colour),
+            "give a model such as Copernicus GLO-30 or SRTM as a GeoTIFF, or convert it with `gdal_translate -b 1`",
+        ));
+    }
+    let placement = match header.tags.placement_of(path)? {
+        Some(placement) => Some(placement),
+        None => world_file::placement(path, header.size)?,
+    };
+    let georeference = placement.as_ref().and_then(Georeference::new).ok_or_else(|| {
+        MapError::source(path, "is a TIFF without a usable georeference", "put a world file beside it, or use a GeoTIFF")
+    })?;
+    let (x0, y0, x1, y1) = match within {
+        None => (0, 0, header.size.0, header.size.1),
+        Some(bounds) => window(&georeference, header.size, bounds).ok_or_else(|| {
+            MapError::source(path, "does not cover the area of the map", "give the elevation model of that area")
+        })?,
+    };
+    let (width, height) = (x1 - x0, y1 - y0);
+    if u64::from(width) * u64::from(height) > MAX_POSTS {
+        return Err(MapError::source(
+            path,
+            format!("has {width} x {height} posts, too many to keep"),
+            "cut it to the area of the map with `gdal_translate -projwin`, or make it coarser with -tr",
+        ));
+    }
+    let mut elevation_m = vec![f32::NAN; width as usize * height as usize];
+    let (cw, ch) = header.chunk;
+    let across = header.size.0.div_ceil(cw);
+    for cy in y0 / ch..y1.div_ceil(ch) {
+        for cx in x0 / cw..x1.div_ceil(cw) {
+            let index = cy * across + cx;
+            let samples = decoder.read_chunk(index).map_err(|e| {
+                MapError::source(path, format!("chunk {index} cannot be decoded ({e})"), "check that the file is complete")
+            })?;
+            // Chunks at the right edge hold only what lies inside.
+            let valid = cw.min(header.size.0 - cx * cw);
+            for y in (cy * ch).max(y0)..(cy * ch).saturating_add(ch).min(y1) {
+                for x in (cx * cw).max(x0)..(cx * cw + valid).min(x1) {
+                    let from = (y - cy * ch) as usize * valid as usize + (x - cx * cw) as usize;
+                    let to = (y - y0) as usize * width as usize + (x - x0) as usize;
+                    let value = sample(&samples, from).filter(|v| header.nodata != Some(*v) && PLAUSIBLE_M.contains(v));
+                    if let (Some(value), Some(post)) = (value, elevation_m.get_mut(to)) {
+                        *post = value as f32;
+                    }
+                }
+            }
+        }
+    }
+    if elevation_m.iter().all(|v| v.is_nan()) {
+        return Err(MapError::source(path, "holds no elevation here, only voids", "give the elevation model of this area"));
+    }
+    Ok(Posts { georeference, origin: (x0, y0), size: (width, height), elevation_m })
+}
+
+/// Columns and rows around some bounds, with two posts to spare; `None` where they do not meet the raster.
+fn window(georeference: &Georeference, size: (u32, u32), b: GeodeticBounds) -> Option<(u32, u32, u32, u32)> {
+    let along = (0..=16).map(|i| f64::from(i) / 16.0);
+    let (lat, lon) = (b.north_deg - b.south_deg, b.east_deg - b.west_deg);
+    let edge: Vec<(f64, f64)> = along
+        .flat_map(|t| {
+            let (y, x) = (b.south_deg + t * lat, b.west_deg + t * lon);
+            [(y, b.west_deg), (y, b.east_deg), (b.south_deg, x), (b.north_deg, x)]
+        })
+        .filter_map(|(lat, lon)| georeference.pixel(lat, lon))
+        .collect();
+    let range = |of: fn(&(f64, f64)) -> f64, size: u32| {
+        let low = edge.iter().map(of).fold(f64::INFINITY, f64::min) - 2.0;
+        let high = edge.iter().map(of).fold(f64::NEG_INFINITY, f64::max) + 2.0;
+        let clamp = |v: f64| v.clamp(0.0, f64::from(size)) as u32;
+        let (low, high) = (clamp(low.floor()), clamp(high.ceil()));
+        (low < high).then_some((low, high))
+    };
+    let ((x0, x1), (y0, y1)) = (range(|p| p.0, size.0)?, range(|p| p.1, size.1)?);
+    Some((x0, y0, x1, y1))
+}
+
+fn sample(samples: &DecodingResult, i: usize) -> Option<f64> {
+    match samples {
+        DecodingResult::U8(v) => v.get(i).copied().map(f64::from),
+        DecodingResult::I8(v) => v.get(i).copied().map(f64::from),
+        DecodingResult::U16(v) => v.get(i).copied().map(f64::from),
+        DecodingResult::I16(v) => v.get(i).copied().map(f64::from),
+        DecodingResult::U32(v) => v.get(i).copied().map(f64::from),
+        DecodingResult::I32(v) => v.get(i).copied().map(f64::from),
+        DecodingResult::F32(v) => v.get(i).copied().map(f64::from),
+        DecodingResult::F64(v) => v.get(i).copied(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Cursor;
+    use tiff::encoder::colortype::{Gray32Float, GrayI16};
+    use tiff::encoder::{TiffEncoder, colortype::ColorType as Kind};
+    use tiff::tags::Tag;
+
+    /// A model of 1/3600° posts from 8° E, 47° N (north-west corner of the first post) with the elevations of `posts`.
+    fn file<K: Kind>(width: u32, height: u32, posts: &[K::Inner], nodata: &str) -> Vec<u8>
+    where
+        [K::Inner]: tiff::encoder::TiffValue,
+    {
+        let mut bytes = Cursor::new(Vec::new());
+        let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
+        let mut image = encoder.new_image::<K>(width, height).unwrap();
+        image.rows_per_strip(3).unwrap();
+        let tags = image.encoder();
+        tags.write_tag(Tag::ModelPixelScaleTag, &[1.0 / 3600.0, 1.0 / 3600.0, 0.0][..]).unwrap();
+        tags.write_tag(Tag::ModelTiepointTag, &[0.0, 0.0, 0.0, 8.0, 47.0, 0.0][..]).unwrap();
+        tags.write_tag(Tag::GeoKeyDirectoryTag, &[1u16, 1, 0, 3, 1024, 0, 1, 2, 1025, 0, 1, 1, 2048, 0, 1, 4326][..]).unwrap();
+        tags.write_tag(Tag::GdalNodata, nodata).unwrap();
+        image.write_data(posts).unwrap();
+        bytes.into_inner()
+    }
+
+    fn open(bytes: Vec<u8>, within: Option<GeodeticBounds>) -> Result<Posts, MapError> {
+        from_source(Path::new("a.tif"), Box::new(Cursor::new(bytes)), within)
+    }
+
+    #[test]
+    fn floats_and_signed_integers_are_read_and_voids_left_out() {
+        let floats: Vec<f32> = (0..70).map(|i| if i == 9 { -32767.0 } else { i as f32 + 0.5 }).collect();
+        let posts = open(file::<Gray32Float>(10, 7, &floats, "-32767"), None).unwrap();
+        assert_eq!((posts.size, posts.elevation_m[0], posts.elevation_m[69]), ((10, 7), 0.5, 69.5));
+        assert!(posts.elevation_m[9].is_nan());
+        let integers: Vec<i16> = (0..70).map(|i| if i == 9 { -32768 } else { i - 35 }).collect();
+        // A void without a tag that says so.
+        let posts = open(file::<GrayI16>(10, 7, &integers, "0.5"), None).unwrap();
+        assert_eq!((posts.elevation_m[0], posts.elevation_m[69]), (-35.0, 34.0));
+        assert!(posts.elevation_m[9].is_nan());
+    }
+
+    #[test]
+    fn only_the_part_within_the_bounds_is_kept() {
+        let floats: Vec<f32> = (0..100 * 80).map(|i| i as f32 / 10.0).collect();
+        let at = |column: f64, row: f64| (47.0 - row / 3600.0, 8.0 + column / 3600.0);
+        let ((north_deg, west_deg), (south_deg, east_deg)) = (at(40.5, 30.5), at(43.5, 35.5));
+        let within = Some(GeodeticBounds { west_deg, south_deg, east_deg, north_deg });
+        let posts = open(file::<Gray32Float>(100, 80, &floats, "-1"), within).unwrap();
+        assert_eq!((posts.origin, posts.size), ((38, 28), (8, 10)));
+        assert_eq!(posts.elevation_m[0], (28 * 100 + 38) as f32 / 10.0);
+        assert_eq!(posts.elevation_m[79], (37 * 100 + 45) as f32 / 10.0);
+        let far = Some(GeodeticBounds { west_deg: 9.0, south_deg: 46.0, east_deg: 9.1, north_deg: 46.1 });
+        assert!(open(file::<Gray32Float>(100, 80, &floats, "-1"), far).err().unwrap().to_string().contains("does not cover"));
+    }
+
+    #[test]
+    fn imagery_is_no_elevation() {
+        let mut bytes = Cursor::new(Vec::new());
+        let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
+        encoder.write_image::<tiff::encoder::colortype::RGB8>(4, 4, &[0; 48]).unwrap();
+        assert!(open(bytes.into_inner(), None).err().unwrap().to_string().contains("no elevation model"));
+    }
+
+    proptest! {
+        #[test]
+        fn flipped_bytes_are_survived(flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+            let mut bytes = file::<Gray32Float>(10, 7, &[1.0; 70], "-1");
+            for (at, value) in flips {
+                let i = at.index(bytes.len());
+                bytes[i] = value;
+            }
+            let _ = open(bytes, None);
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! The one place where telemetry waits for frames: whatever order samples come in, a frame takes those up to its stamp, once.
+
+use std::collections::VecDeque;
+
+use crate::camera::heading_pitch_roll;
+use crate::time::{NANOS_PER_SEC, nanos_from_seconds, seconds_between};
+use crate::types::{AttitudeSample, Estimate, HeadingSample, HeightSample, ImuSample, Known, TelemetryBatch, TelemetrySample};
+
+/// A sample further than this from a frame says nothing of it.
+const MAX_SAMPLE_AGE_NS: i64 = NANOS_PER_SEC;
+/// Samples of a kind kept for each second of the limit: twice the rate of the fastest inertial sensors of autopilots.
+const MAX_RATE_HZ: f64 = 4_000.0;
+
+/// What became of the samples that were pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
+pub struct TelemetryCounters {
+    /// Taken in.
+    pub accepted: u64,
+    /// Refused: the same sample was there before.
+    pub duplicates: u64,
+    /// Refused: another sample of this kind has the same stamp.
+    pub contradictory: u64,
+    /// Refused: a frame with a later stamp has gone already.
+    pub late: u64,
+    /// Refused: a number that is not finite, or a sigma that is not positive.
+    pub invalid: u64,
+    /// Dropped before any frame took them: the buffer was full.
+    pub overflowed: u64,
+}
+
+trait Stamped: Copy + PartialEq {
+    fn stamp_ns(&self) -> i64;
+}
+
+macro_rules! stamped {
+    ($($kind:ty),*) => {
+        $(impl Stamped for $kind {
+            fn stamp_ns(&self) -> i64 {
+                self.stamp_ns
+            }
+        })*
+    };
+}
+stamped!(ImuSample, HeightSample, HeadingSample, AttitudeSample);
+
+enum Insertion {
+    Accepted,
+    Duplicate,
+    Contradictory,
+    Late,
+}
+
+/// Samples of one kind in order of time: the first `taken` were handed out and are kept for interpolation only.
+struct Lane<T> {
+    samples: VecDeque<T>,
+    taken: usize,
+}
+
+impl<T: Stamped> Lane<T> {
+    fn new() -> Self {
+        Self { samples: VecDeque::new(), taken: 0 }
+    }
+
+    fn insert(&mut self, sample: T, taken_until_ns: Option<i64>) -> Insertion {
+        let stamp = sample.stamp_ns();
+        // Nearly all samples come in order.
+        let at = match self.samples.back() {
+            Some(last) if last.stamp_ns() >= stamp => self.samples.partition_point(|s| s.stamp_ns() < stamp),
+            _ => self.samples.len(),
+        };
+        match self.samples.get(at).filter(|s| s.stamp_ns() == stamp) {
+            Some(same) if *same == sample => return Insertion::Duplicate,
+            _ if taken_until_ns.is_some_and(|until| stamp <= until) => return Insertion::Late,
+            Some(_) => return Insertion::Contradictory,
+            None => {}
+        }
+        self.samples.insert(at, sample);
+        Insertion::Accepted
+    }
+
+    fn take(&mut self, until_ns: i64) -> Vec<T> {
+        let end = self.samples.partition_point(|s| s.stamp_ns() <= until_ns).max(self.taken);
+        let out = self.samples.range(self.taken..end).copied().collect();
+        self.taken = end;
+        out
+    }
+
+    /// Forgets what lies before a stamp or above a count; returns how many no frame had taken.
+    fn forget(&mut self, before_ns: i64, most: usize) -> u64 {
+        let mut lost = 0;
+        while self.samples.len() > most || self.samples.front().is_some_and(|s| s.stamp_ns() < before_ns) {
+            self.samples.pop_front();
+            if self.taken > 0 { self.taken -= 1 } else { lost += 1 }
+        }
+        lost
+    }
+
+    /// The samples on either side of a stamp and how far between them it lies, 0..1.
+    fn around(&self, stamp_ns: i64) -> Option<(&T, &T, f64)> {
+        let after = self.samples.partition_point(|s| s.stamp_ns() < stamp_ns);
+        let near = |s: &&T| s.stamp_ns().abs_diff(stamp_ns) <= MAX_SAMPLE_AGE_NS.unsigned_abs();
+        let before = after.checked_sub(1).and_then(|i| self.samples.get(i)).filter(near);
+        match (before, self.samples.get(after).filter(near)) {
+            (Some(a), Some(b)) => {
+                let (from, to) = (a.stamp_ns(), b.stamp_ns());
+                Some((a, b, seconds_between(from, stamp_ns) / seconds_between(from, to).max(1e-9)))
+            }
+            (Some(a), None) | (None, Some(a)) => Some((a, a, 0.0)),
+            (None, None) => None,
+        }
+    }
+}
+
+/// Telemetry that no frame has taken yet, and the second before the last frame, for interpolation.
+///
+/// ```
+/// use skyfix::source::TelemetryBuffer;
+/// use skyfix::types::{HeightSample, TelemetrySample};
+///
+/// let mut buffer = TelemetryBuffer::new(10.0);
+/// for (stamp_ns, height_agl_m) in [(200_000_000, 102.0), (0, 100.0)] {
+///     buffer.push(TelemetrySample::Height(HeightSample { stamp_ns, height_agl_m, sigma_m: 1.0 }));
+/// }
+/// let (batch, known) = buffer.take(100_000_000);
+/// assert_eq!(batch.height.len(), 1);
+/// assert_eq!(known.height_agl_m.map(|h| h.value), Some(101.0));
+/// ```
+pub struct TelemetryBuffer {
+    limit_ns: i64,
+    most: usize,
+    taken_until_ns: Option<i64>,
+    latest_ns: Option<i64>,
+    imu: Lane<ImuSample>,
+    height: Lane<HeightSample>,
+    heading: Lane<HeadingSample>,
+    attitude: Lane<AttitudeSample>,
+    counters: TelemetryCounters,
+}
+
+impl TelemetryBuffer {
+    /// A buffer that keeps what is at most `limit_s` older than the newest sample, and at most 4000 samples of a kind for each
+    /// second of it; what a frame had not taken by then is dropped and counted.
+    pub fn new(limit_s: f64) -> Self {
+        // At least the second that interpolation looks back.
+        let limit_s = limit_s.max(1.0);
+        Self {
+            limit_ns: nanos_from_seconds(limit_s),
+            most: (limit_s * MAX_RATE_HZ) as usize,
+            taken_until_ns: None,
+            latest_ns: None,
+            imu: Lane::new(),
+            height: Lane::new(),
+            heading: Lane::new(),
+            attitude: Lane::new(),
+            counters: TelemetryCounters::default(),
+        }
+    }
+
+    /// A buffer with all telemetry of a recording: as large as that.
+    pub fn of_recording(telemetry: &TelemetryBatch) -> Self {
+        let mut buffer = Self::new(f64::INFINITY);
+        telemetry.samples().for_each(|sample| buffer.push(sample));
+        buffer
+    }
+
+    /// Sorts a sample in, or refuses it and counts why.
+    pub fn push(&mut self, sample: TelemetrySample) {
+        if !sample.is_valid() {
+            self.counters.invalid += 1;
+            return;
+        }
+        let until = self.taken_until_ns;
+        let insertion = match sample {
+            TelemetrySample::Imu(s) => self.imu.insert(s, until),
+            TelemetrySample::Height(s) => self.height.insert(s, until),
+            TelemetrySample::Heading(s) => self.heading.insert(s, until),
+            TelemetrySample::Attitude(s) => self.attitude.insert(s, until),
+        };
+        match insertion {
+            Insertion::Accepted => {
+                self.counters.accepted += 1;
+                self.latest_ns = self.latest_ns.max(Some(sample.stamp_ns()));
+                let oldest = self.latest_ns.map_or(i64::MIN, |latest| latest.saturating_sub(self.limit_ns));
+                self.counters.overflowed += self.forget(oldest);
+            }
+            Insertion::Duplicate => self.counters.duplicates += 1,
+            Insertion::Contradictory => self.counters.contradictory += 1,
+            Insertion::Late => self.counters.late += 1,
+        }
+    }
+
+    /// Stamp of the newest sample that was taken in, nanoseconds.
+    pub fn latest_stamp_ns(&self) -> Option<i64> {
+        self.latest_ns
+    }
+
+    /// The samples up to a frame's stamp that no frame before has taken, and what is known at the stamp. Frames come in order of
+    /// time: one whose stamp lies before an earlier frame's finds no samples, and is known by what is left of the second before.
+    pub fn take(&mut self, stamp_ns: i64) -> (TelemetryBatch, Known) {
+        let known = self.known_at(stamp_ns);
+        let batch = TelemetryBatch {
+            imu: self.imu.take(stamp_ns),
+            height: self.height.take(stamp_ns),
+            heading: self.heading.take(stamp_ns),
+            attitude: self.attitude.take(stamp_ns),
+        };
+        let until = self.taken_until_ns.map_or(stamp_ns, |until| until.max(stamp_ns));
+        self.taken_until_ns = Some(until);
+        // Handed out and too old to interpolate a later frame: nothing that a frame still waits for.
+        self.forget(until.saturating_sub(MAX_SAMPLE_AGE_NS));
+        (batch, known)
+    }
+
+    /// What telemetry says at a stamp: interpolated between neighbours, absent when the nearest is over a second away.
+    pub fn known_at(&self, stamp_ns: i64) -> Known {
+        let height = self.height.around(stamp_ns).map(|(a, b, t)| Estimate {
+            value: a.height_agl_m + t * (b.height_agl_m - a.height_agl_m),
+            sigma: a.sigma_m.max(b.sigma_m),
+        });
+        let heading = self.heading.around(stamp_ns).map(|(a, b, t)| {
+            let turn =
+                (b.heading_rad - a.heading_rad + std::f64::consts::PI).rem_euclid(std::f64::consts::TAU) - std::f64::consts::PI;
+            Estimate { value: a.heading_rad + t * turn, sigma: a.sigma_rad.max(b.sigma_rad) }
+        });
+        let attitude = self
+            .attitude
+            .around(stamp_ns)
+            .map(|(a, b, t)| (heading_pitch_roll(&a.enu_from_body.slerp(&b.enu_from_body, t)), a.sigma_rad));
+        Known {
+            height_agl_m: height.filter(|h| h.value > 1.0),
+            heading_rad: heading.or(attitude.map(|((value, _, _), sigma)| Estimate { value, sigma })),
+            pitch_roll_rad: attitude.map(|((_, pitch, roll), _)| (pitch, roll)),
+        }
+    }
+
+    /// What became of the samples so far.
+    pub fn counters(&self) -> TelemetryCounters {
+        self.counters
+    }
+
+    fn forget(&mut self, before_ns: i64) -> u64 {
+        let most = self.most;
+        self.imu.forget(before_ns, most)
+            + self.height.forget(before_ns, most)
+            + self.heading.forget(before_ns, most)
+            + self.attitude.forget(before_ns, most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn height(stamp_ns: i64, height_agl_m: f64) -> TelemetrySample {
+        TelemetrySample::Height(HeightSample { stamp_ns, height_agl_m, sigma_m: 1.0 })
+    }
+
+    fn heights(buffer: &mut TelemetryBuffer, stamp_ns: i64) -> Vec<i64> {
+        buffer.take(stamp_ns).0.height.iter().map(|s| s.stamp_ns).collect()
+    }
+
+    #[test]
+    fn telemetry_is_interpolated_near_a_frame_and_absent_far_from_it() {
+        let tenths = |t: i64| t * NANOS_PER_SEC / 10;
+        let mut buffer = TelemetryBuffer::new(10.0);
+        buffer.push(height(tenths(0), 100.0));
+        buffer.push(height(tenths(10), 110.0));
+        let mut at = |t: i64| buffer.take(tenths(t)).1.height_agl_m.map(|h| h.value);
+        assert_eq!(at(5), Some(105.0));
+        assert_eq!(at(15), Some(110.0));
+        assert_eq!(at(25), None);
+    }
+
+    #[test]
+    fn every_sample_goes_to_exactly_one_frame() {
+        let mut buffer = TelemetryBuffer::new(10.0);
+        (0..10).for_each(|t| buffer.push(height(t, 5.0)));
+        let taken: Vec<usize> = [3, 3, 7, 5].iter().map(|t| heights(&mut buffer, *t).len()).collect();
+        assert_eq!(taken, [4, 0, 4, 0]);
+    }
+
+    #[test]
+    fn a_sample_that_a_frame_has_passed_is_late_and_one_that_came_twice_a_duplicate() {
+        let mut buffer = TelemetryBuffer::new(10.0);
+        [20, 10, 10, 30].iter().for_each(|t| buffer.push(height(*t, 5.0)));
+        assert_eq!(heights(&mut buffer, 20), [10, 20]);
+        buffer.push(height(15, 5.0));
+        buffer.push(height(10, 5.0));
+        buffer.push(height(30, 6.0));
+        let expected = TelemetryCounters { accepted: 3, duplicates: 2, contradictory: 1, late: 1, ..Default::default() };
+        assert_eq!(buffer.counters(), expected);
+        assert_eq!(heights(&mut buffer, 40), [30]);
+    }
+
+    #[test]
+    fn what_no_frame_takes_is_dropped_at_the_limit_and_counted() {
+        let mut buffer = TelemetryBuffer::new(2.0);
+        (0..5).for_each(|t| buffer.push(height(t * NANOS_PER_SEC, 5.0)));
+        assert_eq!(buffer.counters().overflowed, 2);
+        assert_eq!(heights(&mut buffer, 5 * NANOS_PER_SEC).len(), 3);
+    }
+
+    #[test]
+    fn a_flood_at_one_stamp_and_a_stamp_at_the_end_of_time_are_survived() {
+        let mut buffer = TelemetryBuffer::new(1.0);
+        (0..10_000).for_each(|t| buffer.push(height(t, 5.0)));
+        assert_eq!(buffer.counters().overflowed, 6_000);
+        buffer.push(height(i64::MAX, 5.0));
+        buffer.push(height(i64::MIN, 5.0));
+        buffer.take(i64::MIN);
+        buffer.take(0);
+        buffer.take(i64::MAX);
+    }
+
+    #[test]
+    fn what_is_no_number_never_gets_in() {
+        let mut buffer = TelemetryBuffer::new(1.0);
+        buffer.push(height(0, f64::NAN));
+        buffer.push(TelemetrySample::Height(HeightSample { stamp_ns: 0, height_agl_m: 1.0, sigma_m: 0.0 }));
+        buffer.push(TelemetrySample::Heading(HeadingSample { stamp_ns: 0, heading_rad: 0.0, sigma_rad: f64::INFINITY }));
+        assert_eq!(buffer.counters(), TelemetryCounters { invalid: 3, ..Default::default() });
+        assert_eq!(buffer.latest_stamp_ns(), None);
+    }
+
+    /// The search in the whole recording that the buffer replaced: height at a stamp, and the stamps that a frame takes.
+    fn oracle(samples: &[HeightSample], from_ns: i64, stamp_ns: i64) -> (Option<Estimate>, Vec<i64>) {
+        let after = samples.partition_point(|s| s.stamp_ns < stamp_ns);
+        let near = |s: &&HeightSample| (s.stamp_ns - stamp_ns).abs() <= NANOS_PER_SEC;
+        let before = after.checked_sub(1).and_then(|i| samples.get(i)).filter(near);
+        let estimate = |a: &HeightSample, b: &HeightSample, t: f64| Estimate {
+            value: a.height_agl_m + t * (b.height_agl_m - a.height_agl_m),
+            sigma: a.sigma_m.max(b.sigma_m),
+        };
+        let height = match (before, samples.get(after).filter(near)) {
+            (Some(a), Some(b)) => {
+                let t = seconds_between(a.stamp_ns, stamp_ns) / seconds_between(a.stamp_ns, b.stamp_ns).max(1e-9);
+                Some(estimate(a, b, t))
+            }
+            (Some(a), None) | (None, Some(a)) => Some(estimate(a, a, 0.0)),
+            (None, None) => None,
+        };
+        let taken = samples.iter().map(|s| s.stamp_ns).filter(|t| *t > from_ns && *t <= stamp_ns).collect();
+        (height.filter(|h| h.value > 1.0), taken)
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_arrival_changes_nothing_while_it_is_within_the_frame(
+            order in Just((0..40i64).collect::<Vec<_>>()).prop_shuffle(),
+            repeated in proptest::collection::vec(0..40i64, 0..10),
+        ) {
+            let stamp = |t: i64| t * NANOS_PER_SEC / 10;
+            let sample = |t: i64| height(stamp(t), 50.0 + t as f64);
+            let (mut sorted, mut shuffled) = (TelemetryBuffer::new(10.0), TelemetryBuffer::new(10.0));
+            (0..40).for_each(|t| sorted.push(sample(t)));
+            order.iter().chain(&repeated).for_each(|t| shuffled.push(sample(*t)));
+            prop_assert_eq!(shuffled.counters().duplicates, repeated.len() as u64);
+            for t in [-3, 0, 7, 7, 21, 45] {
+                prop_assert_eq!(sorted.take(stamp(t) + 3), shuffled.take(stamp(t) + 3));
+            }
+        }
+
+        #[test]
+        fn differential_a_frame_gets_what_a_search_in_the_whole_recording_finds(
+            gaps_ms in proptest::collection::vec(1..2_500i64, 1..40),
+            frame_gaps_ms in proptest::collection::vec(0..1_500i64, 1..40),
+        ) {
+            let mut stamp_ns = 0;
+            let samples: Vec<HeightSample> = gaps_ms
+                .iter()
+                .map(|gap| {
+                    stamp_ns += gap * 1_000_000;
+                    HeightSample { stamp_ns, height_agl_m: (stamp_ns / 7_000_000 % 90) as f64, sigma_m: 1.0 + *gap as f64 }
+                })
+                .collect();
+            let mut buffer = TelemetryBuffer::of_recording(&TelemetryBatch { height: samples.clone(), ..Default::default() });
+            let (mut frame_ns, mut from_ns) = (-500_000_000, i64::MIN);
+            for gap in frame_gaps_ms {
+                frame_ns += gap * 1_000_000;
+                let (batch, known) = buffer.take(frame_ns);
+                let (height, taken) = oracle(&samples, from_ns, frame_ns);
+                prop_assert_eq!(known.height_agl_m, height);
+                prop_assert_eq!(batch.height.iter().map(|s| s.stamp_ns).collect::<Vec<_>>(), taken);
+                from_ns = frame_ns;
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! From datagrams to samples: the part of the reader that knows no socket and asks no clock.
+
+use mavlink::dialects::common::{
+    ALTITUDE_DATA, ATTITUDE_DATA, GLOBAL_POSITION_INT_DATA, HIGHRES_IMU_DATA, MavMessage, SCALED_IMU2_DATA, TIMESYNC_DATA,
+};
+use mavlink::{MAVLinkV2MessageRaw, MavHeader};
+use nalgebra::Vector3;
+
+use super::frames::{Header, Part, parts};
+use super::sequence::{Arrival, Sequence};
+use super::{HeightChoice, MavlinkClock, MavlinkSettings};
+use crate::camera::enu_from_body;
+use crate::source::knowledge::height_sigma_m;
+use crate::source::telemetry::StreamCounters;
+use crate::source::telemetry::clock::ClockMapping;
+use crate::time::{NANOS_PER_SEC, nanos_from_seconds};
+use crate::types::{AttitudeSample, HeadingSample, HeightSample, ImuSample, TelemetrySample};
+
+/// Standard gravity, m/s².
+const STANDARD_GRAVITY_M_S2: f64 = 9.806_65;
+/// A better kind of message that was not seen for so long gives way to a lesser one.
+const KIND_TIMEOUT_NS: i64 = 2 * NANOS_PER_SEC;
+/// Stamps of `time_usec` from here on count from 1970, below from the boot.
+const UNIX_USEC: u64 = 100_000_000_000_000;
+/// Values of ALTITUDE below this are unknown, by its definition.
+const UNKNOWN_ALTITUDE_M: f32 = -1000.0;
+/// 1 sigma of a range finder's clearance: a fixed part, metres, and a relative part.
+const CLEARANCE_SIGMA: (f64, f64) = (0.5, 0.01);
+/// Questions for the autopilot's time that may wait for an answer.
+const MAX_QUESTIONS: usize = 8;
+/// The component that skyfix speaks as: MAV_COMP_ID_VISUAL_INERTIAL_ODOMETRY.
+const OWN_COMPONENT: u8 = 197;
+
+/// Kinds of messages that say the same, the better ones higher.
+#[derive(Clone, Copy, Default)]
+struct Preference {
+    rank: u8,
+    seen_ns: i64,
+}
+
+impl Preference {
+    /// Whether a message of a kind counts: no better kind was seen lately.
+    fn admits(&mut self, rank: u8, boot_ns: i64) -> bool {
+        let since = boot_ns.saturating_sub(self.seen_ns);
+        // A boot time that went back by more is a reboot.
+        let lately = since.saturating_abs() <= KIND_TIMEOUT_NS;
+        if rank < self.rank && lately {
+            return false;
+        }
+        *self = Self { rank, seen_ns: if rank == self.rank && lately { boot_ns.max(self.seen_ns) } else { boot_ns } };
+        true
+    }
+}
+
+/// Turns datagrams into samples.
+pub struct MavlinkDecoder {
+    settings: MavlinkSettings,
+    shift_ns: i64,
+    sender: Option<Header>,
+    sequence: Sequence,
+    clock: ClockMapping,
+    /// Nanoseconds since 1970 minus nanoseconds since boot, from SYSTEM_TIME.
+    unix_minus_boot_ns: Option<i64>,
+    imu: Preference,
+    height: Preference,
+    questions: Vec<i64>,
+    own_sequence: u8,
+    counters: StreamCounters,
+}
+
+impl MavlinkDecoder {
+    /// A decoder that has seen nothing.
+    pub fn new(settings: MavlinkSettings) -> Self {
+        Self {
+            settings,
+            shift_ns: nanos_from_seconds(settings.telemetry_minus_video_s),
+            sender: None,
+            sequence: Sequence::new(),
+            clock: ClockMapping::new(),
+            unix_minus_boot_ns: None,
+            imu: Preference::default(),
+            height: Preference::default(),
+            questions: Vec::new(),
+            own_sequence: 0,
+            counters: StreamCounters::default(),
+        }
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> StreamCounters {
+        StreamCounters { lost: self.sequence.lost(), clock_resets: self.clock.resets(), ..self.counters }
+    }
+
+    /// Takes a datagram that arrived at `local_ns`. Samples go to `samples`; the return value is what has to be sent back.
+    pub fn datagram(&mut self, bytes: &[u8], local_ns: i64, samples: &mut Vec<TelemetrySample>) -> Option<Vec<u8>> {
+        self.counters.datagrams += 1;
+        let mut answer = None;
+        for part in parts(bytes) {
+            match part {
+                Part::Malformed => self.counters.malformed += 1,
+                Part::Unknown(header) => {
+                    self.counters.ignored += 1;
+                    if self.sender.is_some_and(|s| same_sender(s, header)) {
+                        self.sequence.take(header.sequence);
+                    }
+                }
+                Part::Message { header, message } => {
+                    if self.belongs(header, &message)
+                        && let Some(reply) = self.message(&message, local_ns, samples)
+                    {
+                        answer = Some(reply);
+                    }
+                }
+            }
+        }
+        answer
+    }
+
+    /// A question for the autopilot's time, to be sent at `local_ns`.
+    pub fn question(&mut self, local_ns: i64) -> Vec<u8> {
+        if self.questions.len() >= MAX_QUESTIONS {
+            self.questions.remove(0);
+        }
+        self.questions.push(local_ns);
+        self.framed(TIMESYNC_DATA { tc1: 0, ts1: local_ns })
+    }
+
+    /// Whether a message comes from the autopilot that is listened to, for the first time.
+    fn belongs(&mut self, header: Header, message: &MavMessage) -> bool {
+        if self.sender.is_none() {
+            let wanted = self.settings.system_id.is_none_or(|id| id == header.system);
+            // Not the first who speaks, who may be a ground station, but the first who has something to say.
+            if wanted && is_telemetry(message) {
+                self.sender = Some(header);
+            }
+        }
+        if !self.sender.is_some_and(|s| same_sender(s, header)) {
+            self.counters.ignored += 1;
+            return false;
+        }
+        match self.sequence.take(header.sequence) {
+            Arrival::New => {}
+            Arrival::Late => self.counters.out_of_order += 1,
+            Arrival::Repeated => {
+                self.counters.duplicates += 1;
+                return false;
+            }
+        }
+        true
+    }
+
+    fn message(&mut self, message: &MavMessage, local_ns: i64, samples: &mut Vec<TelemetrySample>) -> Option<Vec<u8>> {
+        let before = samples.len();
+        let mut answer = None;
+        let mut understood = false;
+        match message {
+            MavMessage::ATTITUDE(m) => self.attitude(m, local_ns, samples),
+            MavMessage::GLOBAL_POSITION_INT(m) => self.global_position(m, local_ns, samples),
+            MavMessage::ALTITUDE(m) => self.altitude(m, local_ns, samples),
+            MavMessage::HIGHRES_IMU(m) => self.highres_imu(m, local_ns, samples),
+            MavMessage::SCALED_IMU2(m) => self.scaled_imu(m, local_ns, samples),
+            MavMessage::SYSTEM_TIME(m) => {
+                let boot_ns = i64::from(m.time_boot_ms) * 1_000_000;
+                if m.time_unix_usec >= UNIX_USEC {
+                    let unix_ns = i64::try_from(m.time_unix_usec).ok().and_then(|us| us.checked_mul(1000));
+                    self.unix_minus_boot_ns = unix_ns.map(|ns| ns.saturating_sub(boot_ns));
+                }
+                understood = self.clock.arrival(boot_ns, local_ns);
+            }
+            MavMessage::TIMESYNC(m) if m.tc1 == 0 => {
+                answer = Some(self.framed(TIMESYNC_DATA { tc1: local_ns, ts1: m.ts1 }));
+                understood = true;
+            }
+            MavMessage::TIMESYNC(m) => {
+                if let Some(i) = self.questions.iter().position(|sent| *sent == m.ts1) {
+                    let sent_ns = self.questions.remove(i);
+                    self.clock.round_trip(sent_ns, m.tc1, local_ns);
+                    understood = true;
+                }
+            }
+            _ => {}
+        }
+        if understood || samples.len() > before {
+            self.counters.messages += 1
+        } else {
+            self.counters.ignored += 1
+        }
+        answer
+    }
+
+    fn attitude(&mut self, m: &ATTITUDE_DATA, local_ns: i64, samples: &mut Vec<TelemetrySample>) {
+        let Some(stamp_ns) = self.stamp(i64::from(m.time_boot_ms) * 1_000_000, local_ns) else { return };
+        let yaw = f64::from(m.yaw) + self.settings.declination_rad;
+        let enu_from_body = enu_from_body(yaw, f64::from(m.pitch), f64::from(m.roll));
+        let sigma_rad = self.settings.attitude_sigma_rad;
+        samples.push(TelemetrySample::Attitude(AttitudeSample { stamp_ns, enu_from_body, sigma_rad }));
+    }
+
+    fn global_position(&mut self, m: &GLOBAL_POSITION_INT_DATA, local_ns: i64, samples: &mut Vec<TelemetrySample>) {
+        let boot_ns = i64::from(m.time_boot_ms) * 1_000_000;
+        let Some(stamp_ns) = self.stamp(boot_ns, local_ns) else { return };
+        if m.hdg != u16::MAX {
+            let heading = (f64::from(m.hdg) / 100.0).to_radians() + self.settings.declination_rad;
+            let heading_rad = heading.rem_euclid(std::f64::consts::TAU);
+            let sigma_rad = self.settings.heading_sigma_rad;
+            samples.push(TelemetrySample::Heading(HeadingSample { stamp_ns, heading_rad, sigma_rad }));
+        }
+        if self.height.admits(1, boot_ns) {
+            let h = f64::from(m.relative_alt) / 1000.0;
+            samples.push(self.height_sample(stamp_ns, h, height_sigma_m(h)));
+        }
+    }
+
+    fn altitude(&mut self, m: &ALTITUDE_DATA, local_ns: i64, samples: &mut Vec<TelemetrySample>) {
+        let Some(boot_ns) = self.boot_ns(m.time_usec) else { return };
+        let Some(stamp_ns) = self.stamp(boot_ns, local_ns) else { return };
+        let above_ground = self.settings.heights == HeightChoice::Best;
+        let known = |v: f32| v.is_finite() && v > UNKNOWN_ALTITUDE_M;
+        let (rank, h, sigma) = if above_ground && m.bottom_clearance.is_finite() && m.bottom_clearance > 0.0 {
+            let h = f64::from(m.bottom_clearance);
+            (4, h, CLEARANCE_SIGMA.0.hypot(CLEARANCE_SIGMA.1 * h))
+        } else if above_ground && known(m.altitude_terrain) {
+            let h = f64::from(m.altitude_terrain);
+            (3, h, height_sigma_m(h))
+        } else if known(m.altitude_relative) {
+            let h = f64::from(m.altitude_relative);
+            (2, h, height_sigma_m(h))
+        } else {
+            return;
+        };
+        if self.height.admits(rank, boot_ns) {
+            samples.push(self.height_sample(stamp_ns, h, sigma));
+        }
+    }
+
+    fn height_sample(&self, stamp_ns: i64, height_agl_m: f64, sigma_m: f64) -> TelemetrySample {
+        let sigma_m = self.settings.height_sigma_m.unwrap_or(sigma_m);
+        TelemetrySample::Height(HeightSample { stamp_ns, height_agl_m, sigma_m })
+    }
+
+    fn highres_imu(&mut self, m: &HIGHRES_IMU_DATA, local_ns: i64, samples: &mut Vec<TelemetrySample>) {
+        use mavlink::dialects::common::HighresImuUpdatedFlags as Flags;
+        let motion = Flags::HIGHRES_IMU_UPDATED_XACC
+            | Flags::HIGHRES_IMU_UPDATED_YACC
+            | Flags::HIGHRES_IMU_UPDATED_ZACC
+            | Flags::HIGHRES_IMU_UPDATED_XGYRO
+            | Flags::HIGHRES_IMU_UPDATED_YGYRO
+            | Flags::HIGHRES_IMU_UPDATED_ZGYRO;
+        // Senders that do not use the flags leave them at zero.
+        if !m.fields_updated.is_empty() && !m.fields_updated.contains(motion) {
+            return;
+        }
+        let Some(boot_ns) = self.boot_ns(m.time_usec) else { return };
+        let Some(stamp_ns) = self.stamp(boot_ns, local_ns) else { return };
+        if self.imu.admits(2, boot_ns) {
+            samples.push(TelemetrySample::Imu(ImuSample {
+                stamp_ns,
+                gyro_rad_s: Vector3::new(m.xgyro, m.ygyro, m.zgyro).map(f64::from),
+                accel_m_s2: Vector3::new(m.xacc, m.yacc, m.zacc).map(f64::from),
+            }));
+        }
+    }
+
+    fn scaled_imu(&mut self, m: &SCALED_IMU2_DATA, local_ns: i64, samples: &mut Vec<TelemetrySample>) {
+        let boot_ns = i64::from(m.time_boot_ms) * 1_000_000;
+        let Some(stamp_ns) = self.stamp(boot_ns, local_ns) else { return };
+        if self.imu.admits(1, boot_ns) {
+            samples.push(TelemetrySample::Imu(ImuSample {
+                stamp_ns,
+                gyro_rad_s: Vector3::new(m.xgyro, m.ygyro, m.zgyro).map(|v| f64::from(v) * 1e-3),
+                accel_m_s2: Vector3::new(m.xacc, m.yacc, m.zacc).map(|v| f64::from(v) * 1e-3 * STANDARD_GRAVITY_M_S2),
+            }));
+        }
+    }
+
+    /// Nanoseconds since boot of a `time_usec`, which counts from the boot or from 1970; the latter needs a SYSTEM_TIME first.
+    fn boot_ns(&self, time_usec: u64) -> Option<i64> {
+        let ns = i64::try_from(time_usec).ok()?.checked_mul(1000)?;
+        if time_usec < UNIX_USEC { Some(ns) } else { self.unix_minus_boot_ns.map(|offset| ns.saturating_sub(offset)) }
+    }
+
+    /// The stamp of a sample by the frames' clock; `None` while that is not known, and for stamps of another clock.
+    fn stamp(&mut self, boot_ns: i64, local_ns: i64) -> Option<i64> {
+        let stamp = match self.settings.clock {
+            MavlinkClock::Boot => Some(boot_ns),
+            MavlinkClock::Local => self.clock.arrival(boot_ns, local_ns).then(|| self.clock.local_ns(boot_ns)).flatten(),
+        };
+        stamp.map(|s| s.saturating_sub(self.shift_ns))
+    }
+
+    fn framed(&mut self, data: TIMESYNC_DATA) -> Vec<u8> {
+        let header =
+            MavHeader { system_id: self.settings.own_system_id.into(), component_id: OWN_COMPONENT, sequence: self.own_sequence };
+        self.own_sequence = self.own_sequence.wrapping_add(1);
+        let mut raw = MAVLinkV2MessageRaw::new();
+        raw.serialize_message_data(header, &data);
+        raw.raw_bytes().to_vec()
+    }
+}
+
+fn same_sender(a: Header, b: Header) -> bool {
+    (a.system, a.component) == (b.system, b.component)
+}
+
+fn is_telemetry(message: &MavMessage) -> bool {
+    use MavMessage::{ALTITUDE, ATTITUDE, GLOBAL_POSITION_INT, HIGHRES_IMU, SCALED_IMU2};
+    matches!(message, ATTITUDE(_) | GLOBAL_POSITION_INT(_) | ALTITUDE(_) | HIGHRES_IMU(_) | SCALED_IMU2(_))
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

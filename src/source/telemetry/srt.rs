@@ -1,0 +1,267 @@
+//! Subtitles that DJI aircraft write beside their videos (`DJI_0001.SRT`).
+//!
+//! Three families are read, and any mix of them:
+//!
+//! - bracketed, newer: `[fnum: 1.8] [focal_len: 24.00] [latitude: 1.0] [longitude: 2.0] [rel_alt: 31.0 abs_alt: 731.5]`, on some
+//!   aircraft with `[gb_yaw: 30.0 gb_pitch: -90.0 gb_roll: 0.0]`;
+//! - bracketed, older: the same with numbers scaled to integers, `[fnum : 170]` for 1.7 and `[focal_len : 240]` for 24 mm. What is
+//!   written without a decimal point is scaled. `longtitude` (sic) is understood;
+//! - inline: `GPS(lon,lat,alt) BAROMETER:64.3`, or `GPS (lon, lat, satellites), D 12.1m, H 85.8m, … F.PRY (p°, r°, y°)`.
+//!
+//! The order inside `GPS(…)` differs between firmwares, so it is decided once for a file: a first number beyond ±90 makes it
+//! longitude first, a second one beyond ±90 latitude first; else latitude comes first where the height has a unit
+//! (`GPS(36.6,-6.1,0.0M)`, Matrice 300) or the barometer parentheses (`BAROMETER(91.2)`, Avata 2), and longitude first everywhere
+//! else (Mavic Pro, Phantom 4), with a warning that this was assumed.
+//!
+//! Stamps are the start times of the subtitles: the time in the video. Heights are above take-off. Positions come from GNSS, so they
+//! are truth for scoring and nothing else.
+
+use std::path::Path;
+
+use super::srt_fields::{Field, fields, without_tags};
+use crate::geo::Geodetic;
+use crate::source::SourceError;
+use crate::source::knowledge::{HEADING_SIGMA_RAD, height_sigma_m};
+use crate::types::{HeadingSample, HeightSample, TelemetryBatch};
+
+/// A gimbal further than this from straight down is worth a warning, degrees.
+const NADIR_TOLERANCE_DEG: f64 = 15.0;
+/// Heights beyond this are no heights of an aircraft above its take-off, metres.
+const MAX_HEIGHT_M: f64 = 20_000.0;
+
+/// What a subtitle file says.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct SrtTelemetry {
+    /// Heights above take-off and headings, by the time in the video.
+    pub samples: TelemetryBatch,
+    /// GNSS positions by the time in the video, nanoseconds; heights above sea level where stated, else 0. For scoring only.
+    pub truth: Vec<(i64, Geodetic)>,
+    /// Focal length at the start as DJI states it: the equivalent for a 36 mm wide picture, millimetres.
+    pub focal_length_35mm_equivalent_mm: Option<f64>,
+    /// Digital zoom at the start, 1 for none.
+    pub digital_zoom: Option<f64>,
+    /// F-number at the start.
+    pub f_number: Option<f64>,
+    /// Things a user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// When it cannot be read, holds no subtitles, or subtitles without telemetry.
+pub fn read(path: &Path) -> Result<SrtTelemetry, SourceError> {
+    let bytes = std::fs::read(path).map_err(|source| SourceError::Io { path: path.into(), source })?;
+    // The degree sign of inline files comes in several encodings; nothing that is read here needs it.
+    parse(&String::from_utf8_lossy(&bytes)).map_err(|reason| SourceError::Bad { path: path.into(), line: None, reason })
+}
+
+/// A subtitle: its start and its text without tags.
+struct Cue {
+    start_ns: i64,
+    text: String,
+}
+
+/// Reads the text of a file.
+///
+/// # Errors
+/// The reason why there is nothing to read.
+pub fn parse(text: &str) -> Result<SrtTelemetry, String> {
+    let mut out = SrtTelemetry::default();
+    let cues = cues(text, &mut out.warnings);
+    if cues.is_empty() {
+        return Err(
+            "no subtitle in it (a line such as 00:00:01,000 --> 00:00:01,033); give the .SRT that the aircraft wrote".into()
+        );
+    }
+    let parsed: Vec<(i64, Vec<Field>)> = cues.iter().map(|c| (c.start_ns, fields(&c.text))).collect();
+    let order = coordinate_order(&parsed, &mut out.warnings);
+    let mut oblique = 0;
+    let mut optics: Option<[Option<f64>; 2]> = None;
+    let mut zooms = false;
+    for (stamp_ns, fields) in &parsed {
+        let read = Reading { fields };
+        if let Some(h) = read.height_m() {
+            out.samples.height.push(HeightSample { stamp_ns: *stamp_ns, height_agl_m: h, sigma_m: height_sigma_m(h) });
+        }
+        if let Some(heading_deg) = read.heading_deg() {
+            let heading_rad = heading_deg.rem_euclid(360.0).to_radians();
+            out.samples.heading.push(HeadingSample { stamp_ns: *stamp_ns, heading_rad, sigma_rad: HEADING_SIGMA_RAD });
+        }
+        oblique += usize::from(read.gimbal_pitch_deg().is_some_and(|p| (p + 90.0).abs() > NADIR_TOLERANCE_DEG));
+        if let Some(position) = read.position(order) {
+            out.truth.push((*stamp_ns, position));
+        }
+        let now = [read.focal_length_mm(), read.digital_zoom()];
+        if now.iter().any(Option::is_some) {
+            zooms |= optics.is_some_and(|first| first != now);
+            optics.get_or_insert(now);
+        }
+        out.f_number = out.f_number.or_else(|| read.f_number());
+    }
+    [out.focal_length_35mm_equivalent_mm, out.digital_zoom] = optics.unwrap_or_default();
+    if zooms {
+        out.warnings.push("the focal length or the digital zoom changes in this video; only its start is used".into());
+    }
+    if oblique > 0 {
+        let of = parsed.len();
+        out.warnings.push(format!("the gimbal is over {NADIR_TOLERANCE_DEG}° off straight down in {oblique} of {of} subtitles"));
+    }
+    if out.samples.height.is_empty() && out.samples.heading.is_empty() && out.truth.is_empty() {
+        return Err(
+            "its subtitles hold neither height, heading nor position; switch on the video captions of the aircraft's app".into(),
+        );
+    }
+    if out.samples.height.is_empty() {
+        out.warnings.push("no height above take-off (rel_alt, BAROMETER or H) in it; give the height by --height".into());
+    }
+    Ok(out)
+}
+
+/// Splits a file into subtitles. Blank lines and numbers between them may be missing; what is cut off at the end is left out.
+fn cues(text: &str, warnings: &mut Vec<String>) -> Vec<Cue> {
+    let mut cues: Vec<Cue> = Vec::new();
+    let (mut broken, mut backwards) = (Vec::new(), Vec::new());
+    // Whether the text that follows belongs to the last subtitle.
+    let mut open = false;
+    for (i, raw) in text.trim_start_matches('\u{feff}').split_inclusive('\n').enumerate() {
+        let line = raw.trim();
+        if let Some((start, _)) = line.split_once("-->") {
+            open = false;
+            match time_ns(start.trim()) {
+                None => broken.push(i + 1),
+                Some(t) if cues.last().is_some_and(|last| t <= last.start_ns) => backwards.push(i + 1),
+                Some(start_ns) => {
+                    cues.push(Cue { start_ns, text: String::new() });
+                    open = true;
+                }
+            }
+        } else if let Some(cue) = cues.last_mut().filter(|_| open) {
+            cue.text.push_str(&without_tags(line));
+            // The end of a line ends a number; the end of a file may have cut it.
+            if raw.ends_with('\n') || line.ends_with("</font>") {
+                cue.text.push('\n');
+            }
+        }
+    }
+    for (lines, what) in [(broken, "have no time that can be read"), (backwards, "do not come after the one before")] {
+        if let Some(first) = lines.first() {
+            warnings.push(format!("{} subtitles {what} and are left out, the first in line {first}", lines.len()));
+        }
+    }
+    cues
+}
+
+/// `00:00:50,044`; a full stop does as well.
+fn time_ns(text: &str) -> Option<i64> {
+    let (clock, fraction) = text.split_once([',', '.'])?;
+    let mut parts = clock.split(':').map(|p| p.parse::<u32>().ok().filter(|_| p.len() <= 3));
+    let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
+    let digits = fraction.bytes().all(|b| b.is_ascii_digit());
+    if parts.next().is_some() || minutes > 59 || seconds > 59 || !digits || !(1..=9).contains(&fraction.len()) {
+        return None;
+    }
+    let nanos: i64 = format!("{fraction:0<9}").parse().ok()?;
+    Some((i64::from(hours) * 3600 + i64::from(minutes) * 60 + i64::from(seconds)) * 1_000_000_000 + nanos)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Order {
+    LatLon,
+    LonLat,
+    /// Numbers beyond ±90 in both places.
+    Unknown,
+}
+
+/// See the module's documentation.
+fn coordinate_order(cues: &[(i64, Vec<Field>)], warnings: &mut Vec<String>) -> Order {
+    let places = || cues.iter().flat_map(|(_, fields)| fields).filter(|f| f.key == "gps" && f.numbers.len() >= 2);
+    let beyond = |i: usize| places().any(|f| f.numbers[i].value.abs() > 90.0);
+    match (beyond(0), beyond(1)) {
+        (true, true) => {
+            warnings.push("GPS(…) holds numbers beyond ±90 in both places; its positions are left out".into());
+            Order::Unknown
+        }
+        (true, false) => Order::LonLat,
+        (false, true) => Order::LatLon,
+        (false, false) if places().next().is_none() => Order::LonLat,
+        (false, false) => {
+            let unit = places().any(|f| f.numbers.get(2).is_some_and(|n| n.unit.eq_ignore_ascii_case("m")));
+            let parenthesised = cues.iter().flat_map(|(_, fields)| fields).any(|f| f.key == "barometer" && f.parenthesised);
+            let (order, words) = if unit || parenthesised { (Order::LatLon, "latitude") } else { (Order::LonLat, "longitude") };
+            warnings.push(format!("which number of GPS(…) is the latitude is not certain; it is taken that {words} comes first"));
+            order
+        }
+    }
+}
+
+/// The quantities of a subtitle.
+struct Reading<'a> {
+    fields: &'a [Field],
+}
+
+impl Reading<'_> {
+    fn field(&self, keys: &[&str]) -> Option<&Field> {
+        keys.iter().find_map(|key| self.fields.iter().find(|f| f.key == *key))
+    }
+
+    fn number(&self, keys: &[&str]) -> Option<f64> {
+        self.field(keys)?.numbers.first().map(|n| n.value)
+    }
+
+    /// A number that the older generation writes as an integer, scaled.
+    fn scaled(&self, key: &str, scale: f64) -> Option<f64> {
+        let n = self.field(&[key])?.numbers.first()?;
+        Some(if n.decimal { n.value } else { n.value / scale }).filter(|v| *v > 0.0)
+    }
+
+    fn height_m(&self) -> Option<f64> {
+        self.number(&["rel_alt", "h", "barometer"]).filter(|h| h.abs() < MAX_HEIGHT_M)
+    }
+
+    /// The gimbal's yaw, else the airframe's.
+    fn heading_deg(&self) -> Option<f64> {
+        let third = |key: &str| self.field(&[key])?.numbers.get(2).map(|n| n.value);
+        self.number(&["gb_yaw", "gimbal_yaw"])
+            .or_else(|| third("g.pry"))
+            .or_else(|| self.number(&["yaw"]))
+            .or_else(|| third("f.pry"))
+    }
+
+    fn gimbal_pitch_deg(&self) -> Option<f64> {
+        self.number(&["gb_pitch", "gimbal_pitch", "g.pry"])
+    }
+
+    fn position(&self, order: Order) -> Option<Geodetic> {
+        let named = self.number(&["latitude"]).zip(self.number(&["longitude", "longtitude"]));
+        let gps = || {
+            let numbers = &self.field(&["gps"])?.numbers;
+            let (a, b) = (numbers.first()?.value, numbers.get(1)?.value);
+            match order {
+                Order::LatLon => Some((a, b)),
+                Order::LonLat => Some((b, a)),
+                Order::Unknown => None,
+            }
+        };
+        let (lat_deg, lon_deg) = named.or_else(gps)?;
+        let alt_m = self.number(&["abs_alt", "altitude"]).unwrap_or(0.0);
+        // Zeros are what is written before the first fix.
+        Some(Geodetic { lat_deg, lon_deg, alt_m }).filter(|p| p.is_valid() && (lat_deg, lon_deg) != (0.0, 0.0))
+    }
+
+    fn focal_length_mm(&self) -> Option<f64> {
+        self.scaled("focal_len", 10.0)
+    }
+
+    fn digital_zoom(&self) -> Option<f64> {
+        self.scaled("dzoom_ratio", 10_000.0)
+    }
+
+    fn f_number(&self) -> Option<f64> {
+        self.scaled("fnum", 100.0)
+    }
+}
+
+#[cfg(test)]
+#[path = "srt_tests.rs"]
+mod tests;

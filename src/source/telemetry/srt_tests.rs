@@ -1,0 +1,123 @@
+use super::*;
+use proptest::prelude::*;
+
+const NEWER: &str = "1\n00:00:01,000 --> 00:00:01,033\n<font size=\"28\">FrameCnt: 1, DiffTime: 33ms\n2025-03-04 10:00:00.462\n\
+    [iso: 100] [shutter: 1/800.0] [fnum: 2.8] [ev: 0] [color_md: default] [focal_len: 35.00] [latitude: -33.250001] \
+    [longitude: 18.500002] [rel_alt: 61.200 abs_alt: 240.125] [ct: 5300] </font>\n\n2\n00:00:01,033 --> 00:00:01,066\n\
+    <font size=\"28\">FrameCnt: 2, DiffTime: 33ms\n2025-03-04 10:00:00.495\n[iso: 100] [fnum: 2.8] [focal_len: 35.00] \
+    [latitude: -33.250011] [longitude: 18.500012] [rel_alt: 61.300 abs_alt: 240.225] [ct: 5300] </font>\n\n";
+
+fn height(t: &SrtTelemetry) -> Vec<(i64, f64)> {
+    t.samples.height.iter().map(|h| (h.stamp_ns / 1_000_000, h.height_agl_m)).collect()
+}
+
+#[test]
+fn the_newer_bracketed_form_is_read() {
+    let t = parse(NEWER).unwrap();
+    assert_eq!(height(&t), [(1000, 61.2), (1033, 61.3)]);
+    assert_eq!(t.truth[1], (1_033_000_000, Geodetic { lat_deg: -33.250011, lon_deg: 18.500012, alt_m: 240.225 }));
+    assert_eq!((t.focal_length_35mm_equivalent_mm, t.f_number, t.digital_zoom), (Some(35.0), Some(2.8), None));
+    assert!((t.samples.height[0].sigma_m - height_sigma_m(61.2)).abs() < 1e-12);
+    assert!(t.warnings.is_empty() && t.samples.heading.is_empty(), "{:?}", t.warnings);
+}
+
+#[test]
+fn the_older_bracketed_form_has_its_scaled_integers_undone() {
+    let text = "7\r\n00:01:02,500 --> 00:01:02,533\r\n<font size=\"36\">SrtCnt : 7, DiffTime : 33ms\r\n2021-09-01 08:00:00,085,332\r\n\
+        [iso : 200] [shutter : 1/1000.0] [fnum : 280] [ev : 0.7] [ct : 5064] [color_md : default] [focal_len : 280] \
+        [dzoom_ratio: 15000, delta:0],[latitude: 1.5] [longtitude: -2.25] [rel_alt: 99.900 abs_alt: 1429.698] </font>";
+    let t = parse(&format!("\u{feff}{text}")).unwrap();
+    assert_eq!(height(&t), [(62_500, 99.9)]);
+    assert_eq!((t.focal_length_35mm_equivalent_mm, t.f_number, t.digital_zoom), (Some(28.0), Some(2.8), Some(1.5)));
+    assert_eq!((t.truth[0].1.lat_deg, t.truth[0].1.lon_deg), (1.5, -2.25));
+}
+
+#[test]
+fn the_inline_form_is_read_and_its_order_decided_by_the_file() {
+    let cue = |body: &str| format!("1\n00:00:03,000 --> 00:00:04,000\n{body}\n\n");
+    let place = |body: &str| {
+        let t = parse(&cue(body)).unwrap();
+        (t.truth.first().map(|t| (t.1.lat_deg, t.1.lon_deg)), height(&t), t.warnings.len())
+    };
+    // A longitude beyond 90° decides.
+    let mavic = "HOME(149.02,-20.25) 2017.08.05 14:11:51\nGPS(149.02,-20.26,16) BAROMETER:1.9\nISO:100 Shutter:60 EV:0 Fnum:F2.2";
+    assert_eq!(place(mavic), (Some((-20.26, 149.02)), vec![(3000, 1.9)], 0));
+    assert_eq!(place("GPS(39.91,116.39,69.8) BAROMETER(91.2) HOME(39.9,116.4)"), (Some((39.91, 116.39)), vec![(3000, 91.2)], 0));
+    // Nothing decides: the form does, with a warning.
+    assert_eq!(place("GPS(36.5,-6.25,0.0M) BAROMETER:0.3M"), (Some((36.5, -6.25)), vec![(3000, 0.3)], 1));
+    assert_eq!(place("GPS(-6.25,36.5,19) BAROMETER:64.3"), (Some((36.5, -6.25)), vec![(3000, 64.3)], 1));
+    let phantom = "F/5.6, SS 320, ISO 100, EV 0, GPS (-6.25, 36.5, 17), D 12.1m, H 85.80m, H.S 2.50m/s, V.S 0.1m/s, \
+        F.PRY (1.0\u{b0}, -2.0\u{b0}, 33.5\u{b0}), G.PRY (-90.0\u{b0}, 0.0\u{b0}, 34.5\u{b0})";
+    assert_eq!(place(phantom), (Some((36.5, -6.25)), vec![(3000, 85.8)], 1));
+    assert!((parse(&cue(phantom)).unwrap().samples.heading[0].heading_rad.to_degrees() - 34.5).abs() < 1e-9);
+    // One file, both places beyond 90°: no position at all.
+    let both =
+        format!("{}{}", cue("GPS(149.0,-20.0,16) BAROMETER:1.9"), "00:00:05,000 --> 00:00:06,000\nGPS(-20.0,149.0,16)\n\n");
+    assert!(parse(&both).unwrap().truth.is_empty());
+}
+
+#[test]
+fn yaw_becomes_a_heading_and_an_oblique_gimbal_a_warning() {
+    let text = "1\n00:00:00,000 --> 00:00:00,033\n[rel_alt: 50.0 abs_alt: 90.0] [gb_yaw: -30.0 gb_pitch: -45.0 gb_roll: 0.0]\n";
+    let t = parse(text).unwrap();
+    assert!((t.samples.heading[0].heading_rad.to_degrees() - 330.0).abs() < 1e-9);
+    assert!(t.warnings.iter().any(|w| w.contains("gimbal")), "{:?}", t.warnings);
+}
+
+#[test]
+fn blank_lines_and_counters_may_be_missing() {
+    let squeezed: String =
+        NEWER.lines().filter(|l| !l.is_empty() && l.parse::<u32>().is_err()).map(|l| format!("{l}\n")).collect();
+    assert_eq!(parse(&squeezed).unwrap(), parse(NEWER).unwrap());
+    assert_eq!(parse(NEWER.trim_end()).unwrap(), parse(NEWER).unwrap());
+}
+
+#[test]
+fn a_file_without_subtitles_or_without_telemetry_is_refused_with_a_hint() {
+    assert!(parse("hello\n").unwrap_err().contains(".SRT"));
+    assert!(parse("1\n00:00:01,000 --> 00:00:02,000\nHello.\n").unwrap_err().contains("captions"));
+}
+
+#[test]
+fn subtitles_without_a_time_or_that_go_back_are_left_out_and_told() {
+    let text =
+        format!("{NEWER}3\n00:00:xx,000 --> 00:00:03,000\n[rel_alt: 1.0]\n\n4\n00:00:00,500 --> 00:00:01,000\n[rel_alt: 2.0]\n");
+    let t = parse(&text).unwrap();
+    assert_eq!(t.samples, parse(NEWER).unwrap().samples);
+    assert_eq!(t.warnings.len(), 2);
+    assert!(t.warnings[0].contains("line 14"), "{:?}", t.warnings);
+}
+
+proptest! {
+    #[test]
+    fn a_tail_cut_anywhere_never_makes_a_number_up(cut in 0..NEWER.len()) {
+        let whole = parse(NEWER).unwrap();
+        if let Ok(t) = parse(&NEWER[..cut]) {
+            prop_assert_eq!(&whole.samples.height[..t.samples.height.len()], &t.samples.height[..]);
+            for (got, want) in t.truth.iter().zip(&whole.truth) {
+                // The height above sea level comes last, so it may be the part that is missing.
+                prop_assert_eq!((got.0, got.1.lat_deg, got.1.lon_deg), (want.0, want.1.lat_deg, want.1.lon_deg));
+                prop_assert!(got.1.alt_m == want.1.alt_m || got.1.alt_m == 0.0);
+            }
+        }
+    }
+
+    #[test]
+    fn arbitrary_text_is_survived(text in "\\PC{0,200}", body in "[\\[\\]GPS():,.0-9a-z <>°\n\r-]{0,200}") {
+        let _ = parse(&text);
+        let _ = parse(&format!("00:00:01,000 --> 00:00:02,000\n{body}"));
+    }
+
+    #[test]
+    fn what_is_written_is_read(h in -50.0..500.0f64, lat in -89.0..89.0f64, lon in -179.0..179.0f64, ms in 0..3_600_000i64) {
+        let (s, m) = (ms / 1000, ms % 1000);
+        let text = format!(
+            "1\n00:{:02}:{:02},{m:03} --> 01:00:00,000\n[latitude: {lat:.6}] [longitude: {lon:.6}] [rel_alt: {h:.3} abs_alt: 1.000]\n",
+            s / 60, s % 60,
+        );
+        let t = parse(&text).unwrap();
+        prop_assert_eq!(t.samples.height[0].stamp_ns, ms * 1_000_000);
+        prop_assert!((t.samples.height[0].height_agl_m - h).abs() < 1e-3);
+        prop_assert!((t.truth[0].1.lat_deg - lat).abs() < 1e-6 && (t.truth[0].1.lon_deg - lon).abs() < 1e-6);
+    }
+}
