@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 data=$1
 work=${2:-out/measure}
-skyfix=target/release/skyfix
+skyfix=${SKYFIX:-target/release/skyfix}
 mkdir -p "$work"
 
 [ -f "$work/flight.mbtiles" ] || "$skyfix" map build "$data/fengyuan/map.jpg" -o "$work/flight.mbtiles"

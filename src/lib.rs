@@ -17,7 +17,8 @@
 //! 2. [`map`] the tile store and its importers, [`models`] networks behind a checked manifest
 //! 3. [`retrieve`] the index and its search, [`coarse`] places, [`fine`] matches, [`fix`] position or why not, [`fuse`] the filter
 //! 4. [`source`] photos and recordings, [`flow`] the timely graph, [`sink`] files and viewer, [`eval`] measures, [`simulate`] worlds
-//! 5. `cli`, in the binary
+//! 5. [`pipeline`] files that say what runs together
+//! 6. `cli`, in the binary
 //!
 //! # Decisions beyond the first design
 //!
@@ -36,6 +37,7 @@ pub mod fuse;
 pub mod geo;
 pub mod map;
 pub mod models;
+pub mod pipeline;
 pub mod retrieve;
 pub mod simulate;
 pub mod sink;

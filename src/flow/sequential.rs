@@ -1,5 +1,7 @@
 //! The stages one after the other on one frame: what the graph must equal.
 
+use std::sync::Arc;
+
 use super::stages::{Matched, Matcher};
 use crate::models::DenseExtractor;
 use crate::retrieve::CellId;
@@ -14,7 +16,8 @@ pub fn match_frame(
     network: &mut dyn DenseExtractor,
 ) -> Matched {
     let mut run = || -> Result<Matched, AbstainReason> {
-        let observation = matcher.rectify(frame)?;
+        let decoded = Arc::new(matcher.rectify(frame)?);
+        let observation = matcher.observe(&decoded, prior)?;
         let retrieved = matcher.retrieve(&observation, prior, active, network)?;
         let places = matcher.coarse(&observation, &retrieved)?;
         let verified = matcher.fine(&observation, &retrieved, &places, network)?;

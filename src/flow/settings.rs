@@ -39,8 +39,10 @@ pub struct MatchSettings {
     pub top_cells: usize,
     /// Maps of up to this many cells are searched whole.
     pub exhaustive_cells: usize,
-    /// Places verified by fine matching.
+    /// Places verified by fine matching when a single view is tried; half a place more for each further view.
     pub places: usize,
+    /// Places verified at most.
+    pub most_places: usize,
     /// When a fix is given.
     pub fix: FixSettings,
     /// What an unknown height leads to.
@@ -60,6 +62,7 @@ impl Default for MatchSettings {
             top_cells: 200,
             exhaustive_cells: 4000,
             places: 5,
+            most_places: 24,
             fix: FixSettings::default(),
             unknown_height: UnknownHeight::Abstain,
             min_contrast: 4.0,

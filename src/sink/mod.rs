@@ -56,6 +56,20 @@ pub struct FrameReport {
     pub frame_px: (u32, u32),
 }
 
+/// The live viewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewerTarget {
+    /// A viewer is started and shows a window.
+    Spawn {
+        /// Port that it listens at on the loopback interface.
+        port: u16,
+    },
+    /// A viewer that is there already.
+    Connect(std::net::SocketAddr),
+    /// Viewers connect to skyfix.
+    Serve(std::net::SocketAddr),
+}
+
 /// Something that takes reports.
 pub trait Sink {
     /// Takes one frame's report.

@@ -1,4 +1,5 @@
-//! The flight as a Rerun recording: map, frame, matches, fixes, track and numbers over time, with a layout of its own.
+//! The flight for Rerun, as a recording or in a live viewer: map, frame, matches, fixes, track and numbers over time, with a layout
+//! of its own.
 //!
 //! - `scene`: the flight over the map.
 //! - `pair`: frame and map side by side.
@@ -8,6 +9,7 @@
 
 mod blueprint;
 mod legend;
+mod live;
 mod pair;
 mod palette;
 mod scene;
@@ -46,9 +48,16 @@ const FOOTER_MARK: &[u8] = b"RRF2FOOT";
 /// The footer lies within this many bytes of the end.
 const FOOTER_BYTES: u64 = 64;
 
-/// Writes the recording of a flight.
+/// Shows a flight: writes a recording, or feeds a live viewer.
 pub struct ViewerSink {
+    /// The file, or what errors call the viewer.
     path: PathBuf,
+    /// Whether `path` is a file that must be complete in the end.
+    file: bool,
+    /// Shortest time between two pictures, nanoseconds.
+    picture_interval_ns: i64,
+    last_picture_ns: Option<i64>,
+    flush_timeout: Duration,
     recording: Option<RecordingStream>,
     map: MapStore,
     truth: HashMap<String, TruthRow>,
@@ -65,14 +74,23 @@ impl ViewerSink {
     /// # Errors
     /// When the file cannot be written or the map cannot be read.
     pub fn create(path: &Path, map: &MapStore, truth: &HashMap<String, TruthRow>) -> Result<Self, SinkError> {
+        let builder = RecordingStreamBuilder::new(APPLICATION).recording_name(path.display().to_string()).enabled(true);
+        let recording = builder.save(path).map_err(|e| SinkError::Viewer { path: path.into(), reason: e.to_string() })?;
+        let mut sink = Self::begin(path, recording, map.path(), truth, FLUSH_TIMEOUT)?;
+        sink.file = true;
+        Ok(sink)
+    }
+
+    fn begin(
+        path: &Path,
+        recording: RecordingStream,
+        map: &Path,
+        truth: &HashMap<String, TruthRow>,
+        flush_timeout: Duration,
+    ) -> Result<Self, SinkError> {
         let failed = |e: &dyn std::fmt::Display| SinkError::Viewer { path: path.into(), reason: e.to_string() };
         // A connection and a tile cache of its own, so that drawing does not disturb matching.
-        let map = MapStore::open(map.path()).map_err(|e| failed(&e))?;
-        let recording = RecordingStreamBuilder::new(APPLICATION)
-            .recording_name(path.display().to_string())
-            .enabled(true)
-            .save(path)
-            .map_err(|e| failed(&e))?;
+        let map = MapStore::open(map).map_err(|e| failed(&e))?;
         recording.set_log_time_enabled(false);
         let mut scene = scene::Scene::default();
         scene.settle(&map, None, &recording).map_err(|e| failed(&e))?;
@@ -85,6 +103,10 @@ impl ViewerSink {
         prepare().map_err(|e| failed(&e))?;
         let mut sink = Self {
             path: path.into(),
+            file: false,
+            picture_interval_ns: 0,
+            last_picture_ns: None,
+            flush_timeout,
             recording: None,
             map,
             truth: truth.clone(),
@@ -94,7 +116,7 @@ impl ViewerSink {
             shown,
             frames: 0,
         };
-        flush(&recording).map_err(|e| sink.failed(e))?;
+        sink.flush(&recording)?;
         sink.recording = Some(recording);
         Ok(sink)
     }
@@ -108,6 +130,13 @@ impl ViewerSink {
             Some(recording) => text::about(recording, markdown).map_err(|e| self.failed(e)),
             None => Ok(()),
         }
+    }
+
+    fn flush(&self, recording: &RecordingStream) -> Result<(), SinkError> {
+        recording.flush_with_timeout(self.flush_timeout).map_err(|e| {
+            let why = if self.file { "cannot be written; is the disk full?" } else { "the viewer does not take it" };
+            self.failed(format!("{why} ({e})"))
+        })
     }
 
     fn failed(&self, reason: impl std::fmt::Display) -> SinkError {
@@ -143,12 +172,17 @@ impl ViewerSink {
 impl Sink for ViewerSink {
     fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
         let Some(recording) = self.recording.clone() else { return Ok(()) };
-        self.log(&recording, report).map_err(|e| self.failed(e))?;
-        self.frames += 1;
-        if self.frames.is_multiple_of(FRAMES_PER_FLUSH) {
-            flush(&recording).map_err(|e| self.failed(e))?;
+        let stamp_ns = report.stamp_ns;
+        let soon = self.last_picture_ns.is_some_and(|last| stamp_ns.saturating_sub(last) < self.picture_interval_ns);
+        if soon && report.preview.is_some() {
+            let without_picture = FrameReport { preview: None, ..report.clone() };
+            self.log(&recording, &without_picture).map_err(|e| self.failed(e))?;
+        } else {
+            self.last_picture_ns = Some(stamp_ns);
+            self.log(&recording, report).map_err(|e| self.failed(e))?;
         }
-        Ok(())
+        self.frames += 1;
+        if self.frames.is_multiple_of(FRAMES_PER_FLUSH) { self.flush(&recording) } else { Ok(()) }
     }
 
     /// Completes the recording, and fails when the file is not complete.
@@ -157,7 +191,7 @@ impl Sink for ViewerSink {
         // Now that the flight is known, the map opens on it.
         let shown = blueprint::Shown { map: self.scene.flown_bounds(), ..self.shown };
         blueprint::send(&recording, APPLICATION, shown).map_err(|e| self.failed(e))?;
-        flush(&recording).map_err(|e| self.failed(e))?;
+        self.flush(&recording)?;
         // Closing waits for the file's writer without a limit, so another thread does it.
         let (closed, wait) = mpsc::sync_channel(1);
         let close = move || {
@@ -166,7 +200,10 @@ impl Sink for ViewerSink {
             let _ = closed.send(());
         };
         std::thread::Builder::new().name("viewer-close".into()).spawn(close).map_err(|e| self.failed(e))?;
-        wait.recv_timeout(FLUSH_TIMEOUT).map_err(|_| self.failed("closing the recording took too long"))?;
+        wait.recv_timeout(self.flush_timeout).map_err(|_| self.failed("closing the recording took too long"))?;
+        if !self.file {
+            return Ok(());
+        }
         // The writer only logs what goes wrong while it closes; the footer says whether all was written.
         match ends_in_footer(&self.path) {
             Ok(true) => Ok(()),
@@ -174,10 +211,6 @@ impl Sink for ViewerSink {
             Err(e) => Err(self.failed(e)),
         }
     }
-}
-
-fn flush(recording: &RecordingStream) -> Result<(), String> {
-    recording.flush_with_timeout(FLUSH_TIMEOUT).map_err(|e| format!("cannot be written; is the disk full? ({e})"))
 }
 
 fn ends_in_footer(path: &Path) -> std::io::Result<bool> {

@@ -6,7 +6,9 @@ pub mod flight;
 pub mod knowledge;
 mod metadata;
 pub mod photos;
+pub mod record;
 pub mod recording;
+mod redact;
 mod sensors;
 pub mod telemetry;
 
@@ -15,6 +17,7 @@ use std::path::PathBuf;
 pub use buffer::{TelemetryBuffer, TelemetryCounters};
 pub use flight::{Flight, Start, TruthRow, open};
 pub use knowledge::{KnowledgeOptions, Setting};
+pub use redact::redact;
 pub use telemetry::{StreamCounters, TelemetryStream};
 
 /// What can go wrong with a source.

@@ -1,11 +1,11 @@
-//! Decodes a frame and decides which views of it to try.
+//! Decodes a frame.
 
 use std::sync::Arc;
 
 use super::stage::stage;
 use crate::flow::Matcher;
 use crate::flow::message::Frames;
-use crate::flow::stages::Observation;
+use crate::flow::stages::DecodedFrame;
 
 /// Longer side of the copies for the viewer, pixels.
 const PREVIEW_PX: usize = 640;
@@ -13,17 +13,17 @@ const PREVIEW_PX: usize = 640;
 /// `rectify` of the graph.
 pub trait Rectify<'scope> {
     /// Decodes each frame; with `previews`, keeps a small copy for the viewer.
-    fn rectify(self, matcher: Arc<Matcher>, previews: bool) -> Frames<'scope, Arc<Observation>>;
+    fn rectify(self, matcher: Arc<Matcher>, previews: bool) -> Frames<'scope, Arc<DecodedFrame>>;
 }
 
 impl<'scope> Rectify<'scope> for Frames<'scope, ()> {
-    fn rectify(self, matcher: Arc<Matcher>, previews: bool) -> Frames<'scope, Arc<Observation>> {
+    fn rectify(self, matcher: Arc<Matcher>, previews: bool) -> Frames<'scope, Arc<DecodedFrame>> {
         stage(self, "rectify", move |message| {
             let mut out = message.then(|t| &mut t.rectify_ms, |frame, ()| matcher.rectify(frame).map(Arc::new));
-            if let Ok(observation) = &out.made {
-                out.frame_px = observation.pyramid.size_px();
+            if let Ok(decoded) = &out.made {
+                out.frame_px = decoded.pyramid.size_px();
                 if previews {
-                    out.preview = observation.pyramid.preview(PREVIEW_PX).map(|(image, scale)| (Arc::new(image), scale));
+                    out.preview = decoded.pyramid.preview(PREVIEW_PX).map(|(image, scale)| (Arc::new(image), scale));
                 }
             }
             out

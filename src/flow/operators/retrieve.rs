@@ -1,4 +1,4 @@
-//! Ranks the map's cells for a frame, once the prior and the catalogue of that frame are complete.
+//! Decides which views of a frame to try and ranks the map's cells for it, once the prior and the catalogue of that frame are complete.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 use super::Network;
 use crate::flow::Matcher;
 use crate::flow::message::{Candidates, Frames, InProcess, Knowledge};
-use crate::flow::stages::Observation;
+use crate::flow::stages::DecodedFrame;
 use crate::retrieve::CellId;
 use crate::types::Prior;
 
@@ -51,7 +51,7 @@ impl Catalogue {
     }
 }
 
-impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<Observation>> {
+impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<DecodedFrame>> {
     fn retrieve(
         self,
         knowledge: StreamVec<'scope, u64, Knowledge>,
@@ -94,8 +94,9 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<Observation>> {
                     let active: Option<&dyn Fn(CellId) -> bool> = if edited { Some(&active) } else { None };
                     let out = message.then(
                         |t| &mut t.retrieve_ms,
-                        |_, observation: Arc<Observation>| {
+                        |_, decoded: Arc<DecodedFrame>| {
                             let mut network = network.borrow_mut();
+                            let observation = Arc::new(matcher.observe(&decoded, prior.as_ref())?);
                             let found = matcher.retrieve(&observation, prior.as_ref(), active, network.as_mut())?;
                             Ok((observation, Arc::new(found)))
                         },

@@ -13,8 +13,10 @@ impl Matcher {
     pub fn coarse(&self, observation: &Observation, retrieved: &Retrieved) -> Result<Vec<Place>, AbstainReason> {
         let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
         let cell_m = level_gsd_m(level.level) * self.index.identity.stride_px as f64;
+        // The more views are tried, the more of them find something that stands out by chance.
+        let keep = (self.settings.places + observation.hypotheses.len() / 2).min(self.settings.most_places);
         let standing_out = |places| {
-            let places = self.distinct(places, SAME_PLACE_CELLS * cell_m);
+            let places = self.distinct(places, SAME_PLACE_CELLS * cell_m, keep);
             if places.is_empty() { Err(AbstainReason::NoCandidate) } else { Ok(places) }
         };
         if self.settings.coarse == CoarseMethod::Sascm {
@@ -35,7 +37,7 @@ impl Matcher {
                     (r + crop[0], c + crop[1])
                 });
                 let Some(windows) = windows else { continue };
-                let response = search.search(template, &windows, 2 * self.settings.places);
+                let response = search.search(template, &windows, 2 * keep);
                 moments.0 += response.moments.0;
                 moments.1 += response.moments.1;
                 moments.2 += response.moments.2;
@@ -86,12 +88,12 @@ impl Matcher {
     }
 
     /// The best places that do not lie in the shadow of a better one.
-    fn distinct(&self, mut places: Vec<Place>, apart_m: f64) -> Vec<Place> {
+    fn distinct(&self, mut places: Vec<Place>, apart_m: f64, keep: usize) -> Vec<Place> {
         places.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.hypothesis.cmp(&b.hypothesis)).then(a.region.cmp(&b.region)));
         let region = |p: &Place| self.index.region_of_map(p.region as u32);
         let mut kept: Vec<Place> = Vec::new();
         for place in places {
-            if kept.len() == self.settings.places {
+            if kept.len() == keep {
                 break;
             }
             if kept.iter().all(|k| region(k) != region(&place) || distance(k.camera_m, place.camera_m) > apart_m) {

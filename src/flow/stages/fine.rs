@@ -80,7 +80,7 @@ impl Matcher {
             max_rotation_rad: MAX_ROTATION_RAD,
             max_log_scale: MAX_LOG_SCALE,
             tolerance_m: TOLERANCE_CELLS * cell_m,
-            seed: observation.ordinal,
+            seed: observation.frame.ordinal,
         }
     }
 }

@@ -72,8 +72,8 @@ impl Matcher {
         let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
         let grid = level.regions.get(best.place.region).and_then(Option::as_ref).ok_or(AbstainReason::NoCandidate)?;
         let mean = &level.model.projection.mean;
-        let camera = &observation.camera;
-        let known = &observation.known;
+        let camera = &observation.frame.camera;
+        let known = self.known_at(observation, &best.place);
         let prior = PosePrior::new(&best.view, known.height_agl_m, known.heading_rad, camera.tilt_sigma_rad);
         let fit = |view: &Hypothesis, matches: &[GuidedMatch], inliers: &[bool]| {
             fix::fit_pose(camera, view, matches, inliers, &prior, grid.cell_m, &self.settings.fix)
@@ -98,7 +98,7 @@ impl Matcher {
         pose: &Pose,
     ) -> Result<Fix, AbstainReason> {
         let geodetic = |p: &Vector2<f64>| self.index.geodetic(region as u32, p.x, p.y).ok_or(AbstainReason::Failed);
-        let (heading, tilt_rad) = fix::heading_and_tilt(&observation.camera, pose);
+        let (heading, tilt_rad) = fix::heading_and_tilt(&observation.frame.camera, pose);
         Ok(Fix {
             region: self.index.region_of_map(region as u32),
             camera_m: pose.camera_m,
@@ -109,7 +109,7 @@ impl Matcher {
             height_agl_m: (pose.height_m, pose.covariance[(2, 2)].max(0.0).sqrt()),
             heading_rad: (heading, fix::heading_sigma_rad(pose)),
             tilt_rad,
-            ground_from_frame: fix::ground_from_frame(&observation.camera, pose),
+            ground_from_frame: fix::ground_from_frame(&observation.frame.camera, pose),
             inliers: consensus.count as u32,
             score: consensus.support,
         })
@@ -124,7 +124,7 @@ fn frame_matches(observation: &Observation, view: &Hypothesis, matches: &[Guided
         .zip(inliers)
         .filter_map(|(m, inlier)| {
             let ray = camera_from_enu * Vector3::new(m.view_m[0], m.view_m[1], -view.height_m);
-            let (x, y) = observation.camera.project(&ray)?;
+            let (x, y) = observation.frame.camera.project(&ray)?;
             Some(Match { frame_px: [x, y], map_m: m.map_m, similarity: m.similarity, inlier: *inlier })
         })
         .collect()

@@ -16,14 +16,15 @@ use crate::camera::{Camera, FramePyramid, RectifiedFrame, footprint, rectify, vi
 use crate::coarse::Place;
 use crate::coarse::consensus::ConsensusNetwork;
 use crate::coarse::correlation::SearchGrid;
-use crate::coarse::hypotheses::{Hypothesis, hypotheses};
+use crate::coarse::hypotheses::{Hypothesis, UnknownHeight, hypotheses};
 use crate::coarse::template::Template;
 use crate::fine::{Consensus, GuidedMatch};
 use crate::geo::MetricView;
+use crate::map::GroundModel;
 use crate::models::{DenseExtractor, DenseFeatures, ModelError};
 use crate::retrieve::index::level_gsd_m;
 use crate::retrieve::{CellId, MapIndex};
-use crate::types::{AbstainReason, Frame, Known, Match, Outcome, Pixels};
+use crate::types::{AbstainReason, Estimate, Frame, Known, Match, Outcome, Pixels, Prior};
 
 /// Up to this many hypotheses are searched for at the refining level itself.
 const FEW_HYPOTHESES: usize = 4;
@@ -32,18 +33,26 @@ const MIN_SHARPNESS: f64 = 1.12;
 /// Places closer than this are one, in cells of the search level.
 const SAME_PLACE_CELLS: f64 = 4.0;
 
-/// A decoded frame with the views to try.
-pub struct Observation {
+/// A decoded frame.
+pub struct DecodedFrame {
     /// The frame's ordinal.
     pub ordinal: u64,
     /// Time of capture.
     pub stamp_ns: i64,
-    /// What is known of its pose.
-    pub known: Known,
+    /// What its sensors say of its pose.
+    pub sensed: Known,
     /// The camera, for the frame's true size.
     pub camera: Camera,
     /// The frame and its halvings.
     pub pyramid: FramePyramid,
+}
+
+/// A decoded frame with the views to try.
+pub struct Observation {
+    /// The frame.
+    pub frame: Arc<DecodedFrame>,
+    /// What is known of its pose, the height being above the ground where it is expected.
+    pub known: Known,
     /// The views to try.
     pub hypotheses: Vec<Hypothesis>,
     /// How sharp the frame is at the scale it is matched at; see [`FramePyramid::sharpness`].
@@ -116,7 +125,9 @@ pub struct Matcher {
     pub index: Arc<MapIndex>,
     /// The settings.
     pub settings: MatchSettings,
-    /// Neighbourhood consensus for [`CoarseMethod::Sascm`].
+    /// What turns heights above take-off into heights above ground; `None` where the sensors' heights are that already.
+    ground: Option<GroundModel>,
+    /// Neighbourhood consensus for [`CoarseMethod::Sascm`](super::CoarseMethod::Sascm).
     consensus: ConsensusNetwork,
     /// By level, then region; made when first needed.
     grids: Vec<Vec<OnceLock<Option<SearchGrid>>>>,
@@ -126,12 +137,17 @@ impl Matcher {
     /// Prepares matching against an index.
     pub fn new(index: Arc<MapIndex>, settings: MatchSettings) -> Self {
         let grids = index.levels.iter().map(|l| l.regions.iter().map(|_| OnceLock::new()).collect()).collect();
-        Self { index, settings, consensus: ConsensusNetwork::fixed(), grids }
+        Self { index, settings, ground: None, consensus: ConsensusNetwork::fixed(), grids }
     }
 
     /// Takes learned weights for the neighbourhood consensus in place of the fixed kernel.
     pub fn with_consensus(self, consensus: ConsensusNetwork) -> Self {
         Self { consensus, ..self }
+    }
+
+    /// Takes the sensors' heights for heights above take-off, and corrects them by what is known of the ground.
+    pub fn with_ground(self, ground: GroundModel) -> Self {
+        Self { ground: Some(ground), ..self }
     }
 
     fn grid(&self, level: usize, region: usize) -> Option<&SearchGrid> {
@@ -143,8 +159,8 @@ impl Matcher {
         cell.get_or_init(make).as_ref()
     }
 
-    /// Decodes a frame and decides which views to try at which levels.
-    pub fn rectify(&self, frame: &Frame) -> Result<Observation, AbstainReason> {
+    /// Decodes a frame.
+    pub fn rectify(&self, frame: &Frame) -> Result<DecodedFrame, AbstainReason> {
         let image = decode(&frame.pixels).ok_or(AbstainReason::Unreadable)?;
         let camera = frame.camera.ok_or(AbstainReason::NoCamera)?;
         let camera = Camera { intrinsics: camera.intrinsics.scaled_to(image.width(), image.height()), ..camera };
@@ -152,9 +168,19 @@ impl Matcher {
         if pyramid.contrast() < self.settings.min_contrast {
             return Err(AbstainReason::NoTexture);
         }
-        let hypotheses = hypotheses(&camera, &frame.known, self.settings.unknown_height)?;
+        if frame.known.height_agl_m.is_none() && self.settings.unknown_height == UnknownHeight::Abstain {
+            return Err(AbstainReason::NoHeight);
+        }
+        Ok(DecodedFrame { ordinal: frame.ordinal, stamp_ns: frame.stamp_ns, sensed: frame.known, camera, pyramid })
+    }
+
+    /// Decides which views of a frame to try at which levels.
+    pub fn observe(&self, frame: &Arc<DecodedFrame>, prior: Option<&Prior>) -> Result<Observation, AbstainReason> {
+        let DecodedFrame { camera, pyramid, .. } = frame.as_ref();
+        let known = Known { height_agl_m: self.height_agl(frame, prior), ..frame.sensed };
+        let hypotheses = hypotheses(camera, &known, self.settings.unknown_height)?;
         let first = hypotheses.first().ok_or(AbstainReason::BadView)?;
-        let outline = footprint(&camera, &first.enu_from_camera, first.height_m).ok_or(AbstainReason::BadView)?;
+        let outline = footprint(camera, &first.enu_from_camera, first.height_m).ok_or(AbstainReason::BadView)?;
         let diagonal =
             outline.iter().flat_map(|a| outline.iter().map(move |b| (a[0] - b[0]).hypot(a[1] - b[1]))).fold(0.0, f64::max);
         let refine_level = self.index.level_for_extent(diagonal, self.settings.longest_view_px);
@@ -163,17 +189,27 @@ impl Matcher {
         let search_level = (refine_level + coarser).min(self.index.levels.len().saturating_sub(1));
         let gsd = self.index.levels.get(refine_level).map_or(1.0, |l| level_gsd_m(l.level));
         let sharpness = pyramid.sharpness(gsd * camera.intrinsics.fx_px / first.height_m);
-        Ok(Observation {
-            ordinal: frame.ordinal,
-            stamp_ns: frame.stamp_ns,
-            known: frame.known,
-            camera,
-            pyramid,
-            hypotheses,
-            sharpness,
-            search_level,
-            refine_level,
-        })
+        Ok(Observation { frame: Arc::clone(frame), known, hypotheses, sharpness, search_level, refine_level })
+    }
+
+    /// Height above the ground where a frame is expected: near its prior, else anywhere on the map.
+    fn height_agl(&self, frame: &DecodedFrame, prior: Option<&Prior>) -> Option<Estimate> {
+        let sensed = frame.sensed.height_agl_m?;
+        let Some(ground) = &self.ground else { return Some(sensed) };
+        if let Some(prior) = prior {
+            let (position, sigma_m) = prior.at(frame.stamp_ns);
+            return Some(ground.height_agl(sensed, position, sigma_m));
+        }
+        let map = self.index.regions.iter().map(|r| r.bounds).reduce(|a, b| a.union(&b));
+        Some(map.map_or(sensed, |bounds| ground.height_agl_within(sensed, &bounds)))
+    }
+
+    /// What is known of a frame's pose when it lies at a place of the map.
+    fn known_at(&self, observation: &Observation, place: &Place) -> Known {
+        let at = self.index.geodetic(place.region as u32, place.camera_m[0], place.camera_m[1]);
+        let height = observation.frame.sensed.height_agl_m.zip(self.ground.as_ref()).zip(at);
+        let height_agl_m = height.map(|((sensed, ground), at)| ground.height_agl(sensed, at, 0.0));
+        Known { height_agl_m: height_agl_m.or(observation.known.height_agl_m), ..observation.known }
     }
 
     /// The frame rectified under a hypothesis at a level, and its dense features.
@@ -185,17 +221,22 @@ impl Matcher {
         network: &mut dyn DenseExtractor,
     ) -> Result<(RectifiedFrame, DenseFeatures), AbstainReason> {
         let gsd = level_gsd_m(self.index.levels.get(level).ok_or(AbstainReason::NoCandidate)?.level);
-        let outline =
-            footprint(&observation.camera, &hypothesis.enu_from_camera, hypothesis.height_m).ok_or(AbstainReason::BadView)?;
+        let outline = footprint(&observation.frame.camera, &hypothesis.enu_from_camera, hypothesis.height_m)
+            .ok_or(AbstainReason::BadView)?;
         let view = view_around_footprint(&outline, gsd, network.entry().input.multiple_of_px as u32);
-        let mut rectified =
-            rectify(&observation.pyramid, &observation.camera, &hypothesis.enu_from_camera, hypothesis.height_m, &view);
+        let mut rectified = rectify(
+            &observation.frame.pyramid,
+            &observation.frame.camera,
+            &hypothesis.enu_from_camera,
+            hypothesis.height_m,
+            &view,
+        );
         // An edge against black would upset the network's normalisation.
         let covered = std::mem::take(&mut rectified.covered);
         rectified.image.fill_with_mean(&covered);
         rectified.covered = covered;
         let features = network.extract(&rectified.image).map_err(|error: ModelError| {
-            tracing::error!("frame {}: {error}", observation.ordinal);
+            tracing::error!("frame {}: {error}", observation.frame.ordinal);
             AbstainReason::Failed
         })?;
         Ok((rectified, features))

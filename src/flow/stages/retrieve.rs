@@ -67,8 +67,8 @@ impl Matcher {
 
     fn confident_region(&self, prior: &Prior, observation: &Observation) -> Option<Vec<Option<Circle>>> {
         let height = observation.known.height_agl_m.map_or(100.0, |h| h.value);
-        let tilt = observation.camera.tilt_sigma_rad * height;
-        let (position, sigma_m) = prior.at(observation.stamp_ns);
+        let tilt = observation.frame.camera.tilt_sigma_rad * height;
+        let (position, sigma_m) = prior.at(observation.frame.stamp_ns);
         let radius = PRIOR_SIGMAS * sigma_m.hypot(tilt) + PRIOR_MARGIN_M;
         if !(radius <= self.settings.confident_radius_m) {
             return None;

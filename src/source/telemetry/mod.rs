@@ -3,6 +3,7 @@
 pub mod clock;
 #[cfg(feature = "mavlink")]
 pub mod mavlink;
+pub mod rows;
 pub mod sidecars;
 pub mod srt;
 mod srt_fields;

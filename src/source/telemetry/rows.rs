@@ -1,0 +1,261 @@
+//! Rows of a recording's tables: what a sample looks like in a file, both ways.
+
+use nalgebra::{Quaternion, UnitQuaternion, Vector3};
+use serde::{Deserialize, Serialize};
+
+use crate::types::{AttitudeSample, Estimate, HeadingSample, HeightSample, ImuSample, Known};
+
+/// A row that stands for a sample. Rows hold degrees where samples hold radians, so a sample that went through a file may differ in
+/// its last bit: [`SidecarRow::as_recorded`] is the sample that reading the file will give.
+pub trait SidecarRow: Serialize + for<'de> Deserialize<'de> + Sized {
+    /// The sample.
+    type Sample: Copy;
+    /// The row of a sample.
+    fn of(sample: &Self::Sample) -> Self;
+    /// Time of validity as written.
+    fn stamp_ns(&self) -> i64;
+    /// The sample of a row, its stamp shifted by `-shift_ns`.
+    ///
+    /// # Errors
+    /// In words, what is wrong with the row.
+    fn sample(&self, shift_ns: i64) -> Result<Self::Sample, String>;
+
+    /// A sample as it is after it was written and read; `None` when it is none that may be written.
+    fn as_recorded(sample: &Self::Sample) -> Option<Self::Sample> {
+        Self::of(sample).sample(0).ok()
+    }
+}
+
+/// A row of `imu.csv`.
+#[derive(Serialize, Deserialize)]
+pub struct ImuRow {
+    t_ns: i64,
+    gyro_x_rad_s: f64,
+    gyro_y_rad_s: f64,
+    gyro_z_rad_s: f64,
+    accel_x_m_s2: f64,
+    accel_y_m_s2: f64,
+    accel_z_m_s2: f64,
+}
+
+impl SidecarRow for ImuRow {
+    type Sample = ImuSample;
+
+    fn of(sample: &ImuSample) -> Self {
+        let (g, a) = (sample.gyro_rad_s, sample.accel_m_s2);
+        Self {
+            t_ns: sample.stamp_ns,
+            gyro_x_rad_s: g.x,
+            gyro_y_rad_s: g.y,
+            gyro_z_rad_s: g.z,
+            accel_x_m_s2: a.x,
+            accel_y_m_s2: a.y,
+            accel_z_m_s2: a.z,
+        }
+    }
+
+    fn stamp_ns(&self) -> i64 {
+        self.t_ns
+    }
+
+    fn sample(&self, shift_ns: i64) -> Result<ImuSample, String> {
+        let gyro_rad_s = Vector3::new(self.gyro_x_rad_s, self.gyro_y_rad_s, self.gyro_z_rad_s);
+        let accel_m_s2 = Vector3::new(self.accel_x_m_s2, self.accel_y_m_s2, self.accel_z_m_s2);
+        gyro_rad_s.iter().chain(accel_m_s2.iter()).try_for_each(|v| finite(*v))?;
+        Ok(ImuSample { stamp_ns: self.t_ns.saturating_sub(shift_ns), gyro_rad_s, accel_m_s2 })
+    }
+}
+
+/// A row of `height.csv`.
+#[derive(Serialize, Deserialize)]
+pub struct HeightRow {
+    t_ns: i64,
+    height_agl_m: f64,
+    sigma_m: f64,
+}
+
+impl SidecarRow for HeightRow {
+    type Sample = HeightSample;
+
+    fn of(sample: &HeightSample) -> Self {
+        Self { t_ns: sample.stamp_ns, height_agl_m: sample.height_agl_m, sigma_m: sample.sigma_m }
+    }
+
+    fn stamp_ns(&self) -> i64 {
+        self.t_ns
+    }
+
+    fn sample(&self, shift_ns: i64) -> Result<HeightSample, String> {
+        positive_sigma(self.sigma_m)?;
+        finite(self.height_agl_m)?;
+        let stamp_ns = self.t_ns.saturating_sub(shift_ns);
+        Ok(HeightSample { stamp_ns, height_agl_m: self.height_agl_m, sigma_m: self.sigma_m })
+    }
+}
+
+/// A row of `heading.csv`.
+#[derive(Serialize, Deserialize)]
+pub struct HeadingRow {
+    t_ns: i64,
+    heading_deg: f64,
+    sigma_deg: f64,
+}
+
+impl SidecarRow for HeadingRow {
+    type Sample = HeadingSample;
+
+    fn of(sample: &HeadingSample) -> Self {
+        let (heading_deg, sigma_deg) = (sample.heading_rad.to_degrees(), sample.sigma_rad.to_degrees());
+        Self { t_ns: sample.stamp_ns, heading_deg, sigma_deg }
+    }
+
+    fn stamp_ns(&self) -> i64 {
+        self.t_ns
+    }
+
+    fn sample(&self, shift_ns: i64) -> Result<HeadingSample, String> {
+        positive_sigma(self.sigma_deg)?;
+        finite(self.heading_deg)?;
+        let stamp_ns = self.t_ns.saturating_sub(shift_ns);
+        Ok(HeadingSample { stamp_ns, heading_rad: self.heading_deg.to_radians(), sigma_rad: self.sigma_deg.to_radians() })
+    }
+}
+
+/// A row of `attitude.csv`.
+#[derive(Serialize, Deserialize)]
+pub struct AttitudeRow {
+    t_ns: i64,
+    qw: f64,
+    qx: f64,
+    qy: f64,
+    qz: f64,
+    sigma_deg: f64,
+}
+
+impl SidecarRow for AttitudeRow {
+    type Sample = AttitudeSample;
+
+    fn of(sample: &AttitudeSample) -> Self {
+        let q = sample.enu_from_body.quaternion();
+        Self { t_ns: sample.stamp_ns, qw: q.w, qx: q.i, qy: q.j, qz: q.k, sigma_deg: sample.sigma_rad.to_degrees() }
+    }
+
+    fn stamp_ns(&self) -> i64 {
+        self.t_ns
+    }
+
+    fn sample(&self, shift_ns: i64) -> Result<AttitudeSample, String> {
+        positive_sigma(self.sigma_deg)?;
+        let q = Quaternion::new(self.qw, self.qx, self.qy, self.qz);
+        if !((q.norm() - 1.0).abs() < 0.01) {
+            return Err(format!("the quaternion has length {}, not 1", q.norm()));
+        }
+        let stamp_ns = self.t_ns.saturating_sub(shift_ns);
+        let enu_from_body = UnitQuaternion::from_quaternion(q);
+        Ok(AttitudeSample { stamp_ns, enu_from_body, sigma_rad: self.sigma_deg.to_radians() })
+    }
+}
+
+/// A row of `frames.csv`: a frame of the video that was served, and what was known of it then.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FrameRow {
+    /// The frame's name: its number as decoded.
+    pub frame: u64,
+    /// Time of capture.
+    pub stamp_ns: i64,
+    height_agl_m: Option<f64>,
+    height_sigma_m: Option<f64>,
+    heading_deg: Option<f64>,
+    heading_sigma_deg: Option<f64>,
+    pitch_deg: Option<f64>,
+    roll_deg: Option<f64>,
+}
+
+impl FrameRow {
+    /// The row of a frame.
+    pub fn of(frame: u64, stamp_ns: i64, known: &Known) -> Self {
+        let attitude = known.pitch_roll_rad;
+        Self {
+            frame,
+            stamp_ns,
+            height_agl_m: known.height_agl_m.map(|h| h.value),
+            height_sigma_m: known.height_agl_m.map(|h| h.sigma),
+            heading_deg: known.heading_rad.map(|h| h.value.to_degrees()),
+            heading_sigma_deg: known.heading_rad.map(|h| h.sigma.to_degrees()),
+            pitch_deg: attitude.map(|a| a.0.to_degrees()),
+            roll_deg: attitude.map(|a| a.1.to_degrees()),
+        }
+    }
+
+    /// What was known.
+    pub fn known(&self) -> Known {
+        let estimate = |value: Option<f64>, sigma: Option<f64>| {
+            value.zip(sigma).map(|(value, sigma)| Estimate { value, sigma }).filter(|e| e.value.is_finite() && e.sigma > 0.0)
+        };
+        let radians = |v: Option<f64>| v.map(f64::to_radians);
+        Known {
+            height_agl_m: estimate(self.height_agl_m, self.height_sigma_m),
+            heading_rad: estimate(radians(self.heading_deg), radians(self.heading_sigma_deg)),
+            pitch_roll_rad: radians(self.pitch_deg).zip(radians(self.roll_deg)),
+        }
+    }
+}
+
+fn positive_sigma(sigma: f64) -> Result<(), String> {
+    if sigma > 0.0 && sigma.is_finite() { Ok(()) } else { Err(format!("sigma is {sigma}, but must be positive")) }
+}
+
+fn finite(value: f64) -> Result<(), String> {
+    if value.is_finite() { Ok(()) } else { Err("a number is not finite".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn through_a_file<R: SidecarRow>(sample: &R::Sample) -> R::Sample {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.serialize(R::of(sample)).unwrap();
+        let bytes = writer.into_inner().unwrap();
+        let row: R = csv::Reader::from_reader(&bytes[..]).deserialize().next().unwrap().unwrap();
+        row.sample(0).unwrap()
+    }
+
+    proptest! {
+        /// What a live flight with a recording works with is, to the last bit, what its replay reads.
+        #[test]
+        fn a_sample_as_recorded_is_the_one_that_the_file_gives(
+            stamp_ns in any::<i64>(), v in prop::array::uniform6(-1e3..1e3f64), sigma in 1e-6..10.0f64,
+        ) {
+            let imu = ImuSample {
+                stamp_ns,
+                gyro_rad_s: Vector3::new(v[0], v[1], v[2]),
+                accel_m_s2: Vector3::new(v[3], v[4], v[5]),
+            };
+            prop_assert_eq!(ImuRow::as_recorded(&imu), Some(through_a_file::<ImuRow>(&imu)));
+            let height = HeightSample { stamp_ns, height_agl_m: v[0], sigma_m: sigma };
+            prop_assert_eq!(HeightRow::as_recorded(&height), Some(through_a_file::<HeightRow>(&height)));
+            let heading = HeadingSample { stamp_ns, heading_rad: v[1], sigma_rad: sigma };
+            prop_assert_eq!(HeadingRow::as_recorded(&heading), Some(through_a_file::<HeadingRow>(&heading)));
+            let enu_from_body = UnitQuaternion::from_scaled_axis(Vector3::new(v[0], v[1], v[2]));
+            let attitude = AttitudeSample { stamp_ns, enu_from_body, sigma_rad: sigma };
+            prop_assert_eq!(AttitudeRow::as_recorded(&attitude), Some(through_a_file::<AttitudeRow>(&attitude)));
+        }
+
+        #[test]
+        fn what_was_known_of_a_frame_survives_the_file(height in prop::option::of((1.0..1e3f64, 0.1..10.0f64)), heading in prop::option::of(0.0..6.28f64)) {
+            let known = Known {
+                height_agl_m: height.map(|(value, sigma)| Estimate { value, sigma }),
+                heading_rad: heading.map(|value| Estimate { value, sigma: 0.1 }),
+                pitch_roll_rad: heading.map(|v| (v / 10.0, -v / 20.0)),
+            };
+            let row = FrameRow::of(7, 9, &known);
+            let mut writer = csv::Writer::from_writer(Vec::new());
+            writer.serialize(&row).unwrap();
+            let bytes = writer.into_inner().unwrap();
+            let read: FrameRow = csv::Reader::from_reader(&bytes[..]).deserialize().next().unwrap().unwrap();
+            prop_assert_eq!(read.known(), row.known());
+        }
+    }
+}
