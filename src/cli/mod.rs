@@ -15,6 +15,7 @@ mod map;
 mod models;
 mod replay;
 mod simulate;
+mod sync;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,8 @@ enum Verb {
     Simulate(Box<simulate::Arguments>),
     /// Measure frames per second and latency of each stage on a flight.
     Bench(Box<bench::Arguments>),
+    /// Estimate the offset between the clocks of telemetry and camera.
+    Sync(Box<sync::Arguments>),
     /// Check what skyfix needs: video, inference, models, viewer, and a map when one is given.
     Doctor {
         /// A map to check, with its index
@@ -77,6 +80,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Verb::Models => models::run(),
         Verb::Simulate(arguments) => simulate::run(&arguments).map(|()| ExitCode::SUCCESS),
         Verb::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Verb::Sync(arguments) => sync::run(&arguments).map(|()| ExitCode::SUCCESS),
         Verb::Doctor { map, model } => {
             let complete = doctor::run(map.as_deref(), model.as_deref());
             Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -5,6 +5,7 @@
 //! another sun, shadows, colours and sensor, houses that are new or gone and cars that moved. The ground is the plane `u = 0` of
 //! the map's region; houses and trees stand on it and show their parallax. The same seed gives the same bytes.
 
+pub mod clip;
 mod land;
 mod lines;
 mod look;
