@@ -278,3 +278,51 @@ mod mavlink_link {
         assert!(error.contains(&first.address().to_string()) && error.contains("port"), "{error}");
     }
 }
+
+/// Runs `skyfix sync` on a recording.
+fn sync(recording: &std::path::Path) -> (bool, String) {
+    let output = assert_cmd::Command::new(env!("CARGO_BIN_EXE_skyfix")).arg("sync").arg(recording).output().unwrap();
+    let text = [output.stdout, output.stderr].map(|b| String::from_utf8_lossy(&b).into_owned()).concat();
+    (output.status.success(), text)
+}
+
+#[test]
+fn sync_finds_the_whole_offset_of_a_recording_that_states_a_wrong_one() {
+    use skyfix::simulate::{Mounting, Settings, simulate};
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        seed: 21,
+        mounting: Mounting::Strapdown,
+        width_px: 112,
+        height_px: 84,
+        focal_px: 81.5,
+        rays_per_px: 1,
+        map_side_m: 300.0,
+        map_gsd_m: 3.0,
+        speed_m_s: 8.0,
+        leg_m: 50.0,
+        duration_s: 20.0,
+        photos_per_s: 8.0,
+        ..Settings::default()
+    };
+    simulate(&settings, folder.path(), &|_, _| {}).unwrap();
+    let file = folder.path().join("flight.toml");
+    let stated = std::fs::read_to_string(&file).unwrap();
+    let wrong = stated.replace("telemetry_minus_video_s = 0.0", "telemetry_minus_video_s = 0.25");
+    assert_ne!(stated, wrong);
+    std::fs::write(&file, wrong).unwrap();
+    let (success, text) = sync(folder.path());
+    assert!(success, "{text}");
+    let found = text
+        .split("telemetry_minus_video_s = ")
+        .nth(1)
+        .and_then(|t| t.trim().parse::<f64>().ok())
+        .unwrap_or_else(|| panic!("{text}"));
+    assert!(found.abs() < 0.02, "{text}");
+}
+
+#[test]
+fn sync_says_that_two_photos_a_second_are_too_sparse() {
+    let (success, text) = sync(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/recordings/demo")));
+    assert!(!success && text.contains("0.50 s apart") && text.contains("video"), "{text}");
+}

@@ -37,6 +37,7 @@ const EXAMPLES: &str = "Examples:
   skyfix map index area.mbtiles                 its features, once
   skyfix replay photos/ --map area.mbtiles --out out
   .venv/bin/rerun out/flight.rrd                look at it
+  skyfix sync flight/                           the offset between the clocks of telemetry and camera
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but not one frame was localized.
 Environment: SKYFIX_LOG=debug for a log, ORT_DYLIB_PATH, SKYFIX_MODELS, SKYFIX_MODEL_PATH.";

@@ -1,4 +1,4 @@
-//! Where frames and telemetry come from: photo folders, recordings.
+//! Where frames and telemetry come from: photo folders, recordings, subtitles, live links.
 
 pub mod buffer;
 pub mod calibration;

@@ -1,4 +1,4 @@
-//! Telemetry readers, one file a format; what they have in common is the [`TelemetryBuffer`](super::buffer::TelemetryBuffer) they fill.
+//! Telemetry readers, one file a format; what they have in common is the [`TelemetryBuffer`] they fill.
 
 pub mod clock;
 #[cfg(feature = "mavlink")]
