@@ -8,6 +8,8 @@ pub mod photos;
 pub mod recording;
 mod sensors;
 mod telemetry;
+#[cfg(feature = "gst")]
+pub mod video;
 
 use std::path::PathBuf;
 

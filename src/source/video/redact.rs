@@ -1,0 +1,120 @@
+//! Credentials stay out of every message: addresses and pipeline descriptions are shown through [`redact`].
+
+/// What stands in the place of a secret.
+const HIDDEN: &str = "***";
+/// Properties and query parameters whose values are secrets.
+const SECRET_KEYS: [&str; 8] = ["user-id", "user-pw", "password", "passphrase", "passwd", "pwd", "token", "proxy-pw"];
+
+/// The text with what may be credentials replaced: everything between `://` and the `@` of an address, and the values of
+/// properties such as `user-pw=` and `passphrase=`. Hides too much rather than too little.
+pub fn redact(text: &str) -> String {
+    hide_values(&hide_user_info(text))
+}
+
+fn ends_address(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>')
+}
+
+fn hide_user_info(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, address) = rest.split_at(at + 3);
+        out.push_str(before);
+        // An address inside an address is another address.
+        let end = address.find(ends_address).unwrap_or(address.len());
+        let end = address[..end].find("://").unwrap_or(end);
+        let (word, after) = address.split_at(end);
+        match end_of_user_info(word) {
+            Some(end) => {
+                out.push_str(HIDDEN);
+                out.push_str(&word[end..]);
+            }
+            None => out.push_str(word),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Position of the `@` that ends the credentials. One further back than the first `/` counts as well when what stands before the
+/// `/` is no host with a port: then the password holds the `/`.
+fn end_of_user_info(word: &str) -> Option<usize> {
+    let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
+    if let Some(at) = authority.rfind('@') {
+        return Some(at);
+    }
+    let port = if authority.starts_with('[') { "" } else { authority.split_once(':').map_or("", |(_, port)| port) };
+    if port.bytes().all(|b| b.is_ascii_digit()) { None } else { word.rfind('@') }
+}
+
+fn hide_values(text: &str) -> String {
+    // Byte positions stay the same in lower-case ASCII.
+    let lower = text.to_ascii_lowercase();
+    let mut out = String::with_capacity(text.len());
+    let mut from = 0;
+    while let Some((start, key)) = next_key(&lower, from) {
+        let value = start + key.len();
+        let equals = value + lower[value..].len() - lower[value..].trim_start().len();
+        if !lower[equals..].starts_with('=') {
+            out.push_str(&text[from..value]);
+            from = value;
+            continue;
+        }
+        let begin = equals + 1 + (lower[equals + 1..].len() - lower[equals + 1..].trim_start().len());
+        let quote = lower[begin..].chars().next().filter(|c| matches!(c, '"' | '\''));
+        let length = match quote {
+            Some(q) => lower[begin + 1..].find(q).map_or(lower.len() - begin, |end| end + 2),
+            None => lower[begin..].find(|c: char| ends_address(c) || c == '&').unwrap_or(lower.len() - begin),
+        };
+        out.push_str(&text[from..begin]);
+        out.push_str(HIDDEN);
+        from = begin + length;
+    }
+    out.push_str(&text[from..]);
+    out
+}
+
+fn next_key(lower: &str, from: usize) -> Option<(usize, &'static str)> {
+    SECRET_KEYS.iter().filter_map(|key| lower[from..].find(key).map(|at| (from + at, *key))).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn credentials_of_addresses_are_hidden_and_the_rest_is_kept() {
+        let cases = [
+            ("rtsp://user:pass@10.0.0.2:554/s?x=1", "rtsp://***@10.0.0.2:554/s?x=1"),
+            ("rtsp://user:p@ss@host/s", "rtsp://***@host/s"),
+            ("rtsp://user:p/w@host/s", "rtsp://***@host/s"),
+            ("rtsp://host:8554/stream@1", "rtsp://host:8554/stream@1"),
+            ("rtsp://[fe80::1]:554/a", "rtsp://[fe80::1]:554/a"),
+            ("cannot open \"http://a:b@c/d\": no", "cannot open \"http://***@c/d\": no"),
+            ("flight.mp4", "flight.mp4"),
+            ("rtspsrc location=rtsp://h/s user-id=me user-pw=\"a b\" ! x", "rtspsrc location=rtsp://h/s user-id=*** user-pw=*** ! x"),
+            ("srt://h:1?mode=caller&passphrase=abc&latency=2", "srt://h:1?mode=caller&passphrase=***&latency=2"),
+            ("the password is wrong", "the password is wrong"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(redact(text), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_password_survives(user in "[a-z]{1,8}", secret in "[A-Z0-9@:!%]{1,3}Q[A-Z0-9@:/!%]{4,12}", tail in "[a-z0-9/]{0,10}") {
+            let shown = redact(&format!("could not open rtsp://{user}:{secret}@host.example/{tail} (refused)"));
+            prop_assert!(!shown.contains(&secret), "{shown}");
+            prop_assert!(shown.ends_with("(refused)"), "{shown}");
+        }
+
+        #[test]
+        fn arbitrary_text_is_no_crash(text in "\\PC{0,80}", more in "[a-z:/@=\"' &.-]{0,60}") {
+            let _ = redact(&(text + &more));
+        }
+    }
+}
