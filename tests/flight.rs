@@ -6,10 +6,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use skyfix::flow::catalogue::{Action, MapEdit, MapEdits, cells_touched};
-use skyfix::flow::graph::{GraphOptions, run_graph};
+use skyfix::flow::graph::{GraphError, GraphOptions, run_graph};
 use skyfix::flow::sequential::match_frame;
 use skyfix::flow::{MatchSettings, Matcher};
 use skyfix::fuse::{Fusion, FusionSettings};
@@ -19,7 +20,8 @@ use skyfix::models::{DenseExtractor, Device, Manifest, OnnxDense};
 use skyfix::retrieve::build::{IndexOptions, build_index};
 use skyfix::retrieve::{MapIndex, index_path};
 use skyfix::sink::FrameReport;
-use skyfix::source::{self, Flight, KnowledgeOptions};
+use skyfix::source::frames::collect;
+use skyfix::source::{self, Flight, FrameEvent, FrameList, FrameSource, KnowledgeOptions, SourceError, VideoOptions};
 use skyfix::types::{AbstainReason, Frame, Outcome, Prior};
 
 const MODEL: &str = "skyfix-dense";
@@ -64,7 +66,15 @@ fn recording() -> &'static Path {
 }
 
 fn flight() -> Flight {
-    source::open(recording(), &KnowledgeOptions::default(), &source::photos::CameraOptions::default()).unwrap()
+    open(recording()).unwrap()
+}
+
+fn open(path: &Path) -> Result<Flight, SourceError> {
+    source::open(path, &KnowledgeOptions::default(), &source::photos::CameraOptions::default(), &VideoOptions::default())
+}
+
+fn frames() -> Vec<Frame> {
+    collect(flight().frames.as_mut()).unwrap()
 }
 
 fn matcher() -> Arc<Matcher> {
@@ -91,7 +101,7 @@ fn run(workers: usize, edit: impl FnOnce(&mut GraphOptions)) -> Vec<FrameReport>
     edit(&mut options);
     let networks = (0..workers).map(|_| network()).collect();
     let mut reports = Vec::new();
-    run_graph(matcher(), networks, flight.frames.into_iter(), options, |report| {
+    run_graph(matcher(), networks, flight.frames, options, |report| {
         reports.push(report);
         true
     })
@@ -111,7 +121,7 @@ fn the_graph_equals_the_sequential_oracle_for_one_two_and_four_workers() {
     let mut fusion = Fusion::new(FusionSettings::default(), flight.start.map(|s| (s.position, s.sigma_m)));
     let mut priors: Vec<Option<Prior>> = Vec::new();
     let mut expected = Vec::new();
-    for frame in &flight.frames {
+    for frame in &frames() {
         let prior = frame.ordinal.checked_sub(LAG).and_then(|i| priors[i as usize]);
         let matched = match_frame(&matcher, frame, prior.as_ref(), None, network.as_mut());
         let fused = fusion.step(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome);
@@ -122,6 +132,53 @@ fn the_graph_equals_the_sequential_oracle_for_one_two_and_four_workers() {
     for workers in [1, 2, 4] {
         assert_eq!(essence(&run(workers, |_| {})), expected, "{workers} workers");
     }
+}
+
+/// Gives frames, then nothing until so many results have come, then ends one way or the other.
+struct Waiting {
+    frames: FrameList,
+    until: usize,
+    results: Arc<AtomicUsize>,
+    end: Option<SourceError>,
+}
+
+impl FrameSource for Waiting {
+    fn poll(&mut self) -> FrameEvent {
+        match self.frames.poll() {
+            FrameEvent::Ended if self.results.load(Ordering::SeqCst) < self.until => FrameEvent::Pending,
+            FrameEvent::Ended => self.end.take().map_or(FrameEvent::Ended, FrameEvent::Failed),
+            other => other,
+        }
+    }
+}
+
+fn run_waiting(until: usize, end: Option<SourceError>) -> (Vec<u64>, Result<(), GraphError>) {
+    let results = Arc::new(AtomicUsize::new(0));
+    let source = Waiting { frames: FrameList::from(frames()), until, results: Arc::clone(&results), end };
+    let mut ordinals = Vec::new();
+    let networks = (0..2).map(|_| network()).collect();
+    let run = run_graph(matcher(), networks, source, options(&flight()), |report| {
+        ordinals.push(report.ordinal);
+        results.fetch_add(1, Ordering::SeqCst);
+        true
+    });
+    (ordinals, run)
+}
+
+#[test]
+fn results_flow_while_the_source_waits_for_more() {
+    // The source waits for every result before it ends: if they waited for its end, this would never end.
+    let (ordinals, run) = run_waiting(FRAMES, None);
+    assert!(run.is_ok());
+    assert_eq!(ordinals, (0..FRAMES as u64).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_source_that_fails_loses_no_frame_under_way_and_its_error_is_the_runs() {
+    let (ordinals, run) = run_waiting(0, Some(SourceError::Nothing { path: "cam".into(), reason: "unplugged".into() }));
+    assert_eq!(ordinals, (0..FRAMES as u64).collect::<Vec<_>>());
+    let error = run.unwrap_err();
+    assert!(matches!(&error, GraphError::Source(_)) && error.to_string() == "cam: unplugged", "{error}");
 }
 
 #[test]
@@ -168,10 +225,10 @@ fn a_withdrawn_tile_changes_only_the_frames_from_then_on_and_only_its_cells() {
 
 #[test]
 fn a_frame_without_height_or_camera_or_pixels_abstains_and_says_why() {
-    let flight = flight();
+    let frames = frames();
     let (matcher, mut network) = (matcher(), network());
     let with = |edit: &dyn Fn(&mut Frame)| {
-        let mut frame = flight.frames[0].clone();
+        let mut frame = frames[0].clone();
         edit(&mut frame);
         frame
     };

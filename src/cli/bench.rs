@@ -58,7 +58,7 @@ fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Result<()
         let begun = std::time::Instant::now();
         let mut summary = SummarySink::create(folder, flight.truth.clone())?;
         let mut failure = None;
-        run_graph(matcher, networks, flight.frames.into_iter(), options, |report| {
+        run_graph(matcher, networks, flight.frames, options, |report| {
             failure = summary.frame(&report).err();
             failure.is_none()
         })?;

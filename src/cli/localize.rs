@@ -13,7 +13,7 @@ use skyfix::models::{DenseExtractor, Device, Manifest, ModelEntry, ModelError};
 use skyfix::retrieve::build::{IndexOptions, build_index};
 use skyfix::retrieve::{IndexError, MapIndex, index_path};
 use skyfix::source::photos::CameraOptions;
-use skyfix::source::{self, Flight, KnowledgeOptions, Setting};
+use skyfix::source::{self, Flight, KnowledgeOptions, Setting, VideoOptions};
 
 use super::progress_bar;
 
@@ -31,7 +31,7 @@ pub struct ModelArguments {
 /// Everything that decides how a flight is localized.
 #[derive(Args, Clone)]
 pub struct LocalizeArguments {
-    /// A folder of photos, or a recording (a folder with flight.toml)
+    /// A folder of photos, a video file, or a recording (a folder with flight.toml)
     pub source: PathBuf,
     /// The map; a recording may bring its own
     #[arg(long, value_name = "FILE")]
@@ -53,13 +53,19 @@ pub struct LocalizeArguments {
     /// Seed of --height-error
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// How the camera of a photo folder is fixed: stabilised or strapdown
+    /// Frames of a video to use, a second: the first at or after each step, by their times; or all
+    #[arg(long, default_value = "2", value_name = "N|all", value_parser = parse_frame_rate)]
+    pub frame_rate: FrameRate,
+    /// Telemetry of a video file: a folder with imu.csv, height.csv, heading.csv, attitude.csv, or one of these
+    #[arg(long, value_name = "DIR|FILE")]
+    pub telemetry: Option<PathBuf>,
+    /// How the camera of a photo folder or video is fixed: stabilised or strapdown
     #[arg(long, default_value = "stabilised", value_parser = parse_mounting)]
     pub mounting: Mounting,
-    /// Horizontal field of view of the photos, degrees, instead of their metadata
+    /// Horizontal field of view of photos, instead of their metadata, or of a video as it is shown, degrees
     #[arg(long, value_name = "DEG")]
     pub hfov: Option<f64>,
-    /// Calibration of the photos' camera: OpenCV or Kalibr YAML
+    /// Calibration of the camera of photos or a video: OpenCV or Kalibr YAML
     #[arg(long, value_name = "FILE", conflicts_with = "hfov")]
     pub calibration: Option<PathBuf>,
     /// How far the photos' camera may be from nadir (stabilised) or from the stated attitude (strapdown), degrees
@@ -76,6 +82,18 @@ fn parse_mounting(text: &str) -> Result<Mounting, String> {
         "strapdown" => Ok(Mounting::Strapdown),
         _ => Err("write stabilised or strapdown".into()),
     }
+}
+
+/// `None` is every frame.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameRate(Option<f64>);
+
+fn parse_frame_rate(text: &str) -> Result<FrameRate, String> {
+    if text == "all" {
+        return Ok(FrameRate(None));
+    }
+    let rate = text.parse::<f64>().ok().filter(|r| (1e-3..=1e3).contains(r));
+    rate.map(|r| FrameRate(Some(r))).ok_or_else(|| "write frames a second, from 0.001 to 1000, or all".into())
 }
 
 /// A flight and what it is matched against.
@@ -109,7 +127,8 @@ pub fn prepare(arguments: &LocalizeArguments) -> anyhow::Result<Prepared> {
         height_error: arguments.height_error,
         seed: arguments.seed,
     };
-    let flight = source::open(&arguments.source, &knowledge, &camera)?;
+    let video = VideoOptions { frame_rate: arguments.frame_rate.0, telemetry: arguments.telemetry.clone() };
+    let flight = source::open(&arguments.source, &knowledge, &camera, &video)?;
     for warning in &flight.warnings {
         eprintln!("skyfix: {}: {warning}", arguments.source.display());
     }

@@ -42,7 +42,7 @@ Environment: SKYFIX_LOG=debug for a log, ORT_DYLIB_PATH, SKYFIX_MODELS, SKYFIX_M
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Localize a recorded flight: photos or a recording in, positions and a picture out.
+    /// Localize a recorded flight: photos, a video or a recording in, positions and a picture out.
     Replay(Box<replay::Arguments>),
     /// Build, index and inspect maps.
     #[command(subcommand)]

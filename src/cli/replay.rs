@@ -13,6 +13,7 @@ use skyfix::sink::geojson::GeoJsonSink;
 use skyfix::sink::jsonl::JsonLinesSink;
 use skyfix::sink::summary::SummarySink;
 use skyfix::sink::{FrameReport, Sink, SinkError};
+use skyfix::source::FrameSource as _;
 
 use super::localize::{LocalizeArguments, Prepared, make_folder, networks, prepare};
 use super::progress_bar;
@@ -27,10 +28,12 @@ const EXAMPLES: &str = "Examples:
   skyfix replay photos/ --map area.mbtiles --heading none --height 120±10
   skyfix replay recordings/demo --out out/demo -w 2
   skyfix replay photos/ --map area.mbtiles --hfov 69 --mounting strapdown
+  skyfix replay flight.mp4 --map area.mbtiles --hfov 69 --height 120±6 --heading none --frame-rate 1
+  skyfix replay recordings/demo-video --frame-rate all
 
 Writes fixes.csv, track.csv, timing.csv, track.geojson, summary.json and flight.rrd (for the Rerun viewer).";
 
-/// Localize a recorded flight: photos or a recording in, positions and a picture out.
+/// Localize a recorded flight: photos, a video or a recording in, positions and a picture out.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -82,7 +85,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     drop(map);
 
     let bar = progress_bar("frames");
-    bar.set_length(flight.frames.len() as u64);
+    if let Some(frames) = flight.frames.len_hint() {
+        bar.set_length(frames);
+    }
     let options = GraphOptions {
         lag: arguments.lag,
         use_prior: !arguments.localize.no_prior,
@@ -93,12 +98,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let networks = networks(&arguments.localize.model, workers, 1)?;
     let mut failure: Option<SinkError> = None;
-    run_graph(matcher, networks, flight.frames.into_iter(), options, |report: FrameReport| {
+    let run = run_graph(matcher, networks, flight.frames, options, |report: FrameReport| {
         bar.inc(1);
         let written = sinks.iter_mut().try_for_each(|sink| sink.frame(&report)).and_then(|()| summary.frame(&report));
         failure = written.err();
         failure.is_none()
-    })?;
+    });
     bar.finish_and_clear();
     if let Some(error) = failure {
         return Err(error).context("the results are not complete");
@@ -108,6 +113,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .try_for_each(|sink| sink.finish())
         .and_then(|()| summary.finish())
         .context("the results are not complete")?;
+    // A source that failed has left what came before: it is written, and worth having.
+    run.with_context(|| {
+        format!(
+            "the flight broke off after {} frames, whose results are in {}",
+            summary.summary().frames,
+            arguments.out.display()
+        )
+    })?;
 
     say!("{}", summary.summary());
     say!("\nresults in {}", arguments.out.display());

@@ -35,7 +35,7 @@ use crate::fuse::{Fusion, FusionSettings};
 use crate::geo::Geodetic;
 use crate::models::DenseExtractor;
 use crate::sink::FrameReport;
-use crate::types::Frame;
+use crate::source::{FrameEvent, FrameSource, SourceError};
 
 /// Reports that may wait for the thread that writes.
 const REPORT_QUEUE: usize = 16;
@@ -65,6 +65,9 @@ pub enum GraphError {
     /// The dataflow could not start or a worker ended early.
     #[error("the dataflow failed: {0}; the log above says where")]
     Dataflow(String),
+    /// The source failed. All frames before that have been reported.
+    #[error(transparent)]
+    Source(#[from] SourceError),
 }
 
 /// What a worker takes with it when it starts: its network, and the way out for reports.
@@ -72,10 +75,13 @@ type Equipment = Mutex<Option<(Box<dyn DenseExtractor>, SyncSender<FrameReport>)
 
 /// Runs frames through the graph, one worker for each network, and hands over the reports in frame order. `report` returns false
 /// to stop: frames under way are finished, no more are admitted.
+///
+/// # Errors
+/// A source that fails ends the run with its error after every frame under way has been finished and reported.
 pub fn run_graph(
     matcher: Arc<Matcher>,
     networks: Vec<Box<dyn DenseExtractor>>,
-    frames: impl Iterator<Item = Frame> + Send + 'static,
+    frames: impl FrameSource + 'static,
     options: GraphOptions,
     mut report: impl FnMut(FrameReport) -> bool,
 ) -> Result<(), GraphError> {
@@ -84,6 +90,7 @@ pub fn run_graph(
     let window = options.lag + 1 + 2 * workers as u64;
     let frames = Arc::new(Mutex::new(Some(frames)));
     let stop = Arc::new(AtomicBool::new(false));
+    let broken: Arc<Mutex<Option<SourceError>>> = Arc::default();
     let (sender, receiver) = sync_channel::<FrameReport>(REPORT_QUEUE);
     let equipment: Vec<Equipment> = networks.into_iter().map(|n| Mutex::new(Some((n, sender.clone())))).collect();
     // The workers hold the only senders now: the receiver ends when they do.
@@ -91,7 +98,7 @@ pub fn run_graph(
 
     let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
     let guards = {
-        let stop = Arc::clone(&stop);
+        let (stop, broken) = (Arc::clone(&stop), Arc::clone(&broken));
         timely::execute(config, move |worker| {
             let take = |e: &Equipment| e.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some((network, reports)) = equipment.get(worker.index()).and_then(take) else { return };
@@ -128,16 +135,26 @@ pub fn run_graph(
                 return;
             }
             catalogue.fill(&matcher.index, &options.edits);
-            let source = frames.lock().unwrap_or_else(PoisonError::into_inner).take();
-            for frame in source.into_iter().flatten() {
-                if stop.load(Ordering::Relaxed) {
-                    break;
-                }
+            let Some(mut source) = frames.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+            while !stop.load(Ordering::Relaxed) {
+                let frame = match source.poll() {
+                    FrameEvent::Frame(frame) => frame,
+                    FrameEvent::Pending => {
+                        // What is under way goes on while the source waits.
+                        worker.step_or_park(Some(IDLE));
+                        continue;
+                    }
+                    FrameEvent::Ended => break,
+                    FrameEvent::Failed(error) => {
+                        *broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        break;
+                    }
+                };
                 let ordinal = frame.ordinal;
                 while probe.less_than(&ordinal.saturating_sub(window)) {
                     worker.step_or_park(Some(IDLE));
                 }
-                input.send(InProcess(InFlight::admitted(Arc::new(frame))));
+                input.send(InProcess(InFlight::admitted(Arc::from(frame))));
                 input.advance_to(ordinal + 1);
                 worker.step();
             }
@@ -152,5 +169,6 @@ pub fn run_graph(
     for result in guards.join() {
         result.map_err(GraphError::Dataflow)?;
     }
-    Ok(())
+    let failure = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+    failure.map_or(Ok(()), |error| Err(error.into()))
 }

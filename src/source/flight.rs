@@ -1,13 +1,25 @@
 //! A flight ready to be replayed: frames in order with what is known of each, and truth apart.
+//!
+//! Photos are listed beforehand and decoded where they are matched; a video is decoded as it is asked for.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+#[cfg(feature = "gst")]
+use super::Setting;
+#[cfg(feature = "gst")]
+use super::footage::{Footage, FootageCamera};
+use super::frames::{FrameList, FrameSource};
 use super::photos::{self, CameraOptions, Photo};
+use super::recording::Recording;
+#[cfg(feature = "gst")]
+use super::video::{VideoInput, VideoSettings, VideoSource};
 use super::{KnowledgeOptions, SourceError, recording, telemetry};
 use crate::camera::heading_pitch_roll;
+#[cfg(feature = "gst")]
+use crate::camera::{Camera, Intrinsics};
 use crate::geo::Geodetic;
 use crate::time::{NANOS_PER_SEC, seconds_between};
 use crate::types::{Estimate, Frame, Known, Pixels, TelemetryBatch};
@@ -36,7 +48,7 @@ pub struct TruthRow {
 /// A flight.
 pub struct Flight {
     /// Frames in order.
-    pub frames: Vec<Frame>,
+    pub frames: Box<dyn FrameSource>,
     /// What is known at the start.
     pub start: Option<Start>,
     /// Truth by frame name.
@@ -47,13 +59,33 @@ pub struct Flight {
     pub warnings: Vec<String>,
 }
 
-/// Opens a recording (a folder with `flight.toml`) or a folder of photos.
-pub fn open(path: &Path, knowledge: &KnowledgeOptions, camera: &CameraOptions) -> Result<Flight, SourceError> {
+/// Settings for videos.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct VideoOptions {
+    /// Frames a second to use; `None` uses all.
+    pub frame_rate: Option<f64>,
+    /// Telemetry of a bare video: a folder with sidecars, or one of them. A recording brings its own.
+    pub telemetry: Option<PathBuf>,
+}
+
+/// Opens a recording (a folder with `flight.toml`), a folder of photos, or a video file.
+pub fn open(
+    path: &Path,
+    knowledge: &KnowledgeOptions,
+    camera: &CameraOptions,
+    video: &VideoOptions,
+) -> Result<Flight, SourceError> {
+    if path.is_file() {
+        return open_video(path, knowledge, camera, video);
+    }
     if !path.is_dir() {
-        let reason = if path.exists() { "this is no folder; give a recording or a folder of photos" } else { "no such folder" };
+        return Err(SourceError::Nothing { path: path.into(), reason: "no such file or folder".into() });
+    }
+    if video.telemetry.is_some() {
+        let reason = "--telemetry goes with a video file; photos and recordings bring their own";
         return Err(SourceError::Nothing { path: path.into(), reason: reason.into() });
     }
-    if path.join("flight.toml").is_file() { open_recording(path, knowledge) } else { open_photos(path, knowledge, camera) }
+    if path.join("flight.toml").is_file() { open_recording(path, knowledge, video) } else { open_photos(path, knowledge, camera) }
 }
 
 fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOptions) -> Result<Flight, SourceError> {
@@ -71,7 +103,7 @@ fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOpti
         warnings.push(text);
     }
     let mut truth = read_truth(&folder.join("truth.csv"))?;
-    let frames = photos
+    let frames: Vec<Frame> = photos
         .iter()
         .enumerate()
         .map(|(i, photo)| {
@@ -89,16 +121,35 @@ fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOpti
             }
         })
         .collect();
-    Ok(Flight { frames, start: None, truth, map: None, warnings })
+    Ok(Flight { frames: listed(frames), start: None, truth, map: None, warnings })
 }
 
-fn open_recording(folder: &Path, knowledge: &KnowledgeOptions) -> Result<Flight, SourceError> {
+fn listed(frames: Vec<Frame>) -> Box<dyn FrameSource> {
+    Box::new(FrameList::from(frames))
+}
+
+fn open_recording(folder: &Path, knowledge: &KnowledgeOptions, options: &VideoOptions) -> Result<Flight, SourceError> {
     let recording = recording::read(folder)?;
-    let Some(photo_folder) = &recording.photos else {
-        return Err(SourceError::Nothing { path: folder.into(), reason: "the recording has no photos/ folder".into() });
-    };
-    let mut photos: Vec<Photo> = photos::list(photo_folder)?;
+    let nothing = |reason: &str| SourceError::Nothing { path: folder.into(), reason: reason.into() };
     let mut warnings = Vec::new();
+    let start = recording.file.start.map(|s| Start { position: Geodetic::ground(s.lat_deg, s.lon_deg), sigma_m: s.sigma_m });
+    let map = recording.map.clone();
+    let frames = match (&recording.photos, &recording.video) {
+        (Some(photos), None) => recorded_photos(&recording, photos, knowledge, &mut warnings)?,
+        (None, Some(video)) => recorded_video(&recording, video, knowledge, options)?,
+        (Some(_), Some(_)) => return Err(nothing("the recording has photos/ and a video; keep one of them")),
+        (None, None) => return Err(nothing("the recording has neither photos/ nor a video (video.mkv, video.mp4, …)")),
+    };
+    Ok(Flight { frames, start, truth: read_truth(&folder.join("truth.csv"))?, map, warnings })
+}
+
+fn recorded_photos(
+    recording: &Recording,
+    folder: &Path,
+    knowledge: &KnowledgeOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Box<dyn FrameSource>, SourceError> {
+    let mut photos: Vec<Photo> = photos::list(folder)?;
     if !recording.stamps.is_empty() {
         let before = photos.len();
         photos.retain(|p| recording.stamps.contains_key(&p.name));
@@ -110,7 +161,7 @@ fn open_recording(folder: &Path, knowledge: &KnowledgeOptions) -> Result<Flight,
         }
         photos.sort_by_key(|p| p.stamp_ns);
     }
-    let mut rest = Remaining::new(&recording.telemetry);
+    let mut rest = Remaining::default();
     let frames = photos
         .iter()
         .enumerate()
@@ -121,41 +172,144 @@ fn open_recording(folder: &Path, knowledge: &KnowledgeOptions) -> Result<Flight,
             pixels: Pixels::File(photo.path.clone()),
             camera: Some(recording.camera),
             known: knowledge.apply(i as u64, known_at(&recording.telemetry, photo.stamp_ns)),
-            telemetry: rest.until(photo.stamp_ns),
+            telemetry: rest.until(&recording.telemetry, photo.stamp_ns),
         })
         .collect();
-    let start = recording.file.start.map(|s| Start { position: Geodetic::ground(s.lat_deg, s.lon_deg), sigma_m: s.sigma_m });
-    Ok(Flight { frames, start, truth: read_truth(&folder.join("truth.csv"))?, map: recording.map, warnings })
+    Ok(listed(frames))
 }
 
-/// Telemetry that no frame has taken yet.
-struct Remaining<'a> {
-    all: &'a TelemetryBatch,
+#[cfg(not(feature = "gst"))]
+fn recorded_video(
+    _: &Recording,
+    video: &Path,
+    _: &KnowledgeOptions,
+    _: &VideoOptions,
+) -> Result<Box<dyn FrameSource>, SourceError> {
+    Err(no_video(video))
+}
+
+#[cfg(not(feature = "gst"))]
+fn open_video(path: &Path, _: &KnowledgeOptions, _: &CameraOptions, _: &VideoOptions) -> Result<Flight, SourceError> {
+    Err(no_video(path))
+}
+
+#[cfg(not(feature = "gst"))]
+fn no_video(path: &Path) -> SourceError {
+    SourceError::Nothing { path: path.into(), reason: "this skyfix was built without video (feature gst)".into() }
+}
+
+#[cfg(feature = "gst")]
+fn recorded_video(
+    recording: &Recording,
+    video: &Path,
+    knowledge: &KnowledgeOptions,
+    options: &VideoOptions,
+) -> Result<Box<dyn FrameSource>, SourceError> {
+    let camera = FootageCamera::Known(recording.camera);
+    footage(video, camera, recording.telemetry.clone(), recording.frame_stamps.clone(), knowledge, options)
+}
+
+/// A video file without a recording around it.
+#[cfg(feature = "gst")]
+fn open_video(
+    path: &Path,
+    knowledge: &KnowledgeOptions,
+    camera: &CameraOptions,
+    options: &VideoOptions,
+) -> Result<Flight, SourceError> {
+    let with = |intrinsics| {
+        let default = Camera::nadir(intrinsics);
+        let tilt_sigma_rad = camera.tilt_sigma_rad.unwrap_or(default.tilt_sigma_rad);
+        Camera { mounting: camera.mounting, tilt_sigma_rad, ..default }
+    };
+    let footage_camera = match (camera.calibration, camera.hfov_rad) {
+        (Some((intrinsics, distortion)), _) => FootageCamera::Known(Camera { distortion, ..with(intrinsics) }),
+        (None, Some(hfov_rad)) => FootageCamera::FieldOfView(hfov_rad, with(Intrinsics::centred(1, 1, 1.0))),
+        (None, None) => {
+            let reason = "a video does not tell its camera's focal length; give --hfov DEG or --calibration FILE".into();
+            return Err(SourceError::Bad { path: path.into(), line: None, reason });
+        }
+    };
+    let telemetry = options.telemetry.as_deref().map(sidecars).transpose()?.unwrap_or_default();
+    let mut warnings = Vec::new();
+    if telemetry.height.is_empty() && knowledge.height == Setting::Sensor {
+        warnings.push("nothing tells the height; give --height M±S, --height none (search for it) or --telemetry".into());
+    }
+    let frames = footage(path, footage_camera, telemetry, HashMap::new(), knowledge, options)?;
+    Ok(Flight { frames, start: None, truth: HashMap::new(), map: None, warnings })
+}
+
+/// Telemetry named on the command line: a folder with sidecars, or one of them. The one place where such a path is looked at.
+#[cfg(feature = "gst")]
+fn sidecars(path: &Path) -> Result<TelemetryBatch, SourceError> {
+    if path.is_dir() {
+        return telemetry::read(path, 0);
+    }
+    let nothing = |reason: String| Err(SourceError::Nothing { path: path.into(), reason });
+    if !path.is_file() {
+        return nothing("no such file or folder".into());
+    }
+    let all = path.parent().map_or_else(|| telemetry::read(Path::new("."), 0), |folder| telemetry::read(folder, 0))?;
+    let none = TelemetryBatch::default();
+    match path.file_name().and_then(|n| n.to_str()).unwrap_or_default() {
+        "imu.csv" => Ok(TelemetryBatch { imu: all.imu, ..none }),
+        "height.csv" => Ok(TelemetryBatch { height: all.height, ..none }),
+        "heading.csv" => Ok(TelemetryBatch { heading: all.heading, ..none }),
+        "attitude.csv" => Ok(TelemetryBatch { attitude: all.attitude, ..none }),
+        other => {
+            nothing(format!("'{other}' is no telemetry; give imu.csv, height.csv, heading.csv, attitude.csv or their folder"))
+        }
+    }
+}
+
+#[cfg(feature = "gst")]
+fn footage(
+    path: &Path,
+    camera: FootageCamera,
+    telemetry: TelemetryBatch,
+    stamps: HashMap<u64, i64>,
+    knowledge: &KnowledgeOptions,
+    options: &VideoOptions,
+) -> Result<Box<dyn FrameSource>, SourceError> {
+    let settings = VideoSettings { frame_rate: options.frame_rate, ..VideoSettings::new(VideoInput::File(path.into())) };
+    Ok(Box::new(Footage {
+        video: VideoSource::start(settings)?,
+        path: path.into(),
+        camera,
+        knowledge: *knowledge,
+        telemetry,
+        rest: Remaining::default(),
+        stamps,
+        next_ordinal: 0,
+        told: false,
+    }))
+}
+
+/// How far into the telemetry frames have taken their samples.
+#[derive(Default)]
+pub(super) struct Remaining {
     next: [usize; 4],
 }
 
-impl<'a> Remaining<'a> {
-    fn new(all: &'a TelemetryBatch) -> Self {
-        Self { all, next: [0; 4] }
-    }
-
-    fn until(&mut self, stamp_ns: i64) -> TelemetryBatch {
+impl Remaining {
+    /// The samples up to a stamp that no frame has taken yet.
+    pub(super) fn until(&mut self, all: &TelemetryBatch, stamp_ns: i64) -> TelemetryBatch {
         fn take<T: Clone>(all: &[T], next: &mut usize, until: impl Fn(&T) -> bool) -> Vec<T> {
             let taken: Vec<T> = all[*next..].iter().take_while(|s| until(s)).cloned().collect();
             *next += taken.len();
             taken
         }
         TelemetryBatch {
-            imu: take(&self.all.imu, &mut self.next[0], |s| s.stamp_ns <= stamp_ns),
-            height: take(&self.all.height, &mut self.next[1], |s| s.stamp_ns <= stamp_ns),
-            heading: take(&self.all.heading, &mut self.next[2], |s| s.stamp_ns <= stamp_ns),
-            attitude: take(&self.all.attitude, &mut self.next[3], |s| s.stamp_ns <= stamp_ns),
+            imu: take(&all.imu, &mut self.next[0], |s| s.stamp_ns <= stamp_ns),
+            height: take(&all.height, &mut self.next[1], |s| s.stamp_ns <= stamp_ns),
+            heading: take(&all.heading, &mut self.next[2], |s| s.stamp_ns <= stamp_ns),
+            attitude: take(&all.attitude, &mut self.next[3], |s| s.stamp_ns <= stamp_ns),
         }
     }
 }
 
 /// What telemetry says at a stamp: interpolated between neighbours, absent when the nearest is over a second away.
-fn known_at(telemetry: &TelemetryBatch, stamp_ns: i64) -> Known {
+pub(super) fn known_at(telemetry: &TelemetryBatch, stamp_ns: i64) -> Known {
     let height = around(&telemetry.height, stamp_ns, |s| s.stamp_ns).map(|(a, b, t)| Estimate {
         value: a.height_agl_m + t * (b.height_agl_m - a.height_agl_m),
         sigma: a.sigma_m.max(b.sigma_m),
@@ -232,8 +386,8 @@ mod tests {
     fn every_sample_goes_to_exactly_one_frame() {
         let sample = |t: i64| HeightSample { stamp_ns: t, height_agl_m: 1.0, sigma_m: 1.0 };
         let telemetry = TelemetryBatch { height: (0..10).map(sample).collect(), ..TelemetryBatch::default() };
-        let mut rest = Remaining::new(&telemetry);
-        let taken: Vec<usize> = [3, 3, 7].iter().map(|t| rest.until(*t).height.len()).collect();
+        let mut rest = Remaining::default();
+        let taken: Vec<usize> = [3, 3, 7].iter().map(|t| rest.until(&telemetry, *t).height.len()).collect();
         assert_eq!(taken, [4, 0, 4]);
     }
 }

@@ -1,7 +1,10 @@
-//! Where frames and telemetry come from: photo folders, recordings.
+//! Where frames and telemetry come from: photo folders, videos, recordings.
 
 pub mod calibration;
 pub mod flight;
+#[cfg(feature = "gst")]
+mod footage;
+pub mod frames;
 pub mod knowledge;
 mod metadata;
 pub mod photos;
@@ -13,7 +16,8 @@ pub mod video;
 
 use std::path::PathBuf;
 
-pub use flight::{Flight, Start, TruthRow, open};
+pub use flight::{Flight, Start, TruthRow, VideoOptions, open};
+pub use frames::{FrameEvent, FrameList, FrameSource};
 pub use knowledge::{KnowledgeOptions, Setting};
 
 /// What can go wrong with a source.
@@ -45,4 +49,8 @@ pub enum SourceError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A video cannot be read (any further).
+    #[cfg(feature = "gst")]
+    #[error(transparent)]
+    Video(#[from] video::VideoError),
 }

@@ -1,4 +1,4 @@
-//! A recording: a folder with `flight.toml`, photos and telemetry sidecars.
+//! A recording: a folder with `flight.toml`, photos or a video, and telemetry sidecars.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,8 +22,18 @@ pub struct FlightFile {
     pub clock: ClockTable,
     /// What is known at the start.
     pub start: Option<StartTable>,
+    /// The map, where it is not `map.mbtiles` in the folder.
+    pub map: Option<MapTable>,
     /// Licence and origin.
     pub about: Option<AboutTable>,
+}
+
+/// `[map]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MapTable {
+    /// The map's file, relative to the recording's folder.
+    pub path: PathBuf,
 }
 
 /// `[camera]`.
@@ -99,13 +109,17 @@ pub struct Recording {
     pub stamps: HashMap<String, i64>,
     /// The photos' folder, where there is one.
     pub photos: Option<PathBuf>,
+    /// The video, where there is one.
+    pub video: Option<PathBuf>,
+    /// Exact stamps of the video's frames by number, where `frames.csv` gives them: a container rounds its own.
+    pub frame_stamps: HashMap<u64, i64>,
     /// The recording's own map, where there is one.
     pub map: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
-struct StampRow {
-    frame: String,
+struct StampRow<F> {
+    frame: F,
     stamp_ns: i64,
 }
 
@@ -123,16 +137,47 @@ pub fn read(folder: &Path) -> Result<Recording, SourceError> {
         return Err(bad("[start] needs a latitude, a longitude and a positive sigma_m".into()));
     }
     let telemetry = telemetry::read(folder, nanos_from_seconds(file.clock.telemetry_minus_video_s))?;
-    let stamps = telemetry::rows(&folder.join("photos.csv"), |r: StampRow| Ok((r.stamp_ns, (r.frame, r.stamp_ns))))?;
+    let stamps = telemetry::rows(&folder.join("photos.csv"), |r: StampRow<String>| Ok((r.stamp_ns, (r.frame, r.stamp_ns))))?;
+    let frame_stamps = telemetry::rows(&folder.join("frames.csv"), |r: StampRow<u64>| Ok((r.stamp_ns, (r.frame, r.stamp_ns))))?;
+    let map = match &file.map {
+        Some(table) => {
+            let map = folder.join(&table.path);
+            if !map.is_file() {
+                return Err(bad(format!("[map] path leads to {}, which is no file", map.display())));
+            }
+            Some(map)
+        }
+        None => Some(folder.join("map.mbtiles")).filter(|p| p.exists()),
+    };
     let existing = |name: &str| Some(folder.join(name)).filter(|p| p.exists());
     Ok(Recording {
         camera,
         telemetry,
         stamps: stamps.into_iter().collect(),
         photos: existing("photos"),
-        map: existing("map.mbtiles"),
+        video: find_video(folder)?,
+        frame_stamps: frame_stamps.into_iter().collect(),
+        map,
         file,
     })
+}
+
+/// The file named `video`, whatever its extension.
+fn find_video(folder: &Path) -> Result<Option<PathBuf>, SourceError> {
+    let fail = |source| SourceError::Io { path: folder.into(), source };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if path.is_file() && path.file_stem().is_some_and(|stem| stem == "video") && path.extension().is_some() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    if let [first, second, ..] = found.as_slice() {
+        let reason = format!("two videos, {} and {}; keep one of them", first.display(), second.display());
+        return Err(SourceError::Nothing { path: folder.into(), reason });
+    }
+    Ok(found.pop())
 }
 
 fn camera(table: &CameraTable) -> Result<Camera, String> {

@@ -29,6 +29,28 @@ pub fn clip(folder: &Path, name: &str, chain: &str) -> PathBuf {
     path
 }
 
+/// A clip whose pictures (64×48, each of one grey, 10 brighter than the one before) have these stamps.
+pub fn timed_clip(path: &Path, chain: &str, stamps_ms: &[i64]) {
+    gst::init().unwrap();
+    let caps = "video/x-raw,format=I420,width=64,height=48,framerate=0/1";
+    let text = format!("appsrc name=s format=time caps={caps} ! {chain} ! filesink location={}", path.display());
+    let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+    let source = pipeline.by_name("s").unwrap().downcast::<gstreamer_app::AppSrc>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    for (i, stamp) in stamps_ms.iter().enumerate() {
+        let mut pixels = vec![16 + 10 * (i % 20) as u8; 64 * 48];
+        pixels.resize(64 * 48 * 3 / 2, 128);
+        let mut buffer = gst::Buffer::from_slice(pixels);
+        buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_mseconds(*stamp as u64));
+        source.push_buffer(buffer).unwrap();
+    }
+    source.end_of_stream().unwrap();
+    let wanted = [gst::MessageType::Eos, gst::MessageType::Error];
+    let message = pipeline.bus().unwrap().timed_pop_filtered(gst::ClockTime::from_seconds(120), &wanted).unwrap();
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{text}: {message:?}");
+}
+
 /// Moving test pictures of a size, 10 a second unless the caps say otherwise.
 pub fn pictures(count: u32, caps: &str) -> String {
     format!("videotestsrc num-buffers={count} pattern=ball ! video/x-raw,{caps}")
@@ -92,12 +114,9 @@ pub fn read(settings: VideoSettings) -> Read {
             assert_eq!(read.counters.waiting, 0);
             read
         }
-        Err(error) => Read {
-            frames: Vec::new(),
-            reconnects: Vec::new(),
-            failure: Some(error),
-            counters: VideoCounters::default(),
-        },
+        Err(error) => {
+            Read { frames: Vec::new(), reconnects: Vec::new(), failure: Some(error), counters: VideoCounters::default() }
+        }
     }
 }
 

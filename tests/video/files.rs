@@ -3,7 +3,7 @@
 use image::{Rgb, RgbImage};
 use skyfix::source::video::VideoError;
 
-use crate::clips::{H264, Read, clip, file, launch, pictures, read};
+use crate::clips::{H264, Read, clip, file, launch, make, pictures, read, timed_clip};
 
 fn whole(read: &Read, count: usize) {
     assert_eq!(read.failure, None);
@@ -40,26 +40,25 @@ fn stamps_are_the_containers_own_and_start_where_it_starts() {
 #[test]
 fn other_codecs_and_containers_are_read() {
     let folder = tempfile::tempdir().unwrap();
-    let source = pictures(5, "width=80,height=60,framerate=10/1");
+    let source = pictures(5, "width=80,height=60,framerate=25/1");
     for (name, chain) in [
         ("a.avi", "jpegenc ! avimux"),
         ("a.webm", "vp8enc deadline=1 ! webmmux"),
         ("a.mov", "jpegenc ! qtmux"),
-        ("b.mkv", "avenc_mpeg2video ! mpegvideoparse ! matroskamux"),
+        ("a.ogv", "theoraenc ! oggmux"),
         ("c.mkv", "avenc_ffv1 ! matroskamux"),
     ] {
         let path = clip(folder.path(), name, &format!("{source} ! {chain}"));
         let r = read(file(&path));
         whole(&r, 5);
         assert_eq!(r.sizes(), [(80, 60)], "{name}");
-        assert!(r.stamps_ms().windows(2).all(|w| (w[1] - w[0] - 100.0).abs() < 1.0), "{name} {:?}", r.stamps_ms());
+        assert!(r.stamps_ms().windows(2).all(|w| (w[1] - w[0] - 40.0).abs() < 1.0), "{name} {:?}", r.stamps_ms());
     }
 }
 
 #[test]
 fn odd_sizes_keep_every_pixel_in_its_place() {
     let folder = tempfile::tempdir().unwrap();
-    // Losslessly stored, so that the picture can be compared: a white ball on black, or in the second case colour bars.
     let caps = "width=1919,height=1079,framerate=5/1,format=I420";
     let chain = format!("videotestsrc num-buffers=2 pattern=smpte ! video/x-raw,{caps} ! avenc_ffv1 ! matroskamux");
     let r = read(file(&clip(folder.path(), "odd.mkv", &chain)));
@@ -86,8 +85,9 @@ fn corners(image: &RgbImage) -> [Rgb<u8>; 4] {
 #[test]
 fn a_portrait_video_with_a_rotation_tag_stands_upright() {
     let folder = tempfile::tempdir().unwrap();
-    let chain = "videotestsrc num-buffers=2 pattern=smpte ! video/x-raw,width=160,height=120,framerate=5/1 ! jpegenc quality=95 ! mp4mux";
-    let path = clip(folder.path(), "a.mp4", chain);
+    let chain =
+        "videotestsrc num-buffers=2 pattern=smpte ! video/x-raw,width=160,height=120,framerate=5/1 ! jpegenc quality=95 ! qtmux";
+    let path = clip(folder.path(), "a.mov", chain);
     let stored = read(file(&path));
     whole(&stored, 2);
     assert_eq!(stored.sizes(), [(160, 120)]);
@@ -137,7 +137,7 @@ fn other_colour_formats_give_the_same_picture() {
         let middle = |i: u32| 96 * (2 * i + 1) / 14;
         for i in 0..7 {
             let (a, b) = (reference.get_pixel(middle(i), 20), image.get_pixel(middle(i), 20));
-            assert!(a.0.iter().zip(b.0).all(|(x, y)| x.abs_diff(y) <= 4), "{format} bar {i}: {a:?} {b:?}");
+            assert!(a.0.iter().zip(b.0).all(|(x, y)| x.abs_diff(y) <= 8), "{format} bar {i}: {a:?} {b:?}");
         }
     }
 }
@@ -154,47 +154,31 @@ fn pixels_that_are_not_square_are_made_square() {
 
 #[test]
 fn a_resolution_that_changes_on_the_way_gives_frames_of_the_new_size() {
-    // Two elementary streams one after the other, as a camera does that changes its mode.
     let folder = tempfile::tempdir().unwrap();
-    for (name, size) in [("1.h264", "width=64,height=48"), ("2.h264", "width=96,height=64")] {
-        let chain = format!("{} ! {H264} config-interval=-1", pictures(5, &format!("{size},framerate=10/1")));
-        clip(folder.path(), name, &format!("{chain} ! video/x-h264,stream-format=byte-stream"));
-    }
-    let (one, two) = (folder.path().join("1.h264"), folder.path().join("2.h264"));
-    let concat = format!(
-        "concat name=c ! h264parse filesrc location={} ! h264parse ! h264timestamper ! c. filesrc location={} ! h264parse ! h264timestamper ! c. c.",
-        one.display(),
-        two.display()
-    );
-    let _ = concat;
-    let joined: Vec<u8> = [one, two].iter().flat_map(|p| std::fs::read(p).unwrap()).collect();
-    let path = folder.path().join("joined.h264");
-    std::fs::write(&path, joined).unwrap();
-    // The time of arrival is the only time that such a camera gives.
-    let mut settings = launch(&format!("filesrc location={} blocksize=200 ! h264parse ! identity sleep-time=2000 ! identity name=t", path.display()));
-    settings.queue = 64;
-    let r = read(settings);
-    // Without times they are refused, which another test shows; so here they get some.
-    assert!(matches!(r.failure, Some(VideoError::NoTimestamps { .. })), "{:?}", r.failure);
+    let part = |size: &str| {
+        let chain =
+            format!("{} ! openh264enc gop-size=5 ! h264parse config-interval=-1", pictures(5, &format!("{size},framerate=10/1")));
+        format!("{chain} ! video/x-h264,stream-format=byte-stream,alignment=au ! c.")
+    };
+    let path = folder.path().join("a.ts");
+    let (small, large) = (part("width=64,height=48"), part("width=96,height=64"));
+    make(&format!("concat name=c ! mpegtsmux ! filesink location={} {small} {large}", path.display()));
+    let r = read(file(&path));
+    whole(&r, 10);
+    assert_eq!(r.sizes(), [(64, 48), (96, 64)]);
+    assert!(r.frames.windows(2).all(|w| w[1].pts_ns - w[0].pts_ns == 100_000_000), "{:?}", r.stamps_ms());
 }
 
 #[test]
 fn a_variable_frame_rate_keeps_its_stamps_and_is_thinned_by_them() {
     let folder = tempfile::tempdir().unwrap();
     // 10 frames at 25/s, then 5 at 5/s.
-    let fast = clip(folder.path(), "1.mkv", &format!("{} ! {H264} ! matroskamux", pictures(10, "width=64,height=48,framerate=25/1")));
-    let slow = clip(folder.path(), "2.mkv", &format!("{} ! {H264} ! matroskamux", pictures(5, "width=64,height=48,framerate=5/1")));
+    let expected: Vec<i64> = (0..10).map(|i| 40 * i).chain((0..5).map(|i| 400 + 200 * i)).collect();
     let joined = folder.path().join("vfr.mkv");
-    crate::clips::make(&format!(
-        "concat name=c ! jpegenc ! matroskamux ! filesink location={} filesrc location={} ! decodebin ! c. filesrc location={} ! decodebin ! c.",
-        joined.display(),
-        fast.display(),
-        slow.display()
-    ));
+    timed_clip(&joined, "jpegenc ! matroskamux", &expected);
     let all = read(file(&joined));
     whole(&all, 15);
     let stamps: Vec<i64> = all.frames.iter().map(|f| f.pts_ns / 1_000_000).collect();
-    let expected: Vec<i64> = (0..10).map(|i| 40 * i).chain((0..5).map(|i| 400 + 200 * i)).collect();
     assert_eq!(stamps, expected);
 
     let mut settings = file(&joined);
@@ -213,7 +197,7 @@ fn a_video_without_times_is_refused_not_timed_by_guess() {
     let source = pictures(5, "width=64,height=48,framerate=10/1");
     for (name, chain) in [
         ("a.h264", format!("{source} ! {H264} ! video/x-h264,stream-format=byte-stream")),
-        ("a.m2v", format!("{source} ! avenc_mpeg2video")),
+        ("a.m4v", format!("{source} ! avenc_mpeg4 ! mpeg4videoparse")),
         ("a.mjpg", format!("{source} ! jpegenc")),
     ] {
         let path = clip(folder.path(), name, &chain);
@@ -231,7 +215,8 @@ fn a_video_without_times_is_refused_not_timed_by_guess() {
 fn a_truncated_file_gives_what_it_holds_or_says_that_it_is_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let source = format!("{} ! {H264}", pictures(40, "width=320,height=240,framerate=10/1"));
-    for (name, mux) in [("a.mkv", "matroskamux"), ("a.ts", "mpegtsmux"), ("a.mp4", "mp4mux"), ("b.mp4", "mp4mux faststart=true")] {
+    for (name, mux) in [("a.mkv", "matroskamux"), ("a.ts", "mpegtsmux"), ("a.mp4", "mp4mux"), ("b.mp4", "mp4mux faststart=true")]
+    {
         let path = clip(folder.path(), name, &format!("{source} ! {mux}"));
         let complete = read(file(&path));
         whole(&complete, 40);
@@ -285,7 +270,7 @@ fn what_is_no_video_is_named_as_such() {
 fn sound_beside_the_video_is_passed_over() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("both.mkv");
-    crate::clips::make(&format!(
+    make(&format!(
         "matroskamux name=m ! filesink location={} audiotestsrc num-buffers=20 ! m. {} ! {H264} ! m.",
         path.display(),
         pictures(5, "width=64,height=48,framerate=10/1")

@@ -7,3 +7,4 @@ mod clips;
 mod files;
 mod live;
 mod recorded;
+mod senders;

@@ -71,7 +71,7 @@ pub enum VideoError {
         reason: String,
     },
     /// The input holds something else.
-    #[error("{input}: holds no video{}; give a file or stream with a video track", if found.is_empty() { String::new() } else { format!(" (found: {found})") })]
+    #[error("{input}: no video can be read from it{}; give a complete file or stream with a video track", if found.is_empty() { String::new() } else { format!(" (found: {found})") })]
     NoVideo {
         /// The input.
         input: String,
@@ -207,8 +207,8 @@ pub(super) fn package_of_element(element: &str) -> &'static str {
     match element {
         "rtspsrc" | "udpsrc" | "v4l2src" | "matroskamux" | "matroskademux" | "qtdemux" | "videoflip" | "jpegenc" | "jpegdec"
         | "rtpjitterbuffer" | "souphttpsrc" | "multifilesrc" => "gstreamer1.0-plugins-good",
-        "parsebin" | "decodebin" | "urisourcebin" | "videoconvert" | "videoscale" | "videorate" | "videotestsrc" | "tcpclientsrc"
-        | "appsink" | "appsrc" => "gstreamer1.0-plugins-base",
+        "parsebin" | "decodebin" | "urisourcebin" | "videoconvert" | "videoscale" | "videorate" | "videotestsrc"
+        | "tcpclientsrc" | "appsink" | "appsrc" => "gstreamer1.0-plugins-base",
         "h264parse" | "h265parse" | "tsdemux" | "srtsrc" | "openh264enc" | "openh264dec" => "gstreamer1.0-plugins-bad",
         "x264enc" => "gstreamer1.0-plugins-ugly",
         "libcamerasrc" => "gstreamer1.0-libcamera",

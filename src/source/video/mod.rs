@@ -49,6 +49,9 @@ use watch::{Shared, lock};
 /// How long frames may keep coming out of a decoder whose source has failed.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// A file that gives nothing for this long is looked at: nothing may be at work on it any more.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// How RTSP carries its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum RtspTransport {
@@ -279,6 +282,7 @@ impl VideoSource {
         let State::Running(running) = &mut self.state else { return VideoEvent::Pending };
         let Running { connection, failure, missing } = &mut **running;
         let input = &self.shared.input;
+        let is_file = matches!(self.settings.input, VideoInput::File(_));
         if let Some(sample) = connection.sink.try_pull_sample(gst::ClockTime::ZERO) {
             if self.fresh {
                 self.fresh = false;
@@ -326,19 +330,25 @@ impl VideoSource {
         match (better, &mut *failure) {
             (Some(error), Some((known, _))) => *known = error,
             (Some(error), None) => *failure = Some((error, Instant::now())),
-            (None, None) if self.settings.reconnect => {
+            (None, None) => {
                 let activity = lock(&self.shared.tap).activity();
                 if self.activity.0 != activity {
                     self.activity = (activity, Instant::now());
-                } else if self.activity.1.elapsed() > self.settings.stall_timeout {
-                    let reason = format!("nothing came for {:.1} s", self.settings.stall_timeout.as_secs_f64());
+                }
+                let quiet = self.activity.1.elapsed();
+                if self.settings.reconnect && quiet > self.settings.stall_timeout {
+                    let reason = format!("nothing came for {:.1} s", quiet.as_secs_f64());
                     connection.drain();
                     *failure = Some((VideoError::Lost { input: input.clone(), reason }, Instant::now()));
+                } else if is_file && quiet > QUIET && connection.is_given_up() {
+                    let error = VideoError::NoVideo { input: input.clone(), found: connection.readers() };
+                    *failure = Some((error, Instant::now()));
                 }
             }
-            _ => {}
+            (None, Some(_)) => {}
         }
-        ended |= connection.sink.is_eos();
+        // A sink that has not started says that it is at its end.
+        ended |= connection.sink.current_state() >= gst::State::Paused && connection.sink.is_eos();
         match failure {
             Some((error, since)) if ended || since.elapsed() > DRAIN || error.is_final() || !connection.findings.has_video() => {
                 let error = error.clone();

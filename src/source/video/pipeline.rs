@@ -18,7 +18,7 @@ use gstreamer_video as gst_video;
 
 use super::error::{self, VideoError};
 use super::redact::redact;
-use super::watch::{Findings, Shared, lock, watch_decoded, watch_parsed};
+use super::watch::{self, Findings, Shared, lock, watch_decoded, watch_parsed};
 use super::{RtspTransport, VideoInput, VideoSettings};
 
 /// Frames between decoding and conversion when nothing may be dropped: enough to keep both threads busy.
@@ -28,6 +28,7 @@ const PARSE_NAME: &str = "skyfix-parse";
 
 pub(super) struct Connection {
     pipeline: gst::Pipeline,
+    parse: gst::Element,
     decode: gst::Element,
     pub sink: AppSink,
     pub bus: gst::Bus,
@@ -87,7 +88,7 @@ impl Connection {
         // One zero of running time for all connections, instead of a new one at each start.
         pipeline.set_start_time(gst::ClockTime::NONE);
         pipeline.set_base_time(shared.base);
-        Ok(Self { pipeline, decode, sink, bus, findings })
+        Ok(Self { pipeline, parse, decode, sink, bus, findings })
     }
 
     /// Starts the pipeline without waiting: a camera may take its time to answer.
@@ -109,6 +110,21 @@ impl Connection {
                 }
             }
         });
+    }
+
+    /// Whether a file was given up without a word: no video found, and nothing left that looks for it. `parsebin` keeps back errors
+    /// that come while it is plugging.
+    pub fn is_given_up(&self) -> bool {
+        let upstream = watch::elements_of(&self.parse);
+        let source = self.parse.static_pad("sink").and_then(|pad| pad.peer()).and_then(|pad| pad.parent_element());
+        let busy = |e: &gst::Element| e.pads().iter().any(|pad| pad.task_state() == gst::TaskState::Started);
+        !self.findings.has_video() && !upstream.is_empty() && !upstream.iter().chain(&source).any(busy)
+    }
+
+    /// Names of what has looked at the input, for a message.
+    pub fn readers(&self) -> String {
+        let factories = watch::elements_of(&self.parse).into_iter().filter_map(|e| e.factory());
+        factories.map(|f| f.name().to_string()).filter(|name| name != "typefind").collect::<Vec<_>>().join(", ")
     }
 
     /// Lets the decoder give out what it holds after the source has failed.

@@ -38,8 +38,7 @@ struct File {
 impl Recorder {
     /// Will record into `path`, which must be writable.
     pub fn create(path: &Path) -> Result<Self, VideoError> {
-        std::fs::File::create(path)
-            .map_err(|e| VideoError::Record { path: path.to_owned(), reason: e.to_string() })?;
+        std::fs::File::create(path).map_err(|e| VideoError::Record { path: path.to_owned(), reason: e.to_string() })?;
         Ok(Self { path: path.to_owned(), parts: 0, file: None, failure: None, last_ns: 0 })
     }
 

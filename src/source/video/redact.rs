@@ -95,7 +95,10 @@ mod tests {
             ("rtsp://[fe80::1]:554/a", "rtsp://[fe80::1]:554/a"),
             ("cannot open \"http://a:b@c/d\": no", "cannot open \"http://***@c/d\": no"),
             ("flight.mp4", "flight.mp4"),
-            ("rtspsrc location=rtsp://h/s user-id=me user-pw=\"a b\" ! x", "rtspsrc location=rtsp://h/s user-id=*** user-pw=*** ! x"),
+            (
+                "rtspsrc location=rtsp://h/s user-id=me user-pw=\"a b\" ! x",
+                "rtspsrc location=rtsp://h/s user-id=*** user-pw=*** ! x",
+            ),
             ("srt://h:1?mode=caller&passphrase=abc&latency=2", "srt://h:1?mode=caller&passphrase=***&latency=2"),
             ("the password is wrong", "the password is wrong"),
         ];

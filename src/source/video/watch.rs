@@ -86,6 +86,7 @@ pub(super) fn watch_parsed(
         let name = caps.structure(0).map_or("unknown", |s| s.name().as_str());
         if found.has_video() || !(name.starts_with("video/") || name.starts_with("image/")) {
             lock(&found.others).push(name.to_owned());
+            swallow(parse, pad);
             return;
         }
         let factories = factories_around(parse);
@@ -108,10 +109,32 @@ pub(super) fn watch_parsed(
     parse.connect_no_more_pads(move |_| found.no_more_streams.store(true, Ordering::Release));
 }
 
+/// Lets a stream that nobody wants end nowhere. Left unlinked it would be an error, which `parsebin` swallows at times, and then
+/// nothing would ever come.
+fn swallow(parse: &gst::Element, pad: &gst::Pad) {
+    let end = || -> Option<()> {
+        let bin = parse.parent().and_downcast::<gst::Bin>()?;
+        let sink = gst::ElementFactory::make("fakesink").property("sync", false).property("async", false).build().ok()?;
+        bin.add(&sink).ok()?;
+        sink.sync_state_with_parent().ok()?;
+        pad.link(&sink.static_pad("sink")?).ok()?;
+        Some(())
+    };
+    if end().is_none() {
+        tracing::debug!("{} stays unlinked", pad.name());
+    }
+}
+
+/// All elements of a bin, whatever their depth.
+pub(super) fn elements_of(bin: &impl IsA<gst::Object>) -> Vec<gst::Element> {
+    let bin = bin.upcast_ref::<gst::Object>().downcast_ref::<gst::Bin>();
+    bin.map_or_else(Vec::new, |bin| bin.iterate_recurse().into_iter().flatten().collect())
+}
+
 /// The kinds of all elements of the pipeline.
 fn factories_around(parse: &gst::Element) -> Vec<gst::ElementFactory> {
-    let pipeline = parse.parent().and_downcast::<gst::Bin>();
-    pipeline.map_or_else(Vec::new, |bin| bin.iterate_recurse().into_iter().flatten().filter_map(|e| e.factory()).collect())
+    let all = parse.parent().map(|pipeline| elements_of(&pipeline)).unwrap_or_default();
+    all.into_iter().filter_map(|e| e.factory()).collect()
 }
 
 fn watch_pictures(pad: &gst::Pad, connection: u64, shared: &Arc<Shared>, found: &Arc<Findings>) {
