@@ -377,3 +377,39 @@ fn a_model_with_a_flipped_byte_and_the_index_of_another_model_are_refused() {
     let text = error_of(&skyfix(&arguments, &environment));
     assert!(text.contains("made for model") && text.contains("skyfix map index"), "{text}");
 }
+
+#[test]
+#[cfg(feature = "gst")]
+fn the_bundled_flight_as_a_video_is_localized_frame_by_frame() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().display().to_string();
+    let arguments = ["replay", "recordings/demo-video", "--frame-rate", "0.05", "--no-viewer", "-w", "2"];
+    let output = skyfix(&[&arguments[..], &["--map", &map(), "--out", &folder]].concat(), &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let fixes = std::fs::read_to_string(out.path().join("fixes.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = fixes.lines().skip(1).map(|l| l.split(',').collect()).collect();
+    // One frame in 20 s of 110 s at five a second, named by its number, with its time in the video.
+    let names: Vec<&str> = rows.iter().map(|r| r[0]).collect();
+    assert_eq!(names, ["0", "100", "200", "300", "400", "500"]);
+    for row in &rows {
+        assert_eq!(row[1].parse::<i64>().unwrap(), 1_000_000_000 + 200_000_000 * row[0].parse::<i64>().unwrap());
+    }
+    assert!(rows.iter().filter(|r| r[2] == "fix").count() >= 5, "{fixes}");
+    let summary = std::fs::read_to_string(out.path().join("summary.json")).unwrap();
+    assert!(summary.contains("\"camera\""), "scored by frame number: {summary}");
+}
+
+#[test]
+#[cfg(feature = "gst")]
+fn a_video_without_its_decoder_is_an_error_that_says_what_to_install() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().display().to_string();
+    let arguments = ["replay", "recordings/demo-video", "--no-viewer", "-w", "1"];
+    let ranks = Path::new("avdec_h264:NONE,openh264dec:NONE,vah264dec:NONE,nvh264dec:NONE,v4l2h264dec:NONE");
+    let registry = out.path().join("registry.bin");
+    let environment = [("GST_PLUGIN_FEATURE_RANK", ranks), ("GST_REGISTRY", registry.as_path())];
+    let text = error_of(&skyfix(&[&arguments[..], &["--map", &map(), "--out", &folder]].concat(), &environment));
+    assert!(text.contains("video.mkv: nothing here decodes video/x-h264"), "{text}");
+    assert!(text.contains("install gstreamer1.0-libav"), "{text}");
+    assert!(text.contains("broke off after 0 frames"), "{text}");
+}

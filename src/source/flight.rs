@@ -8,18 +8,12 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 #[cfg(feature = "gst")]
-use super::Setting;
-#[cfg(feature = "gst")]
-use super::footage::{Footage, FootageCamera};
+use super::footage;
 use super::frames::{FrameList, FrameSource};
 use super::photos::{self, CameraOptions, Photo};
 use super::recording::Recording;
-#[cfg(feature = "gst")]
-use super::video::{VideoInput, VideoSettings, VideoSource};
 use super::{KnowledgeOptions, SourceError, recording, telemetry};
 use crate::camera::heading_pitch_roll;
-#[cfg(feature = "gst")]
-use crate::camera::{Camera, Intrinsics};
 use crate::geo::Geodetic;
 use crate::time::{NANOS_PER_SEC, seconds_between};
 use crate::types::{Estimate, Frame, Known, Pixels, TelemetryBatch};
@@ -76,7 +70,7 @@ pub fn open(
     video: &VideoOptions,
 ) -> Result<Flight, SourceError> {
     if path.is_file() {
-        return open_video(path, knowledge, camera, video);
+        return footage::open(path, knowledge, camera, video);
     }
     if !path.is_dir() {
         return Err(SourceError::Nothing { path: path.into(), reason: "no such file or folder".into() });
@@ -136,7 +130,7 @@ fn open_recording(folder: &Path, knowledge: &KnowledgeOptions, options: &VideoOp
     let map = recording.map.clone();
     let frames = match (&recording.photos, &recording.video) {
         (Some(photos), None) => recorded_photos(&recording, photos, knowledge, &mut warnings)?,
-        (None, Some(video)) => recorded_video(&recording, video, knowledge, options)?,
+        (None, Some(video)) => footage::recorded(&recording, video, knowledge, options)?,
         (Some(_), Some(_)) => return Err(nothing("the recording has photos/ and a video; keep one of them")),
         (None, None) => return Err(nothing("the recording has neither photos/ nor a video (video.mkv, video.mp4, …)")),
     };
@@ -179,110 +173,25 @@ fn recorded_photos(
 }
 
 #[cfg(not(feature = "gst"))]
-fn recorded_video(
-    _: &Recording,
-    video: &Path,
-    _: &KnowledgeOptions,
-    _: &VideoOptions,
-) -> Result<Box<dyn FrameSource>, SourceError> {
-    Err(no_video(video))
-}
+mod footage {
+    use super::{CameraOptions, Flight, FrameSource, KnowledgeOptions, Path, Recording, SourceError, VideoOptions};
 
-#[cfg(not(feature = "gst"))]
-fn open_video(path: &Path, _: &KnowledgeOptions, _: &CameraOptions, _: &VideoOptions) -> Result<Flight, SourceError> {
-    Err(no_video(path))
-}
-
-#[cfg(not(feature = "gst"))]
-fn no_video(path: &Path) -> SourceError {
-    SourceError::Nothing { path: path.into(), reason: "this skyfix was built without video (feature gst)".into() }
-}
-
-#[cfg(feature = "gst")]
-fn recorded_video(
-    recording: &Recording,
-    video: &Path,
-    knowledge: &KnowledgeOptions,
-    options: &VideoOptions,
-) -> Result<Box<dyn FrameSource>, SourceError> {
-    let camera = FootageCamera::Known(recording.camera);
-    footage(video, camera, recording.telemetry.clone(), recording.frame_stamps.clone(), knowledge, options)
-}
-
-/// A video file without a recording around it.
-#[cfg(feature = "gst")]
-fn open_video(
-    path: &Path,
-    knowledge: &KnowledgeOptions,
-    camera: &CameraOptions,
-    options: &VideoOptions,
-) -> Result<Flight, SourceError> {
-    let with = |intrinsics| {
-        let default = Camera::nadir(intrinsics);
-        let tilt_sigma_rad = camera.tilt_sigma_rad.unwrap_or(default.tilt_sigma_rad);
-        Camera { mounting: camera.mounting, tilt_sigma_rad, ..default }
-    };
-    let footage_camera = match (camera.calibration, camera.hfov_rad) {
-        (Some((intrinsics, distortion)), _) => FootageCamera::Known(Camera { distortion, ..with(intrinsics) }),
-        (None, Some(hfov_rad)) => FootageCamera::FieldOfView(hfov_rad, with(Intrinsics::centred(1, 1, 1.0))),
-        (None, None) => {
-            let reason = "a video does not tell its camera's focal length; give --hfov DEG or --calibration FILE".into();
-            return Err(SourceError::Bad { path: path.into(), line: None, reason });
-        }
-    };
-    let telemetry = options.telemetry.as_deref().map(sidecars).transpose()?.unwrap_or_default();
-    let mut warnings = Vec::new();
-    if telemetry.height.is_empty() && knowledge.height == Setting::Sensor {
-        warnings.push("nothing tells the height; give --height M±S, --height none (search for it) or --telemetry".into());
+    pub(super) fn recorded(
+        _: &Recording,
+        video: &Path,
+        _: &KnowledgeOptions,
+        _: &VideoOptions,
+    ) -> Result<Box<dyn FrameSource>, SourceError> {
+        Err(no_video(video))
     }
-    let frames = footage(path, footage_camera, telemetry, HashMap::new(), knowledge, options)?;
-    Ok(Flight { frames, start: None, truth: HashMap::new(), map: None, warnings })
-}
 
-/// Telemetry named on the command line: a folder with sidecars, or one of them. The one place where such a path is looked at.
-#[cfg(feature = "gst")]
-fn sidecars(path: &Path) -> Result<TelemetryBatch, SourceError> {
-    if path.is_dir() {
-        return telemetry::read(path, 0);
+    pub(super) fn open(path: &Path, _: &KnowledgeOptions, _: &CameraOptions, _: &VideoOptions) -> Result<Flight, SourceError> {
+        Err(no_video(path))
     }
-    let nothing = |reason: String| Err(SourceError::Nothing { path: path.into(), reason });
-    if !path.is_file() {
-        return nothing("no such file or folder".into());
-    }
-    let all = path.parent().map_or_else(|| telemetry::read(Path::new("."), 0), |folder| telemetry::read(folder, 0))?;
-    let none = TelemetryBatch::default();
-    match path.file_name().and_then(|n| n.to_str()).unwrap_or_default() {
-        "imu.csv" => Ok(TelemetryBatch { imu: all.imu, ..none }),
-        "height.csv" => Ok(TelemetryBatch { height: all.height, ..none }),
-        "heading.csv" => Ok(TelemetryBatch { heading: all.heading, ..none }),
-        "attitude.csv" => Ok(TelemetryBatch { attitude: all.attitude, ..none }),
-        other => {
-            nothing(format!("'{other}' is no telemetry; give imu.csv, height.csv, heading.csv, attitude.csv or their folder"))
-        }
-    }
-}
 
-#[cfg(feature = "gst")]
-fn footage(
-    path: &Path,
-    camera: FootageCamera,
-    telemetry: TelemetryBatch,
-    stamps: HashMap<u64, i64>,
-    knowledge: &KnowledgeOptions,
-    options: &VideoOptions,
-) -> Result<Box<dyn FrameSource>, SourceError> {
-    let settings = VideoSettings { frame_rate: options.frame_rate, ..VideoSettings::new(VideoInput::File(path.into())) };
-    Ok(Box::new(Footage {
-        video: VideoSource::start(settings)?,
-        path: path.into(),
-        camera,
-        knowledge: *knowledge,
-        telemetry,
-        rest: Remaining::default(),
-        stamps,
-        next_ordinal: 0,
-        told: false,
-    }))
+    fn no_video(path: &Path) -> SourceError {
+        SourceError::Nothing { path: path.into(), reason: "this skyfix was built without video (feature gst)".into() }
+    }
 }
 
 /// How far into the telemetry frames have taken their samples.

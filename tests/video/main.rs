@@ -5,6 +5,7 @@
 
 mod clips;
 mod files;
+mod flights;
 mod live;
 mod recorded;
 mod senders;

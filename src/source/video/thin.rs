@@ -70,15 +70,12 @@ mod tests {
             let mut t = start_us;
             let stamps: Vec<i64> = gaps_us.iter().map(|g| { t += g; t * 1000 }).collect();
             let rate_hz = 1e6 / period_us as f64;
-            let mut expected = Vec::new();
+            let mut expected: Vec<i64> = Vec::new();
             let mut mark_us = 0;
             let since_us = |s: i64| (s - stamps[0]) / 1000;
             while mark_us <= since_us(stamps[stamps.len() - 1]) + 1000 {
-                if let Some(s) = stamps.iter().find(|s| since_us(**s) + 1000 >= mark_us) {
-                    if expected.last() != Some(s) {
-                        expected.push(*s);
-                    }
-                }
+                let first = stamps.iter().find(|s| since_us(**s) + 1000 >= mark_us);
+                expected.extend(first.filter(|s| expected.last() != Some(*s)).copied());
                 mark_us += period_us;
             }
             // A frame that lies on a mark to the nanosecond may fall either way by rounding: keep such cases out.
