@@ -6,10 +6,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use skyfix::flow::catalogue::{Action, Catalogue, MapEdit, MapEdits};
-use skyfix::flow::graph::{GraphOptions, run_graph};
+use skyfix::flow::graph::{GraphError, GraphOptions, run_graph};
 use skyfix::flow::sequential::match_frame;
 use skyfix::flow::{MatchSettings, Matcher};
 use skyfix::fuse::{Fusion, FusionSettings};
@@ -19,7 +20,8 @@ use skyfix::models::{DenseExtractor, Device, Manifest, OnnxDense};
 use skyfix::retrieve::build::{IndexOptions, build_index};
 use skyfix::retrieve::{MapIndex, index_path};
 use skyfix::sink::FrameReport;
-use skyfix::source::{self, Flight, KnowledgeOptions};
+use skyfix::source::frames::collect;
+use skyfix::source::{self, Flight, FrameEvent, FrameList, FrameSource, KnowledgeOptions, SourceError, VideoOptions};
 use skyfix::types::{AbstainReason, Frame, Outcome, Prior};
 
 const MODEL: &str = "skyfix-dense";
@@ -64,7 +66,15 @@ fn recording() -> &'static Path {
 }
 
 fn flight() -> Flight {
-    source::open(recording(), &KnowledgeOptions::default(), &source::photos::CameraOptions::default()).unwrap()
+    open(recording()).unwrap()
+}
+
+fn open(path: &Path) -> Result<Flight, SourceError> {
+    source::open(path, &KnowledgeOptions::default(), &source::photos::CameraOptions::default(), &VideoOptions::default())
+}
+
+fn frames() -> Vec<Frame> {
+    collect(flight().frames.as_mut()).unwrap()
 }
 
 fn map_and_index() -> (MapStore, MapIndex) {
@@ -86,6 +96,8 @@ fn options(flight: &Flight) -> GraphOptions {
         fusion: FusionSettings::default(),
         start: flight.start.map(|s| (s.position, s.sigma_m)),
         catalogue: Catalogue::default(),
+        in_flight: None,
+        stop: Arc::default(),
     }
 }
 
@@ -99,7 +111,7 @@ fn run_against(matcher: Arc<Matcher>, workers: usize, edit: impl FnOnce(&mut Gra
     edit(&mut options);
     let networks = (0..workers).map(|_| network()).collect();
     let mut reports = Vec::new();
-    run_graph(matcher, networks, flight.frames.into_iter(), options, |report| {
+    run_graph(matcher, networks, flight.frames, options, |report| {
         reports.push(report);
         true
     })
@@ -119,7 +131,7 @@ fn the_graph_equals_the_sequential_oracle_for_one_two_and_four_workers() {
     let mut fusion = Fusion::new(FusionSettings::default(), flight.start.map(|s| (s.position, s.sigma_m)));
     let mut priors: Vec<Option<Prior>> = Vec::new();
     let mut expected = Vec::new();
-    for frame in &flight.frames {
+    for frame in &frames() {
         let prior = frame.ordinal.checked_sub(LAG).and_then(|i| priors[i as usize]);
         let matched = match_frame(&matcher, frame, prior.as_ref(), None, network.as_mut());
         let fused = fusion.step(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome);
@@ -130,6 +142,53 @@ fn the_graph_equals_the_sequential_oracle_for_one_two_and_four_workers() {
     for workers in [1, 2, 4] {
         assert_eq!(essence(&run(workers, |_| {})), expected, "{workers} workers");
     }
+}
+
+/// Gives frames, then nothing until so many results have come, then ends one way or the other.
+struct Waiting {
+    frames: FrameList,
+    until: usize,
+    results: Arc<AtomicUsize>,
+    end: Option<SourceError>,
+}
+
+impl FrameSource for Waiting {
+    fn poll(&mut self) -> FrameEvent {
+        match self.frames.poll() {
+            FrameEvent::Ended if self.results.load(Ordering::SeqCst) < self.until => FrameEvent::Pending,
+            FrameEvent::Ended => self.end.take().map_or(FrameEvent::Ended, FrameEvent::Failed),
+            other => other,
+        }
+    }
+}
+
+fn run_waiting(until: usize, end: Option<SourceError>) -> (Vec<u64>, Result<(), GraphError>) {
+    let results = Arc::new(AtomicUsize::new(0));
+    let source = Waiting { frames: FrameList::from(frames()), until, results: Arc::clone(&results), end };
+    let mut ordinals = Vec::new();
+    let networks = (0..2).map(|_| network()).collect();
+    let run = run_graph(matcher(), networks, source, options(&flight()), |report| {
+        ordinals.push(report.ordinal);
+        results.fetch_add(1, Ordering::SeqCst);
+        true
+    });
+    (ordinals, run)
+}
+
+#[test]
+fn results_flow_while_the_source_waits_for_more() {
+    // The source waits for every result before it ends: if they waited for its end, this would never end.
+    let (ordinals, run) = run_waiting(FRAMES, None);
+    assert!(run.is_ok());
+    assert_eq!(ordinals, (0..FRAMES as u64).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_source_that_fails_loses_no_frame_under_way_and_its_error_is_the_runs() {
+    let (ordinals, run) = run_waiting(0, Some(SourceError::Nothing { path: "cam".into(), reason: "unplugged".into() }));
+    assert_eq!(ordinals, (0..FRAMES as u64).collect::<Vec<_>>());
+    let error = run.unwrap_err();
+    assert!(matches!(&error, GraphError::Source(_)) && error.to_string() == "cam: unplugged", "{error}");
 }
 
 #[test]
@@ -258,10 +317,10 @@ fn edits_that_make_no_sense_are_refused_by_name() {
 
 #[test]
 fn a_frame_without_height_or_camera_or_pixels_abstains_and_says_why() {
-    let flight = flight();
+    let frames = frames();
     let (matcher, mut network) = (matcher(), network());
     let with = |edit: &dyn Fn(&mut Frame)| {
-        let mut frame = flight.frames[0].clone();
+        let mut frame = frames[0].clone();
         edit(&mut frame);
         frame
     };
@@ -443,4 +502,40 @@ fn a_model_with_a_flipped_byte_and_the_index_of_another_model_are_refused() {
     std::fs::write(folder.path().join("manifest.toml"), manifest.replace(&old, &new)).unwrap();
     let text = error_of(&skyfix(&arguments, &environment));
     assert!(text.contains("made for model") && text.contains("skyfix map index"), "{text}");
+}
+
+#[test]
+#[cfg(feature = "gst")]
+fn the_bundled_flight_as_a_video_is_localized_frame_by_frame() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().display().to_string();
+    let arguments = ["replay", "recordings/demo-video", "--frame-rate", "0.05", "--no-viewer", "-w", "2"];
+    let output = skyfix(&[&arguments[..], &["--map", &map(), "--out", &folder]].concat(), &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let fixes = std::fs::read_to_string(out.path().join("fixes.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = fixes.lines().skip(1).map(|l| l.split(',').collect()).collect();
+    // One frame in 20 s of 110 s at five a second, named by its number, with its time in the video.
+    let names: Vec<&str> = rows.iter().map(|r| r[0]).collect();
+    assert_eq!(names, ["0", "100", "200", "300", "400", "500"]);
+    for row in &rows {
+        assert_eq!(row[1].parse::<i64>().unwrap(), 1_000_000_000 + 200_000_000 * row[0].parse::<i64>().unwrap());
+    }
+    assert!(rows.iter().filter(|r| r[2] == "fix").count() >= 5, "{fixes}");
+    let summary = std::fs::read_to_string(out.path().join("summary.json")).unwrap();
+    assert!(summary.contains("\"camera\""), "scored by frame number: {summary}");
+}
+
+#[test]
+#[cfg(feature = "gst")]
+fn a_video_without_its_decoder_is_an_error_that_says_what_to_install() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().display().to_string();
+    let arguments = ["replay", "recordings/demo-video", "--no-viewer", "-w", "1"];
+    let ranks = Path::new("avdec_h264:NONE,openh264dec:NONE,vah264dec:NONE,nvh264dec:NONE,v4l2h264dec:NONE");
+    let registry = out.path().join("registry.bin");
+    let environment = [("GST_PLUGIN_FEATURE_RANK", ranks), ("GST_REGISTRY", registry.as_path())];
+    let text = error_of(&skyfix(&[&arguments[..], &["--map", &map(), "--out", &folder]].concat(), &environment));
+    assert!(text.contains("video.mkv: nothing here decodes video/x-h264"), "{text}");
+    assert!(text.contains("install gstreamer1.0-libav"), "{text}");
+    assert!(text.contains("broke off after 0 frames"), "{text}");
 }

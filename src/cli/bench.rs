@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Result<()> {
     for (workers, threads) in &arguments.settings {
         let Prepared { matcher, flight, catalogue, .. } = prepare(&arguments.localize, MapEdits::default())?;
-        let networks = networks(&arguments.localize.model, *workers, *threads)?;
+        let networks = networks(&arguments.localize.model.model, arguments.localize.model.device, *workers, *threads)?;
         let options = GraphOptions {
             lag: LAG,
             use_prior: !arguments.localize.no_prior,
@@ -53,12 +53,14 @@ fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Result<()
             fusion: FusionSettings::default(),
             start: flight.start.filter(|_| !arguments.localize.no_prior).map(|s| (s.position, s.sigma_m)),
             catalogue,
+            in_flight: None,
+            stop: Default::default(),
         };
         let busy = processor_seconds();
         let begun = std::time::Instant::now();
         let mut summary = SummarySink::create(folder, flight.truth.clone())?;
         let mut failure = None;
-        run_graph(matcher, networks, flight.frames.into_iter(), options, |report| {
+        run_graph(matcher, networks, flight.frames, options, |report| {
             failure = summary.frame(&report).err();
             failure.is_none()
         })?;

@@ -166,18 +166,27 @@ mod video {
     use super::{Finding, SETUP};
 
     /// Elements with what each is for.
-    const ELEMENTS: [(&str, &str); 11] = [
+    const ELEMENTS: [(&str, &str); 20] = [
         ("filesrc", "video files"),
-        ("decodebin", "video files"),
-        ("uridecodebin", "video from addresses"),
-        ("appsink", "every video"),
+        ("urisourcebin", "video from addresses"),
+        ("parsebin", "every video"),
+        ("decodebin", "every video"),
+        ("queue", "every video"),
         ("videoconvert", "every video"),
-        ("videorate", "every video"),
+        ("videoscale", "every video"),
+        ("videoflip", "every video"),
+        ("appsink", "every video"),
+        ("qtdemux", "MP4 files"),
+        ("matroskademux", "Matroska files"),
+        ("tsdemux", "MPEG-TS"),
         ("rtspsrc", "network cameras"),
         ("udpsrc", "MPEG-TS and RTP streams"),
         ("v4l2src", "cameras of this machine"),
         ("h264parse", "H.264"),
         ("avdec_h264", "H.264"),
+        ("matroskamux", "recording video"),
+        ("avenc_ffv1", "recording raw video"),
+        ("openh264enc", "skyfix simulate --video"),
     ];
 
     pub fn check() -> Vec<Finding> {

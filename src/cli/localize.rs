@@ -10,12 +10,13 @@ use skyfix::coarse::consensus::ConsensusNetwork;
 use skyfix::coarse::hypotheses::UnknownHeight;
 use skyfix::flow::catalogue::{Catalogue, MapEdits};
 use skyfix::flow::{CoarseMethod, MatchSettings, Matcher};
-use skyfix::map::MapStore;
+use skyfix::geo::Geodetic;
+use skyfix::map::{Dem, GroundModel, MapStore};
 use skyfix::models::{DenseExtractor, Device, Manifest, ModelEntry, ModelError};
 use skyfix::retrieve::build::{IndexOptions, build_index};
 use skyfix::retrieve::{IndexError, MapIndex, index_path};
 use skyfix::source::photos::CameraOptions;
-use skyfix::source::{self, Flight, KnowledgeOptions, Setting};
+use skyfix::source::{self, Flight, KnowledgeOptions, Setting, VideoOptions};
 
 use super::progress_bar;
 
@@ -33,7 +34,7 @@ pub struct ModelArguments {
 /// Everything that decides how a flight is localized.
 #[derive(Args, Clone)]
 pub struct LocalizeArguments {
-    /// A folder of photos, or a recording (a folder with flight.toml)
+    /// A folder of photos, a video file, or a recording (a folder with flight.toml)
     pub source: PathBuf,
     /// The map; a recording may bring its own
     #[arg(long, value_name = "FILE")]
@@ -55,18 +56,30 @@ pub struct LocalizeArguments {
     /// Seed of --height-error
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// How the camera of a photo folder is fixed: stabilised or strapdown
+    /// Frames of a video to use, a second: the first at or after each step, by their times; or all
+    #[arg(long, default_value = "2", value_name = "N|all", value_parser = parse_frame_rate)]
+    pub frame_rate: FrameRate,
+    /// Telemetry of a video file: a folder with imu.csv, height.csv, heading.csv, attitude.csv, or one of these
+    #[arg(long, value_name = "DIR|FILE")]
+    pub telemetry: Option<PathBuf>,
+    /// How the camera of a photo folder or video is fixed: stabilised or strapdown
     #[arg(long, default_value = "stabilised", value_parser = parse_mounting)]
     pub mounting: Mounting,
-    /// Horizontal field of view of the photos, degrees, instead of their metadata
+    /// Horizontal field of view of photos, instead of their metadata, or of a video as it is shown, degrees
     #[arg(long, value_name = "DEG")]
     pub hfov: Option<f64>,
-    /// Calibration of the photos' camera: OpenCV or Kalibr YAML
+    /// Calibration of the camera of photos or a video: OpenCV or Kalibr YAML
     #[arg(long, value_name = "FILE", conflicts_with = "hfov")]
     pub calibration: Option<PathBuf>,
     /// How far the photos' camera may be from nadir (stabilised) or from the stated attitude (strapdown), degrees
     #[arg(long, value_name = "DEG")]
     pub tilt_sigma: Option<f64>,
+    /// Elevation model (GeoTIFF): the heights are above take-off then, and are corrected by the ground below
+    #[arg(long, value_name = "FILE")]
+    pub dem: Option<PathBuf>,
+    /// Where the aircraft took off: the heights are above that place, and grow uncertain with the distance from it
+    #[arg(long, value_name = "LAT,LON", value_parser = parse_position, allow_hyphen_values = true)]
+    pub takeoff: Option<Geodetic>,
     /// Coarse matching: correlation or sascm
     #[arg(long, default_value = "correlation")]
     pub coarse: CoarseMethod,
@@ -75,12 +88,30 @@ pub struct LocalizeArguments {
     pub consensus: Option<PathBuf>,
 }
 
+fn parse_position(text: &str) -> Result<Geodetic, String> {
+    let number = |t: &str| t.trim().parse::<f64>().ok();
+    let position = text.split_once(',').and_then(|(lat, lon)| Some(Geodetic::ground(number(lat)?, number(lon)?)));
+    position.filter(Geodetic::is_valid).ok_or_else(|| "write latitude and longitude in degrees: 47.80,10.90".into())
+}
+
 fn parse_mounting(text: &str) -> Result<Mounting, String> {
     match text {
         "stabilised" => Ok(Mounting::Stabilised),
         "strapdown" => Ok(Mounting::Strapdown),
         _ => Err("write stabilised or strapdown".into()),
     }
+}
+
+/// `None` is every frame.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameRate(Option<f64>);
+
+fn parse_frame_rate(text: &str) -> Result<FrameRate, String> {
+    if text == "all" {
+        return Ok(FrameRate(None));
+    }
+    let rate = text.parse::<f64>().ok().filter(|r| (1e-3..=1e3).contains(r));
+    rate.map(|r| FrameRate(Some(r))).ok_or_else(|| "write frames a second, from 0.001 to 1000, or all".into())
 }
 
 /// A flight and what it is matched against.
@@ -116,52 +147,110 @@ pub fn prepare(arguments: &LocalizeArguments, edits: MapEdits) -> anyhow::Result
         height_error: arguments.height_error,
         seed: arguments.seed,
     };
-    let flight = source::open(&arguments.source, &knowledge, &camera)?;
+    let video = VideoOptions { frame_rate: arguments.frame_rate.0, telemetry: arguments.telemetry.clone() };
+    let flight = source::open(&arguments.source, &knowledge, &camera, &video)?;
     for warning in &flight.warnings {
         eprintln!("skyfix: {}: {warning}", arguments.source.display());
     }
-    let Some(path) = arguments.map.clone().or_else(|| flight.map.clone()) else {
+    let Some(map) = arguments.map.clone().or_else(|| flight.map.clone()) else {
         bail!("{}: brings no map of its own; give --map FILE.mbtiles", arguments.source.display());
     };
-    let map = MapStore::open(&path)?;
+    let start = flight.start.map(|s| s.position);
+    let options = MatchingOptions {
+        map,
+        model: arguments.model.model.clone(),
+        device: arguments.model.device,
+        coarse: arguments.coarse,
+        consensus: arguments.consensus.clone(),
+        search_heights: arguments.height == Setting::None,
+        ground: ground(arguments.dem.as_deref(), arguments.takeoff, start)?,
+    };
+    let Matching { map, matcher, catalogue } = matching(options, edits)?;
+    Ok(Prepared { matcher, map, flight, catalogue })
+}
+
+/// What frames are matched against, and how.
+pub struct MatchingOptions {
+    /// The map.
+    pub map: PathBuf,
+    /// Model of the manifest.
+    pub model: String,
+    /// Where inference runs.
+    pub device: Device,
+    /// The coarse method.
+    pub coarse: CoarseMethod,
+    /// Weights of the neighbourhood consensus.
+    pub consensus: Option<PathBuf>,
+    /// Whether heights that are not known are searched for.
+    pub search_heights: bool,
+    /// What turns heights above take-off into heights above ground.
+    pub ground: Option<GroundModel>,
+}
+
+/// Map, index and edits made ready.
+pub struct Matching {
+    /// The map.
+    pub map: MapStore,
+    /// The matcher.
+    pub matcher: Arc<Matcher>,
+    /// Edits of the map.
+    pub catalogue: Catalogue,
+}
+
+/// Opens map and index; computes the index where there is none yet, and what the edits need.
+pub fn matching(options: MatchingOptions, edits: MapEdits) -> anyhow::Result<Matching> {
+    let map = MapStore::open(&options.map)?;
     let manifest = Manifest::find()?;
-    let entry = manifest.entry(&arguments.model.model)?;
+    let entry = manifest.entry(&options.model)?;
     let mut index = match MapIndex::load(&map, entry) {
         Ok(index) => index,
         Err(IndexError::Missing { path, .. }) => {
             eprintln!("skyfix: no index yet; computing {} (once)", path.display());
-            compute_index(&map, &manifest, entry, arguments.model.device, &IndexOptions::default())?
+            compute_index(&map, &manifest, entry, options.device, &IndexOptions::default())?
         }
         Err(error) => return Err(error.into()),
     };
-    let searched = arguments.height == Setting::None;
-    let settings = MatchSettings {
-        coarse: arguments.coarse,
-        unknown_height: if searched { UnknownHeight::Search } else { UnknownHeight::Abstain },
-        ..MatchSettings::default()
-    };
+    let unknown_height = if options.search_heights { UnknownHeight::Search } else { UnknownHeight::Abstain };
+    let settings = MatchSettings { coarse: options.coarse, unknown_height, ..MatchSettings::default() };
     let catalogue = if edits.edit.is_empty() {
         Catalogue::default()
     } else {
         let bytes = manifest.load(entry)?;
-        let mut network = network(entry, &bytes, arguments.model.device, 1)?;
+        let mut network = network(entry, &bytes, options.device, 1)?;
         Catalogue::prepare(edits, &mut index, &map, network.as_mut())?
     };
     for tile in catalogue.beside_the_map(&index) {
-        eprintln!(
-            "skyfix: the edit of tile {}/{}/{} changes nothing: {} has nothing there",
-            tile.z,
-            tile.x,
-            tile.y,
-            path.display()
-        );
+        let at = format!("{}/{}/{}", tile.z, tile.x, tile.y);
+        eprintln!("skyfix: the edit of tile {at} changes nothing: {} has nothing there", options.map.display());
     }
-    let matcher = Matcher::new(Arc::new(index), settings);
-    let matcher = match &arguments.consensus {
-        Some(path) => matcher.with_consensus(ConsensusNetwork::load(path)?),
-        None => matcher,
+    let mut matcher = Matcher::new(Arc::new(index), settings);
+    if let Some(path) = &options.consensus {
+        matcher = matcher.with_consensus(ConsensusNetwork::load(path)?);
+    }
+    if let Some(ground) = options.ground {
+        matcher = matcher.with_ground(ground);
+    }
+    Ok(Matching { map, matcher: Arc::new(matcher), catalogue })
+}
+
+/// What is known of the ground, where anything is: an elevation model, a place of take-off.
+pub fn ground(dem: Option<&Path>, takeoff: Option<Geodetic>, start: Option<Geodetic>) -> anyhow::Result<Option<GroundModel>> {
+    let Some(path) = dem else {
+        return Ok(takeoff.map(|t| GroundModel { dem: None, takeoff: Some(t) }));
     };
-    Ok(Prepared { matcher: Arc::new(matcher), map, flight, catalogue })
+    let Some(takeoff) = takeoff.or(start) else {
+        bail!("{}: heights count from take-off, so an elevation model needs its place: give --takeoff LAT,LON", path.display());
+    };
+    let dem = Dem::open(path, None)?;
+    if dem.elevation_m(takeoff.lat_deg, takeoff.lon_deg).is_none() {
+        bail!("{}: knows no elevation at take-off ({}, {})", path.display(), takeoff.lat_deg, takeoff.lon_deg);
+    }
+    Ok(Some(GroundModel { dem: Some(dem), takeoff: Some(takeoff) }))
+}
+
+/// Processors to use.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).clamp(1, 64)
 }
 
 /// Computes the index of a map and saves it beside it.
@@ -187,11 +276,11 @@ pub fn compute_index(
 }
 
 /// Networks for the workers of a graph, each with its number of threads.
-pub fn networks(arguments: &ModelArguments, workers: usize, threads: usize) -> anyhow::Result<Vec<Box<dyn DenseExtractor>>> {
+pub fn networks(model: &str, device: Device, workers: usize, threads: usize) -> anyhow::Result<Vec<Box<dyn DenseExtractor>>> {
     let manifest = Manifest::find()?;
-    let entry = manifest.entry(&arguments.model)?;
+    let entry = manifest.entry(model)?;
     let bytes = manifest.load(entry)?;
-    (0..workers).map(|_| Ok(network(entry, &bytes, arguments.device, threads)?)).collect()
+    (0..workers).map(|_| Ok(network(entry, &bytes, device, threads)?)).collect()
 }
 
 #[cfg(feature = "onnx")]

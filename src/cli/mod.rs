@@ -10,10 +10,13 @@ macro_rules! say {
 
 mod bench;
 mod doctor;
+mod input;
 mod localize;
 mod map;
 mod models;
 mod replay;
+mod run;
+mod session;
 mod simulate;
 mod sync;
 
@@ -44,8 +47,10 @@ Environment: SKYFIX_LOG=debug for a log, ORT_DYLIB_PATH, SKYFIX_MODELS, SKYFIX_M
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Localize a recorded flight: photos or a recording in, positions and a picture out.
+    /// Localize a recorded flight: photos, a video or a recording in, positions and a picture out.
     Replay(Box<replay::Arguments>),
+    /// Localize what a pipeline file describes: a live stream, a video, a recording.
+    Run(Box<run::Arguments>),
     /// Build, index and inspect maps.
     #[command(subcommand)]
     Map(map::Verb),
@@ -77,6 +82,7 @@ enum Verb {
 pub fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().verb {
         Verb::Replay(arguments) => replay::run(&arguments),
+        Verb::Run(arguments) => run::run(&arguments),
         Verb::Map(verb) => map::run(&verb).map(|()| ExitCode::SUCCESS),
         Verb::Models => models::run(),
         Verb::Simulate(arguments) => simulate::run(&arguments).map(|()| ExitCode::SUCCESS),
@@ -101,4 +107,11 @@ fn progress_bar(what: &'static str) -> ProgressBar {
         bar.set_style(style.progress_chars("=> "));
     }
     bar
+}
+
+/// Turns a bar into a counter, for work whose end is not known.
+fn as_counter(bar: &ProgressBar) {
+    if let Ok(style) = ProgressStyle::with_template("{msg:>12} {human_pos} {elapsed} {per_sec}") {
+        bar.set_style(style);
+    }
 }

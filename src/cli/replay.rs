@@ -3,34 +3,28 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 use skyfix::flow::catalogue::MapEdits;
-use skyfix::flow::graph::{GraphOptions, run_graph};
+use skyfix::flow::graph::GraphOptions;
 use skyfix::fuse::FusionSettings;
-use skyfix::sink::csv::CsvSink;
-use skyfix::sink::geojson::GeoJsonSink;
-use skyfix::sink::jsonl::JsonLinesSink;
-use skyfix::sink::summary::SummarySink;
-use skyfix::sink::{FrameReport, Sink, SinkError};
 
-use super::localize::{LocalizeArguments, Prepared, make_folder, networks, prepare};
-use super::progress_bar;
+use super::localize::{LocalizeArguments, Prepared, networks, prepare, processors};
+use super::session::{self, Outputs, Session};
 
 /// Frames between a prediction and the search that uses it.
 pub const LAG: u64 = 4;
-/// Exit code of a run in which not one frame was localized.
-const NOTHING_LOCALIZED: u8 = 3;
 
 const EXAMPLES: &str = "Examples:
   skyfix replay photos/ --map area.mbtiles --no-prior --out out
   skyfix replay photos/ --map area.mbtiles --heading none --height 120±10
   skyfix replay recordings/demo --out out/demo -w 2
   skyfix replay photos/ --map area.mbtiles --hfov 69 --mounting strapdown
+  skyfix replay flight.mp4 --map area.mbtiles --hfov 69 --height 120±6 --heading none --frame-rate 1
+  skyfix replay recordings/demo-video --frame-rate all
 
 Writes fixes.csv, track.csv, timing.csv, track.geojson, summary.json and flight.rrd (for the Rerun viewer).";
 
-/// Localize a recorded flight: photos or a recording in, positions and a picture out.
+/// Localize a recorded flight: photos, a video or a recording in, positions and a picture out.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -64,63 +58,26 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => MapEdits::default(),
     };
     let Prepared { map, matcher, flight, catalogue } = prepare(&arguments.localize, edits)?;
-    let workers = arguments.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let workers = workers.clamp(1, 64);
-    make_folder(&arguments.out)?;
-    let mut summary = SummarySink::create(&arguments.out, flight.truth.clone())?;
-    let mut sinks: Vec<Box<dyn Sink>> =
-        vec![Box::new(CsvSink::create(&arguments.out)?), Box::new(GeoJsonSink::create(&arguments.out)?)];
-    if arguments.jsonl {
-        sinks.push(Box::new(JsonLinesSink::create(&arguments.out)?));
-    }
-    let previews = !arguments.no_viewer && cfg!(feature = "viz");
-    #[cfg(feature = "viz")]
-    if previews {
-        let path = arguments.out.join("flight.rrd");
-        sinks.push(Box::new(skyfix::sink::viewer::ViewerSink::create(&path, &map, &flight.truth)?));
-    }
-    #[cfg(not(feature = "viz"))]
-    drop(map);
-
-    let bar = progress_bar("frames");
-    bar.set_length(flight.frames.len() as u64);
+    let workers = arguments.workers.map_or_else(processors, |n| n.clamp(1, 64));
+    let outputs = Outputs {
+        out: arguments.out.clone(),
+        rrd: !arguments.no_viewer,
+        viewer: None,
+        jsonl_file: arguments.jsonl,
+        jsonl_stdout: false,
+        jsonl_udp: Vec::new(),
+    };
     let options = GraphOptions {
         lag: arguments.lag,
         use_prior: !arguments.localize.no_prior,
-        previews,
+        previews: outputs.pictures(),
         fusion: FusionSettings::default(),
         start: flight.start.filter(|_| !arguments.localize.no_prior).map(|s| (s.position, s.sigma_m)),
         catalogue,
+        in_flight: None,
+        stop: Default::default(),
     };
-    let networks = networks(&arguments.localize.model, workers, 1)?;
-    let mut failure: Option<SinkError> = None;
-    run_graph(matcher, networks, flight.frames.into_iter(), options, |report: FrameReport| {
-        bar.inc(1);
-        let written = sinks.iter_mut().try_for_each(|sink| sink.frame(&report)).and_then(|()| summary.frame(&report));
-        failure = written.err();
-        failure.is_none()
-    })?;
-    bar.finish_and_clear();
-    if let Some(error) = failure {
-        return Err(error).context("the results are not complete");
-    }
-    sinks
-        .iter_mut()
-        .try_for_each(|sink| sink.finish())
-        .and_then(|()| summary.finish())
-        .context("the results are not complete")?;
-
-    say!("{}", summary.summary());
-    say!("\nresults in {}", arguments.out.display());
-    if previews {
-        say!("look at them: .venv/bin/rerun {}", arguments.out.join("flight.rrd").display());
-    }
-    if summary.summary().fixes == 0 {
-        eprintln!(
-            "skyfix: not one frame was localized; is the map of this area, and are height and camera right? \
-             (reasons are in fixes.csv)"
-        );
-        return Ok(ExitCode::from(NOTHING_LOCALIZED));
-    }
-    Ok(ExitCode::SUCCESS)
+    let model = &arguments.localize.model;
+    let networks = networks(&model.model, model.device, workers, 1)?;
+    session::run(Session { map, matcher, networks, frames: flight.frames, truth: flight.truth, options }, &outputs)
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use skyfix::flow::catalogue::MapEdits;
 use skyfix::pipeline::{Pipeline, Source, explain};
 
-use super::localize::{MatchingOptions, Matching};
+use super::localize::{Matching, MatchingOptions};
 use super::session::{Outputs, Session};
 use super::{localize, session};
 
@@ -71,11 +71,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         coarse: pipeline.coarse,
         consensus: pipeline.consensus.clone(),
         search_heights: pipeline.knowledge.height == skyfix::source::Setting::None,
-        ground: localize::ground(pipeline.dem.as_deref(), pipeline.takeoff.or(start.map(|s| s.position)))?,
+        ground: localize::ground(pipeline.dem.as_deref(), pipeline.takeoff, start.map(|s| s.position))?,
     };
-    let Matching { map, matcher, catalogue } = localize::matching(&options, edits)?;
+    let Matching { map, matcher, catalogue } = localize::matching(options, edits)?;
     let workers = pipeline.workers.unwrap_or_else(localize::processors);
-    let networks = localize::networks(&options.model, options.device, workers, 1)?;
+    let networks = localize::networks(&pipeline.model, pipeline.device, workers, 1)?;
     let outputs = Outputs {
         out: pipeline.out.clone(),
         rrd: pipeline.rrd,
@@ -122,7 +122,8 @@ fn check(pipeline: &Pipeline) -> anyhow::Result<ExitCode> {
             need("the telemetry", path);
         }
     }
-    for (what, path) in [("the map", &pipeline.map), ("the elevation model", &pipeline.dem), ("the list of edits", &pipeline.map_edits)]
+    for (what, path) in
+        [("the map", &pipeline.map), ("the elevation model", &pipeline.dem), ("the list of edits", &pipeline.map_edits)]
     {
         path.iter().for_each(|p| need(what, p));
     }

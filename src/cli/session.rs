@@ -104,12 +104,19 @@ pub fn run(session: Session, outputs: &Outputs) -> anyhow::Result<ExitCode> {
         .try_for_each(|sink| sink.finish())
         .and_then(|()| summary.finish())
         .context("the results are not complete")?;
-    let words = format!("{}\n\nresults in {}", summary.summary(), outputs.out.display());
-    if outputs.jsonl_stdout { eprintln!("{words}") } else { say!("{words}") }
-    if outputs.rrd && cfg!(feature = "viz") && !outputs.jsonl_stdout {
-        say!("look at them: .venv/bin/rerun {}", outputs.out.join("flight.rrd").display());
+    // A source that failed has left what came before: it is written, and worth having.
+    ran.with_context(|| {
+        format!("the flight broke off after {} frames, whose results are in {}", summary.summary().frames, outputs.out.display())
+    })?;
+    let mut words = format!("{}\n\nresults in {}", summary.summary(), outputs.out.display());
+    if outputs.rrd && cfg!(feature = "viz") {
+        words += &format!("\nlook at them: .venv/bin/rerun {}", outputs.out.join("flight.rrd").display());
     }
-    ran?;
+    if outputs.jsonl_stdout {
+        eprintln!("{words}")
+    } else {
+        say!("{words}")
+    }
     if summary.summary().fixes == 0 {
         eprintln!(
             "skyfix: not one frame was localized; is the map of this area, and are height and camera right? \

@@ -10,6 +10,7 @@ use super::progress_bar;
 const EXAMPLES: &str = "Examples:
   skyfix simulate flight --seed 7                        the bundled demonstration flight
   skyfix simulate flight --world area.mbtiles --leg 200  over a map of yours
+  skyfix simulate flight --video 5                       a video instead of photos
   skyfix simulate flight --height 250 --speed 18 --wind 8 --mounting strapdown";
 
 /// Fly a camera over a made-up or a mapped world and write a recording.
@@ -36,6 +37,12 @@ pub struct Arguments {
     /// Photos a second
     #[arg(long, default_value_t = 2.0)]
     rate: f64,
+    /// Write photos (the default)
+    #[arg(long, conflicts_with = "video")]
+    photos: bool,
+    /// Write a video (video.mkv, H.264) with this many frames a second instead of photos
+    #[arg(long, value_name = "FPS", conflicts_with = "rate")]
+    video: Option<f64>,
     /// Length of the straight legs, metres
     #[arg(long)]
     leg: Option<f64>,
@@ -79,6 +86,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         speed_m_s: arguments.speed,
         duration_s: arguments.duration,
         photos_per_s: arguments.rate,
+        video_per_s: arguments.video.filter(|_| !arguments.photos),
         leg_m: arguments.leg.unwrap_or(defaults.leg_m),
         map_side_m: arguments.map_side,
         wind_m_s: arguments.wind.unwrap_or(defaults.wind_m_s),
@@ -101,7 +109,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     })?;
     bar.finish_and_clear();
     let megabytes = (report.photo_bytes + report.map_bytes + report.table_bytes) as f64 / 1e6;
-    say!("{}: {} photos, {megabytes:.1} MB", arguments.out.display(), report.photos);
+    let what = if arguments.video.is_some() { "frames" } else { "photos" };
+    say!("{}: {} {what}, {megabytes:.1} MB", arguments.out.display(), report.photos);
     say!("next: skyfix replay {}", arguments.out.display());
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! `skyfix sync`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use image::RgbImage;
 use skyfix::eval::clock_offset::{MotionTracker, estimate};
-use skyfix::source::{photos, recording};
+use skyfix::source::photos::CameraOptions;
+use skyfix::source::{self, FrameEvent, KnowledgeOptions, VideoOptions, recording};
+use skyfix::time::seconds_between;
+use skyfix::types::Pixels;
 
 use super::progress_bar;
 
@@ -21,7 +23,7 @@ too sparse: use the video. With a camera on a gimbal the gimbal's lag is part of
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// A recording: a folder with flight.toml, photos/ and imu.csv
+    /// A recording: a folder with flight.toml, a video (or photos) and imu.csv
     recording: PathBuf,
     /// Largest offset that is searched for, seconds
     #[arg(long, default_value_t = 1.0, value_name = "SECONDS", value_parser = positive)]
@@ -43,21 +45,43 @@ fn not_negative(text: &str) -> Result<f64, String> {
     if (0.0..=1e5).contains(&value) { Ok(value) } else { Err("must lie between 0 and 100000 s".into()) }
 }
 
-/// Frames with their stamps in nanoseconds, in order.
-type Frames = Box<dyn Iterator<Item = anyhow::Result<(i64, RgbImage)>>>;
-
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let recording = recording::read(&arguments.recording)?;
-    let (from, to) = (arguments.from, arguments.from + arguments.seconds);
-    let (frames, count) = frames_of_photos(&recording, &arguments.recording, from, to)?;
+    let piece = arguments.from..=arguments.from + arguments.seconds;
+    let options = VideoOptions { frame_rate: None, telemetry: None };
+    let mut flight = source::open(&arguments.recording, &KnowledgeOptions::default(), &CameraOptions::default(), &options)?;
     let bar = progress_bar("frames");
-    bar.set_length(count);
+    match flight.frames.len_hint() {
+        Some(length) => bar.set_length(length),
+        None => super::as_counter(&bar),
+    }
     let mut tracker = MotionTracker::new();
-    for frame in frames {
-        let (stamp_ns, image) = frame?;
-        tracker.frame(stamp_ns, &image);
+    let mut first_ns = None;
+    loop {
+        let frame = match flight.frames.poll() {
+            FrameEvent::Frame(frame) => frame,
+            FrameEvent::Pending => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                continue;
+            }
+            FrameEvent::Ended => break,
+            FrameEvent::Failed(error) => return Err(error.into()),
+        };
         bar.inc(1);
+        let since_s = seconds_between(*first_ns.get_or_insert(frame.stamp_ns), frame.stamp_ns);
+        if since_s > *piece.end() {
+            break;
+        }
+        if piece.contains(&since_s) {
+            match &frame.pixels {
+                Pixels::Decoded(image) => tracker.frame(frame.stamp_ns, image),
+                Pixels::File(path) => {
+                    let image = image::open(path).with_context(|| format!("{}: cannot be decoded", path.display()))?;
+                    tracker.frame(frame.stamp_ns, &image.into_rgb8());
+                }
+            }
+        }
     }
     bar.finish_and_clear();
     let found = estimate(tracker.motions(), &recording.telemetry, &recording.camera, arguments.max_offset)
@@ -72,23 +96,4 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     );
     say!("\nIn {}:\n\n[clock]\ntelemetry_minus_video_s = {offset_s:.3}", arguments.recording.join("flight.toml").display());
     Ok(())
-}
-
-/// The photos of a recording between two times after the first one, and how many there are.
-fn frames_of_photos(recording: &recording::Recording, path: &Path, from_s: f64, to_s: f64) -> anyhow::Result<(Frames, u64)> {
-    let folder = recording.photos.as_ref().with_context(|| format!("{}: there are no photos/ in it", path.display()))?;
-    let mut photos = photos::list(folder)?;
-    if !recording.stamps.is_empty() {
-        photos.retain(|p| recording.stamps.contains_key(&p.name));
-        photos.iter_mut().for_each(|p| p.stamp_ns = recording.stamps.get(&p.name).copied().unwrap_or(p.stamp_ns));
-        photos.sort_by_key(|p| p.stamp_ns);
-    }
-    let first_ns = photos.first().map_or(0, |p| p.stamp_ns);
-    photos.retain(|p| (from_s..=to_s).contains(&skyfix::time::seconds_between(first_ns, p.stamp_ns)));
-    let count = photos.len() as u64;
-    let open = |p: photos::Photo| {
-        let image = image::open(&p.path).with_context(|| format!("{}: cannot be decoded", p.path.display()))?;
-        Ok((p.stamp_ns, image.into_rgb8()))
-    };
-    Ok((Box::new(photos.into_iter().map(open)), count))
 }

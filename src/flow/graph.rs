@@ -35,7 +35,8 @@ use crate::fuse::{Fusion, FusionSettings};
 use crate::geo::Geodetic;
 use crate::models::DenseExtractor;
 use crate::sink::FrameReport;
-use crate::types::Frame;
+use crate::source::{FrameEvent, FrameSource, SourceError};
+use crate::types::Intake;
 
 /// Reports that may wait for the thread that writes.
 const REPORT_QUEUE: usize = 16;
@@ -57,6 +58,10 @@ pub struct GraphOptions {
     pub start: Option<(Geodetic, f64)>,
     /// Edits of the tile catalogue.
     pub catalogue: Catalogue,
+    /// Frames under way at once; by default as many as keep every worker busy. Live, few: a frame that waits grows old.
+    pub in_flight: Option<u64>,
+    /// Set to stop: frames under way are finished, no more are admitted.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// What can go wrong with the graph itself.
@@ -65,25 +70,33 @@ pub enum GraphError {
     /// The dataflow could not start or a worker ended early.
     #[error("the dataflow failed: {0}; the log above says where")]
     Dataflow(String),
+    /// The source failed. All frames before that have been reported.
+    #[error(transparent)]
+    Source(#[from] SourceError),
 }
 
 /// What a worker takes with it when it starts: its network, and the way out for reports.
 type Equipment = Mutex<Option<(Box<dyn DenseExtractor>, SyncSender<FrameReport>)>>;
 
 /// Runs frames through the graph, one worker for each network, and hands over the reports in frame order. `report` returns false
-/// to stop: frames under way are finished, no more are admitted.
+/// to stop: frames under way are finished, no more are admitted. Returns how many frames came in and what became of them.
+///
+/// # Errors
+/// A source that fails ends the run with its error after every frame under way has been finished and reported.
 pub fn run_graph(
     matcher: Arc<Matcher>,
     networks: Vec<Box<dyn DenseExtractor>>,
-    frames: impl Iterator<Item = Frame> + Send + 'static,
+    frames: impl FrameSource + 'static,
     options: GraphOptions,
     mut report: impl FnMut(FrameReport) -> bool,
-) -> Result<(), GraphError> {
+) -> Result<Intake, GraphError> {
     let workers = networks.len().max(1);
-    // Larger than the lag, or the graph would wait for itself.
-    let window = options.lag + 1 + 2 * workers as u64;
+    // Enough that no worker waits for another. A frame needs none of the frames under way: its prior is older than they, or there is
+    // none yet.
+    let window = options.in_flight.map_or(options.lag + 1 + 2 * workers as u64, |n| n.max(1));
     let frames = Arc::new(Mutex::new(Some(frames)));
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&options.stop);
+    let end: Arc<Mutex<(Intake, Option<SourceError>)>> = Arc::default();
     let (sender, receiver) = sync_channel::<FrameReport>(REPORT_QUEUE);
     let equipment: Vec<Equipment> = networks.into_iter().map(|n| Mutex::new(Some((n, sender.clone())))).collect();
     // The workers hold the only senders now: the receiver ends when they do.
@@ -91,7 +104,7 @@ pub fn run_graph(
 
     let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
     let guards = {
-        let stop = Arc::clone(&stop);
+        let end = Arc::clone(&end);
         timely::execute(config, move |worker| {
             let take = |e: &Equipment| e.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some((network, reports)) = equipment.get(worker.index()).and_then(take) else { return };
@@ -128,18 +141,37 @@ pub fn run_graph(
                 return;
             }
             catalogue.fill(&matcher.index, &options.catalogue);
-            let source = frames.lock().unwrap_or_else(PoisonError::into_inner).take();
-            for frame in source.into_iter().flatten() {
-                if stop.load(Ordering::Relaxed) {
-                    break;
-                }
-                let ordinal = frame.ordinal;
-                while probe.less_than(&ordinal.saturating_sub(window)) {
+            let Some(mut source) = frames.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+            let mut next = 0u64;
+            while !options.stop.load(Ordering::Relaxed) {
+                // Room first: a frame that is taken and then waits for room would be an old one.
+                if probe.less_than(&(next + 1).saturating_sub(window)) {
                     worker.step_or_park(Some(IDLE));
+                    continue;
                 }
-                input.send(InProcess(InFlight::admitted(Arc::new(frame))));
-                input.advance_to(ordinal + 1);
+                let frame = match source.poll() {
+                    FrameEvent::Frame(frame) => frame,
+                    FrameEvent::Pending => {
+                        // What is under way goes on while the source waits.
+                        worker.step_or_park(Some(IDLE));
+                        continue;
+                    }
+                    FrameEvent::Ended => break,
+                    FrameEvent::Failed(error) => {
+                        end.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(error);
+                        break;
+                    }
+                };
+                next = frame.ordinal + 1;
+                input.send(InProcess(InFlight::admitted(Arc::from(frame))));
+                input.advance_to(next);
                 worker.step();
+            }
+            let finished = source.finish();
+            let mut end = end.lock().unwrap_or_else(PoisonError::into_inner);
+            match finished {
+                Ok(intake) => end.0 = intake,
+                Err(error) => end.1 = end.1.take().or(Some(error)),
             }
         })
         .map_err(GraphError::Dataflow)?
@@ -152,5 +184,6 @@ pub fn run_graph(
     for result in guards.join() {
         result.map_err(GraphError::Dataflow)?;
     }
-    Ok(())
+    let (intake, failure) = std::mem::take(&mut *end.lock().unwrap_or_else(PoisonError::into_inner));
+    failure.map_or(Ok(intake), |error| Err(error.into()))
 }

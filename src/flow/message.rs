@@ -33,7 +33,7 @@ impl<'de, T> Deserialize<'de> for InProcess<T> {
 pub struct InFlight<T> {
     /// The frame.
     pub frame: Arc<Frame>,
-    /// When it entered the graph: for latency only.
+    /// When it was captured, or else entered the graph: for latency only.
     pub entered: Instant,
     /// Time spent so far.
     pub times: StageTimes,
@@ -64,7 +64,8 @@ impl InFlight<()> {
     /// A frame that enters the graph now.
     pub fn admitted(frame: Arc<Frame>) -> Self {
         let times = StageTimes::default();
-        Self { frame, entered: Instant::now(), times, preview: None, frame_px: (0, 0), made: Ok(()) }
+        let entered = frame.captured.unwrap_or_else(Instant::now);
+        Self { frame, entered, times, preview: None, frame_px: (0, 0), made: Ok(()) }
     }
 }
 

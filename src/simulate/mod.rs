@@ -18,11 +18,14 @@ mod sensor;
 mod settings;
 mod telemetry;
 mod trajectory;
+#[cfg(feature = "gst")]
+mod video;
 mod world;
 
 use crate::eval::appearance::{PosedFrame, correlation, median};
 use crate::geo::{Enu, EnuPlane};
 use crate::map::{BuildOptions, MapError, MapStore, MetricView, build_layers};
+use image::RgbImage;
 use look::Look;
 use nalgebra::Vector3;
 use rayon::prelude::*;
@@ -70,6 +73,14 @@ pub enum SimulateError {
         /// Why.
         source: std::io::Error,
     },
+    /// A video cannot be encoded.
+    #[error("{}: the video cannot be written: {what}", path.display())]
+    Video {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        what: String,
+    },
     /// A photo cannot be encoded.
     #[error("{}: cannot be encoded: {source}", path.display())]
     Encode {
@@ -83,16 +94,16 @@ pub enum SimulateError {
 /// What was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Report {
-    /// Photos.
+    /// Photos, or frames of the video.
     pub photos: u64,
-    /// Bytes of all photos.
+    /// Bytes of all photos, or of the video.
     pub photo_bytes: u64,
     /// Bytes of the map.
     pub map_bytes: u64,
     /// Bytes of the telemetry and the truth.
     pub table_bytes: u64,
     /// Median over some frames of their correlation with the map at their true pose, at 0.6 m/px
-    /// ([`crate::eval::appearance::correlation`]); on a real flight over Fengyuan it is 0.58. Absent where the lens distorts.
+    /// ([`crate::eval::appearance::correlation`]); on a real flight over Fengyuan it is 0.58. Absent where the lens distorts, and for a video.
     pub median_correlation: Option<f64>,
 }
 
@@ -130,27 +141,27 @@ impl Scene for Box<dyn Scene> {
 pub fn simulate(settings: &Settings, out: &Path, progress: &dyn Fn(u64, u64)) -> Result<Report, SimulateError> {
     settings.check()?;
     let Plan { plane, area, flight, flown, mapped } = plan(settings)?;
-    let photos = out.join("photos");
-    std::fs::create_dir_all(&photos).map_err(|source| SimulateError::Write { path: photos.clone(), source })?;
-    record::remove_old_photos(&photos)?;
+    std::fs::create_dir_all(out).map_err(|source| SimulateError::Write { path: out.to_owned(), source })?;
+    record::remove_old_frames(out)?;
 
     let stamps = photo_times(settings);
     let total = stamps.len() as u64 + u64::from(area.count.0) * u64::from(area.count.1);
     let mut report = Report { photos: stamps.len() as u64, ..Report::default() };
+    let mut film = Film::begin(settings, out)?;
     for (chunk, times) in stamps.chunks(PHOTOS_AT_ONCE).enumerate() {
-        progress((chunk * PHOTOS_AT_ONCE) as u64, total);
-        let written: Result<Vec<u64>, SimulateError> = times
+        let first = (chunk * PHOTOS_AT_ONCE) as u64;
+        progress(first, total);
+        let images: Vec<RgbImage> = times
             .par_iter()
             .enumerate()
             .map(|(i, &t)| {
-                let number = (chunk * PHOTOS_AT_ONCE + i) as u64 + 1;
-                let image =
-                    sensor::photo(settings, flown.as_ref(), &flight.position(t), &flight.camera(t), &flight.velocity(t), number);
-                record::write_photo(&photos.join(record::photo_name(number)), &image, settings.photo_jpeg_quality)
+                let (position, velocity) = (flight.position(t), flight.velocity(t));
+                sensor::photo(settings, flown.as_ref(), &position, &flight.camera(t), &velocity, first + i as u64 + 1)
             })
             .collect();
-        report.photo_bytes += written?.iter().sum::<u64>();
+        report.photo_bytes += film.take(images, first + 1, times, settings)?;
     }
+    report.photo_bytes += film.finish()?;
     let offset_m = settings.map_offset_en_m();
     let layer = Satellite { scene: mapped, plane, area, offset_m, blur_m: settings.map_blur_m, seed: settings.seed };
     let options = BuildOptions {
@@ -164,10 +175,62 @@ pub fn simulate(settings: &Settings, out: &Path, progress: &dyn Fn(u64, u64)) ->
     })?;
     report.map_bytes = map.bytes;
     report.table_bytes = record::write_tables(settings, &plane, &flight, &stamps, out)?;
-    if settings.distortion.iter().all(|&k| k == 0.0) {
+    if settings.video_per_s.is_none() && settings.distortion.iter().all(|&k| k == 0.0) {
         report.median_correlation = median_correlation(settings, &plane, &flight, &stamps, out)?;
     }
     Ok(report)
+}
+
+/// Where rendered frames go.
+enum Film {
+    Photos(PathBuf),
+    #[cfg(feature = "gst")]
+    Video(video::VideoWriter),
+}
+
+impl Film {
+    fn begin(settings: &Settings, out: &Path) -> Result<Self, SimulateError> {
+        let Some(rate_hz) = settings.video_per_s else {
+            let photos = out.join("photos");
+            std::fs::create_dir_all(&photos).map_err(|source| SimulateError::Write { path: photos.clone(), source })?;
+            return Ok(Self::Photos(photos));
+        };
+        let path = out.join(record::VIDEO_NAME);
+        #[cfg(feature = "gst")]
+        return Ok(Self::Video(video::VideoWriter::create(&path, (settings.width_px, settings.height_px), rate_hz)?));
+        #[cfg(not(feature = "gst"))]
+        Err(SimulateError::Video { path, what: format!("{rate_hz} frames/s: this skyfix was built without video (feature gst)") })
+    }
+
+    /// Takes frames in order, the first of which has a number from 1; returns the bytes written so far as they are known.
+    fn take(&mut self, images: Vec<RgbImage>, first: u64, times_s: &[f64], settings: &Settings) -> Result<u64, SimulateError> {
+        match self {
+            Self::Photos(folder) => {
+                debug_assert_eq!(images.len(), times_s.len());
+                let write = |(i, image): (usize, &RgbImage)| {
+                    record::write_photo(&folder.join(record::photo_name(first + i as u64)), image, settings.photo_jpeg_quality)
+                };
+                let written: Result<Vec<u64>, SimulateError> = images.par_iter().enumerate().map(write).collect();
+                Ok(written?.iter().sum())
+            }
+            #[cfg(feature = "gst")]
+            Self::Video(writer) => {
+                for (image, &t) in images.into_iter().zip(times_s) {
+                    writer.push(image, crate::time::nanos_from_seconds(t))?;
+                }
+                Ok(0)
+            }
+        }
+    }
+
+    /// Completes the file; the bytes that were not counted yet.
+    fn finish(self) -> Result<u64, SimulateError> {
+        match self {
+            Self::Photos(_) => Ok(0),
+            #[cfg(feature = "gst")]
+            Self::Video(writer) => writer.finish(),
+        }
+    }
 }
 
 /// Ground sampling distance at which frames are compared with the map, metres.
@@ -213,8 +276,9 @@ fn median_correlation(
 
 /// Times of the photos, seconds since the start of the recording.
 fn photo_times(settings: &Settings) -> Vec<f64> {
-    let count = (settings.duration_s * settings.photos_per_s + 1e-9).floor().max(1.0) as u64;
-    (0..count).map(|i| FIRST_PHOTO_S + i as f64 / settings.photos_per_s).collect()
+    let rate_hz = settings.video_per_s.unwrap_or(settings.photos_per_s);
+    let count = (settings.duration_s * rate_hz + 1e-9).floor().max(1.0) as u64;
+    (0..count).map(|i| FIRST_PHOTO_S + i as f64 / rate_hz).collect()
 }
 
 fn plan(settings: &Settings) -> Result<Plan, SimulateError> {

@@ -20,8 +20,28 @@ pub(super) fn photo_name(number: u64) -> String {
     format!("{number:06}.jpg")
 }
 
-/// Photos of an earlier, longer flight must not stay among those of this one.
-pub(super) fn remove_old_photos(folder: &Path) -> Result<(), SimulateError> {
+/// Name of the video.
+pub(super) const VIDEO_NAME: &str = "video.mkv";
+
+/// Frames of an earlier flight must not stay beside or among those of this one.
+pub(super) fn remove_old_frames(out: &Path) -> Result<(), SimulateError> {
+    for name in [VIDEO_NAME, "photos.csv", "frames.csv"] {
+        let path = out.join(name);
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(SimulateError::Write { path, source }),
+            _ => {}
+        }
+    }
+    let folder = out.join("photos");
+    if folder.is_dir() {
+        remove_old_photos(&folder)?;
+        // Stays where it holds photos of somebody else.
+        let _ = std::fs::remove_dir(&folder);
+    }
+    Ok(())
+}
+
+fn remove_old_photos(folder: &Path) -> Result<(), SimulateError> {
     let fail = |source| SimulateError::Write { path: folder.to_owned(), source };
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
@@ -94,8 +114,10 @@ pub(super) fn write_tables(
     text = String::from(
         "frame,stamp_ns,lat,lon,alt_m,height_agl_m,vel_e_m_s,vel_n_m_s,vel_u_m_s,qw,qx,qy,qz,centre_lat,centre_lon,centre_trusted\n",
     );
+    let is_video = settings.video_per_s.is_some();
     for (i, &t) in photo_times.iter().enumerate() {
-        let name = photo_name(i as u64 + 1);
+        // Frames of a video are named by their number from 0, as every reader of videos counts.
+        let name = if is_video { i.to_string() } else { photo_name(i as u64 + 1) };
         let _ = writeln!(photos, "{name},{}", ns(t));
         let (p, v) = (flight.position(t), flight.velocity(t));
         let (lat, lon) = plane.lat_lon_from_ground(p.x, p.y);
@@ -114,7 +136,7 @@ pub(super) fn write_tables(
             quaternion(&flight.attitude(t)),
         );
     }
-    bytes += write(&out.join("photos.csv"), photos.as_bytes())?;
+    bytes += write(&out.join(if is_video { "frames.csv" } else { "photos.csv" }), photos.as_bytes())?;
     bytes += write(&out.join("truth.csv"), text.as_bytes())?;
     bytes += write(&out.join("flight.toml"), flight_toml(settings, plane, flight).as_bytes())?;
     Ok(bytes)
@@ -181,8 +203,9 @@ sigma_m = {sigma:.1}
 # Licence of everything in this folder.
 licence = "{licence}"
 # How it was made.
-made_by = "skyfix simulate --seed {seed}"
+made_by = "skyfix simulate --seed {seed}{video}"
 "#,
+        video = settings.video_per_s.map_or(String::new(), |rate| format!(" --video {rate}")),
         width = settings.width_px,
         height = settings.height_px,
         focal = settings.focal_px,

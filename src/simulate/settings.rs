@@ -106,6 +106,8 @@ pub struct Settings {
     pub duration_s: f64,
     /// Photos per second.
     pub photos_per_s: f64,
+    /// A video with this many frames per second instead of photos.
+    pub video_per_s: Option<f64>,
     /// Length of the straight legs, metres.
     pub leg_m: f64,
     /// Mean wind, metres per second; gusts are a third of it.
@@ -149,6 +151,7 @@ impl Default for Settings {
             speed_m_s: 12.0,
             duration_s: 110.0,
             photos_per_s: 2.0,
+            video_per_s: None,
             leg_m: 330.0,
             wind_m_s: 5.0,
             imu_hz: 200.0,
@@ -176,6 +179,7 @@ impl Settings {
             ("speed_m_s", self.speed_m_s, 0.5, 100.0, "must lie between 0.5 and 100 m/s"),
             ("duration_s", self.duration_s, 1.0, 7200.0, "must lie between 1 and 7200 s"),
             ("photos_per_s", self.photos_per_s, 0.01, 60.0, "must lie between 0.01 and 60 per second"),
+            ("video_per_s", self.video_per_s.unwrap_or(1.0), 0.1, 60.0, "must lie between 0.1 and 60 per second"),
             ("leg_m", self.leg_m, 1.0, 1e5, "must be positive"),
             ("wind_m_s", self.wind_m_s, 0.0, 30.0, "must lie between 0 and 30 m/s"),
             ("mount_tilt_deg", self.mount_tilt_deg, 0.0, 45.0, "must lie between 0° and 45°"),

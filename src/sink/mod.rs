@@ -16,7 +16,7 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use crate::flow::stages::Matched;
-use crate::types::TrackPoint;
+use crate::types::{Intake, TrackPoint};
 
 /// Milliseconds that each stage spent on a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Default, serde::Serialize)]
@@ -31,7 +31,7 @@ pub struct StageTimes {
     pub fine_ms: f64,
     /// Position and covariance.
     pub fix_ms: f64,
-    /// From entering the graph to leaving the filter.
+    /// From capture (live) or from entering the graph to leaving the filter.
     pub total_ms: f64,
 }
 
@@ -54,6 +54,8 @@ pub struct FrameReport {
     pub preview: Option<(Arc<RgbImage>, f64)>,
     /// Size of the frame as stored, pixels; (0, 0) when it could not be decoded.
     pub frame_px: (u32, u32),
+    /// What became of the frames up to this one.
+    pub intake: Intake,
 }
 
 /// The live viewer.
@@ -126,6 +128,7 @@ pub(crate) mod tests {
             times: StageTimes::default(),
             preview: None,
             frame_px: (0, 0),
+            intake: Intake::all(ordinal + 1),
         }
     }
 }

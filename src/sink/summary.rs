@@ -9,11 +9,13 @@ use serde::Serialize;
 use super::{FrameReport, Sink, SinkError, create};
 use crate::eval::score::{Score, Scorer};
 use crate::source::TruthRow;
-use crate::types::Outcome;
+use crate::types::{Intake, Outcome};
 
 /// A flight in numbers.
 #[derive(Clone, Debug, PartialEq, Default, Serialize)]
 pub struct Summary {
+    /// Frames that came in and what became of them.
+    pub intake: Intake,
     /// Frames that entered.
     pub frames: u64,
     /// Of these, with a fix.
@@ -65,6 +67,11 @@ impl SummarySink {
         })
     }
 
+    /// What became of the frames that came in, at the end.
+    pub fn intake(&mut self, intake: Intake) {
+        self.summary.intake = intake;
+    }
+
     /// The summary, complete after `finish`.
     pub fn summary(&self) -> &Summary {
         &self.summary
@@ -75,6 +82,7 @@ impl Sink for SummarySink {
     fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
         let s = &mut self.summary;
         s.frames += 1;
+        s.intake = report.intake;
         s.fixes_used += u64::from(report.track.fix_used);
         *s.track.entry(report.track.source.as_str()).or_default() += 1;
         let fix = match &report.matched.outcome {
@@ -143,6 +151,10 @@ impl std::fmt::Display for Summary {
         let list =
             |counts: &BTreeMap<&'static str, u64>| counts.iter().map(|(k, v)| format!("{k} {v}")).collect::<Vec<_>>().join(", ");
         writeln!(f, "frames      {}   {:.2} frames/s", self.frames, self.frames_per_s)?;
+        let Intake { received, served, dropped, reconnects } = self.intake;
+        if dropped > 0 || reconnects > 0 {
+            writeln!(f, "came in     {received} = {served} served + {dropped} dropped   connected again {reconnects} times")?;
+        }
         write!(f, "fixes       {}   used by the filter {}", self.fixes, self.fixes_used)?;
         writeln!(f, "{}", self.median_sigma_m.map_or(String::new(), |s| format!("   median sigma {s:.1} m")))?;
         if !self.abstained.is_empty() {

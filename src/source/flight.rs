@@ -1,4 +1,6 @@
 //! A flight ready to be replayed: frames in order with what is known of each, and truth apart.
+//!
+//! Photos are listed beforehand and decoded where they are matched; a video is decoded as it is asked for.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,11 +8,15 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::buffer::TelemetryBuffer;
+#[cfg(feature = "gst")]
+use super::footage;
+use super::frames::{FrameList, FrameSource};
 use super::photos::{self, CameraOptions, Photo};
+use super::recording::Recording;
 use super::telemetry::sidecars;
 use super::{KnowledgeOptions, SourceError, recording};
 use crate::geo::Geodetic;
-use crate::types::{Frame, Pixels, TelemetryBatch};
+use crate::types::{Frame, Intake, Pixels, TelemetryBatch};
 
 /// What is known at the start.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,7 +39,7 @@ pub struct TruthRow {
 /// A flight.
 pub struct Flight {
     /// Frames in order.
-    pub frames: Vec<Frame>,
+    pub frames: Box<dyn FrameSource>,
     /// What is known at the start.
     pub start: Option<Start>,
     /// Truth by frame name.
@@ -44,13 +50,33 @@ pub struct Flight {
     pub warnings: Vec<String>,
 }
 
-/// Opens a recording (a folder with `flight.toml`) or a folder of photos.
-pub fn open(path: &Path, knowledge: &KnowledgeOptions, camera: &CameraOptions) -> Result<Flight, SourceError> {
+/// Settings for videos.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct VideoOptions {
+    /// Frames a second to use; `None` uses all.
+    pub frame_rate: Option<f64>,
+    /// Telemetry of a bare video: a folder with sidecars, or one of them. A recording brings its own.
+    pub telemetry: Option<PathBuf>,
+}
+
+/// Opens a recording (a folder with `flight.toml`), a folder of photos, or a video file.
+pub fn open(
+    path: &Path,
+    knowledge: &KnowledgeOptions,
+    camera: &CameraOptions,
+    video: &VideoOptions,
+) -> Result<Flight, SourceError> {
+    if path.is_file() {
+        return footage::open(path, knowledge, camera, video);
+    }
     if !path.is_dir() {
-        let reason = if path.exists() { "this is no folder; give a recording or a folder of photos" } else { "no such folder" };
+        return Err(SourceError::Nothing { path: path.into(), reason: "no such file or folder".into() });
+    }
+    if video.telemetry.is_some() {
+        let reason = "--telemetry goes with a video file; photos and recordings bring their own";
         return Err(SourceError::Nothing { path: path.into(), reason: reason.into() });
     }
-    if path.join("flight.toml").is_file() { open_recording(path, knowledge) } else { open_photos(path, knowledge, camera) }
+    if path.join("flight.toml").is_file() { open_recording(path, knowledge, video) } else { open_photos(path, knowledge, camera) }
 }
 
 fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOptions) -> Result<Flight, SourceError> {
@@ -68,7 +94,7 @@ fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOpti
         warnings.push(text);
     }
     let mut truth = read_truth(&folder.join("truth.csv"))?;
-    let frames = photos
+    let frames: Vec<Frame> = photos
         .iter()
         .enumerate()
         .map(|(i, photo)| {
@@ -83,19 +109,40 @@ fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOpti
                 camera: photos::camera(photo, options),
                 known: knowledge.apply(i as u64, photos::known(&photo.metadata)),
                 telemetry: TelemetryBatch::default(),
+                captured: None,
+                intake: Intake::all(i as u64 + 1),
             }
         })
         .collect();
-    Ok(Flight { frames, start: None, truth, map: None, warnings })
+    Ok(Flight { frames: listed(frames), start: None, truth, map: None, warnings })
 }
 
-fn open_recording(folder: &Path, knowledge: &KnowledgeOptions) -> Result<Flight, SourceError> {
+fn listed(frames: Vec<Frame>) -> Box<dyn FrameSource> {
+    Box::new(FrameList::from(frames))
+}
+
+fn open_recording(folder: &Path, knowledge: &KnowledgeOptions, options: &VideoOptions) -> Result<Flight, SourceError> {
     let recording = recording::read(folder)?;
-    let Some(photo_folder) = &recording.photos else {
-        return Err(SourceError::Nothing { path: folder.into(), reason: "the recording has no photos/ folder".into() });
-    };
-    let mut photos: Vec<Photo> = photos::list(photo_folder)?;
+    let nothing = |reason: &str| SourceError::Nothing { path: folder.into(), reason: reason.into() };
     let mut warnings = Vec::new();
+    let start = recording.file.start.map(|s| Start { position: Geodetic::ground(s.lat_deg, s.lon_deg), sigma_m: s.sigma_m });
+    let map = recording.map.clone();
+    let frames = match (&recording.photos, &recording.video) {
+        (Some(photos), None) => recorded_photos(&recording, photos, knowledge, &mut warnings)?,
+        (None, Some(video)) => footage::recorded(&recording, video, knowledge, options)?,
+        (Some(_), Some(_)) => return Err(nothing("the recording has photos/ and a video; keep one of them")),
+        (None, None) => return Err(nothing("the recording has neither photos/ nor a video (video.mkv, video.mp4, …)")),
+    };
+    Ok(Flight { frames, start, truth: read_truth(&folder.join("truth.csv"))?, map, warnings })
+}
+
+fn recorded_photos(
+    recording: &Recording,
+    folder: &Path,
+    knowledge: &KnowledgeOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Box<dyn FrameSource>, SourceError> {
+    let mut photos: Vec<Photo> = photos::list(folder)?;
     if !recording.stamps.is_empty() {
         let before = photos.len();
         photos.retain(|p| recording.stamps.contains_key(&p.name));
@@ -121,11 +168,34 @@ fn open_recording(folder: &Path, knowledge: &KnowledgeOptions) -> Result<Flight,
                 camera: Some(recording.camera),
                 known: knowledge.apply(i as u64, known),
                 telemetry,
+                captured: None,
+                intake: Intake::all(i as u64 + 1),
             }
         })
         .collect();
-    let start = recording.file.start.map(|s| Start { position: Geodetic::ground(s.lat_deg, s.lon_deg), sigma_m: s.sigma_m });
-    Ok(Flight { frames, start, truth: read_truth(&folder.join("truth.csv"))?, map: recording.map, warnings })
+    Ok(listed(frames))
+}
+
+#[cfg(not(feature = "gst"))]
+mod footage {
+    use super::{CameraOptions, Flight, FrameSource, KnowledgeOptions, Path, Recording, SourceError, VideoOptions};
+
+    pub(super) fn recorded(
+        _: &Recording,
+        video: &Path,
+        _: &KnowledgeOptions,
+        _: &VideoOptions,
+    ) -> Result<Box<dyn FrameSource>, SourceError> {
+        Err(no_video(video))
+    }
+
+    pub(super) fn open(path: &Path, _: &KnowledgeOptions, _: &CameraOptions, _: &VideoOptions) -> Result<Flight, SourceError> {
+        Err(no_video(path))
+    }
+
+    fn no_video(path: &Path) -> SourceError {
+        SourceError::Nothing { path: path.into(), reason: "this skyfix was built without video (feature gst)".into() }
+    }
 }
 
 #[derive(Deserialize)]

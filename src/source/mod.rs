@@ -1,8 +1,11 @@
-//! Where frames and telemetry come from: photo folders, recordings, subtitles, live links.
+//! Where frames and telemetry come from: photo folders, videos, recordings, subtitles, live links.
 
 pub mod buffer;
 pub mod calibration;
 pub mod flight;
+#[cfg(feature = "gst")]
+pub mod footage;
+pub mod frames;
 pub mod knowledge;
 mod metadata;
 pub mod photos;
@@ -11,11 +14,14 @@ pub mod recording;
 mod redact;
 mod sensors;
 pub mod telemetry;
+#[cfg(feature = "gst")]
+pub mod video;
 
 use std::path::PathBuf;
 
 pub use buffer::{TelemetryBuffer, TelemetryCounters};
-pub use flight::{Flight, Start, TruthRow, open};
+pub use flight::{Flight, Start, TruthRow, VideoOptions, open};
+pub use frames::{FrameEvent, FrameList, FrameSource};
 pub use knowledge::{KnowledgeOptions, Setting};
 pub use redact::redact;
 pub use telemetry::{StreamCounters, TelemetryStream};
@@ -57,4 +63,8 @@ pub enum SourceError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A video cannot be read (any further).
+    #[cfg(feature = "gst")]
+    #[error(transparent)]
+    Video(#[from] video::VideoError),
 }

@@ -149,6 +149,11 @@ pub fn camera(photo: &Photo, options: &CameraOptions) -> Option<Camera> {
     Some(camera)
 }
 
+/// Horizontal field of view of a full-width picture of a camera of the table of sensors, radians.
+pub fn field_of_view_of_model(model: &str) -> Option<f64> {
+    sensors::find(model).map(|s| 2.0 * (s.width_mm / 2.0 / s.focal_mm).atan())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! A recording: a folder with `flight.toml`, photos and telemetry sidecars.
+//! A recording: a folder with `flight.toml`, photos or a video, and telemetry sidecars.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use nalgebra::{Quaternion, UnitQuaternion};
 use serde::Deserialize;
 
 use super::SourceError;
+use super::telemetry::rows::FrameRow;
 use super::telemetry::sidecars;
 use crate::camera::{Camera, Distortion, Intrinsics, Mounting, nadir_body_from_camera};
 use crate::time::nanos_from_seconds;
@@ -23,8 +24,18 @@ pub struct FlightFile {
     pub clock: ClockTable,
     /// What is known at the start.
     pub start: Option<StartTable>,
+    /// The map, where it is not `map.mbtiles` in the folder.
+    pub map: Option<MapTable>,
     /// Licence and origin.
     pub about: Option<AboutTable>,
+}
+
+/// `[map]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MapTable {
+    /// The map's file, relative to the recording's folder.
+    pub path: PathBuf,
 }
 
 /// `[camera]`.
@@ -100,6 +111,11 @@ pub struct Recording {
     pub stamps: HashMap<String, i64>,
     /// The photos' folder, where there is one.
     pub photos: Option<PathBuf>,
+    /// The video, where there is one.
+    pub video: Option<PathBuf>,
+    /// The video's frames with their exact stamps, which a container rounds, and what was known of each when it was served live, where
+    /// `frames.csv` gives them.
+    pub frames: Vec<FrameRow>,
     /// The recording's own map, where there is one.
     pub map: Option<PathBuf>,
 }
@@ -125,15 +141,46 @@ pub fn read(folder: &Path) -> Result<Recording, SourceError> {
     }
     let telemetry = sidecars::read(folder, nanos_from_seconds(file.clock.telemetry_minus_video_s))?;
     let stamps = sidecars::rows(&folder.join("photos.csv"), |r: StampRow| Ok((r.stamp_ns, (r.frame, r.stamp_ns))))?;
+    let frames = sidecars::rows(&folder.join("frames.csv"), |r: FrameRow| Ok((r.stamp_ns, r)))?;
+    let map = match &file.map {
+        Some(table) => {
+            let map = folder.join(&table.path);
+            if !map.is_file() {
+                return Err(bad(format!("[map] path leads to {}, which is no file", map.display())));
+            }
+            Some(map)
+        }
+        None => Some(folder.join("map.mbtiles")).filter(|p| p.exists()),
+    };
     let existing = |name: &str| Some(folder.join(name)).filter(|p| p.exists());
     Ok(Recording {
         camera,
         telemetry,
         stamps: stamps.into_iter().collect(),
         photos: existing("photos"),
-        map: existing("map.mbtiles"),
+        video: find_video(folder)?,
+        frames,
+        map,
         file,
     })
+}
+
+/// The file named `video`, whatever its extension.
+fn find_video(folder: &Path) -> Result<Option<PathBuf>, SourceError> {
+    let fail = |source| SourceError::Io { path: folder.into(), source };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if path.is_file() && path.file_stem().is_some_and(|stem| stem == "video") && path.extension().is_some() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    if let [first, second, ..] = found.as_slice() {
+        let reason = format!("two videos, {} and {}; keep one of them", first.display(), second.display());
+        return Err(SourceError::Nothing { path: folder.into(), reason });
+    }
+    Ok(found.pop())
 }
 
 fn camera(table: &CameraTable) -> Result<Camera, String> {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use image::RgbImage;
 
@@ -55,4 +56,28 @@ pub struct Frame {
     pub known: Known,
     /// Telemetry since the frame before.
     pub telemetry: TelemetryBatch,
+    /// When it was captured, where that was just now: for latency only.
+    pub captured: Option<Instant>,
+    /// What became of the frames up to this one.
+    pub intake: Intake,
+}
+
+/// Frames that came in and what became of them: `received = served + dropped`, always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Intake {
+    /// Frames that came in, those thinned out by a frame rate not counted.
+    pub received: u64,
+    /// Of these, frames that entered the graph.
+    pub served: u64,
+    /// Of these, frames that were overtaken by newer ones, or not served before the end.
+    pub dropped: u64,
+    /// Times that the source broke off and was connected again.
+    pub reconnects: u64,
+}
+
+impl Intake {
+    /// All of so many frames are served.
+    pub fn all(frames: u64) -> Self {
+        Self { received: frames, served: frames, ..Self::default() }
+    }
 }

@@ -6,6 +6,6 @@ mod telemetry;
 mod tensor;
 
 pub use fix::{AbstainReason, Fix, Match, Outcome, Prior, TrackPoint, TrackSource, TrackState};
-pub use frame::{Estimate, Frame, Known, Pixels};
+pub use frame::{Estimate, Frame, Intake, Known, Pixels};
 pub use telemetry::{AttitudeSample, HeadingSample, HeightSample, ImuSample, TelemetryBatch, TelemetrySample};
 pub use tensor::ImageTensor;

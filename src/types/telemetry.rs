@@ -103,4 +103,31 @@ impl TelemetryBatch {
         let heading = self.heading.iter().copied().map(TelemetrySample::Heading);
         imu.chain(height).chain(heading).chain(self.attitude.iter().copied().map(TelemetrySample::Attitude))
     }
+
+    /// Adds the samples of another batch, each kind in order of time.
+    pub fn append(&mut self, other: Self) {
+        fn add<T>(to: &mut Vec<T>, from: Vec<T>, stamp_ns: impl Fn(&T) -> i64) {
+            to.extend(from);
+            to.sort_by_key(stamp_ns);
+        }
+        add(&mut self.imu, other.imu, |s| s.stamp_ns);
+        add(&mut self.height, other.height, |s| s.stamp_ns);
+        add(&mut self.heading, other.heading, |s| s.stamp_ns);
+        add(&mut self.attitude, other.attitude, |s| s.stamp_ns);
+    }
+
+    /// Moves every stamp by so many nanoseconds.
+    pub fn shift(&mut self, by_ns: i64) {
+        let stamps = self.imu.iter_mut().map(|s| &mut s.stamp_ns);
+        let stamps = stamps.chain(self.height.iter_mut().map(|s| &mut s.stamp_ns));
+        let stamps = stamps.chain(self.heading.iter_mut().map(|s| &mut s.stamp_ns));
+        stamps.chain(self.attitude.iter_mut().map(|s| &mut s.stamp_ns)).for_each(|stamp| *stamp = stamp.saturating_add(by_ns));
+    }
+
+    /// Turns headings and attitudes by an angle, radians clockwise: by the declination, when they are magnetic.
+    pub fn turn_headings(&mut self, by_rad: f64) {
+        self.heading.iter_mut().for_each(|s| s.heading_rad += by_rad);
+        let turn = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), -by_rad);
+        self.attitude.iter_mut().for_each(|s| s.enu_from_body = turn * s.enu_from_body);
+    }
 }

@@ -45,6 +45,7 @@ impl<'scope> Fuse<'scope> for Frames<'scope, Matched> {
                         times,
                         preview: message.preview,
                         frame_px: message.frame_px,
+                        intake: frame.intake,
                     };
                     output.session(&capability).give(InProcess(Finished { report, prior: fused.prior }));
                 }

@@ -74,6 +74,15 @@ pub const PLOTS: &[Plot] = &[
         title: "Candidate cells searched",
         lines: &[line("/plots/candidates/cells", "cells", palette::VISUAL)],
     },
+    Plot {
+        root: "/plots/frames",
+        title: "Frames: received = served + dropped",
+        lines: &[
+            line("/plots/frames/received", "received", palette::REFERENCE),
+            line("/plots/frames/served", "served", palette::VISUAL),
+            line("/plots/frames/dropped", "dropped", palette::FIX),
+        ],
+    },
 ];
 
 /// Logs what does not change: names and colours.
@@ -108,6 +117,9 @@ pub fn log(
     scalar("/plots/nis/expected", Some(NIS_95))?;
     scalar("/plots/support/score", Some(report.matched.score))?;
     scalar("/plots/candidates/cells", Some(report.matched.candidates as f64))?;
+    scalar("/plots/frames/received", Some(report.intake.received as f64))?;
+    scalar("/plots/frames/served", Some(report.intake.served as f64))?;
+    scalar("/plots/frames/dropped", Some(report.intake.dropped as f64))?;
     let times = &report.times;
     let stages = [
         ("total", times.total_ms),

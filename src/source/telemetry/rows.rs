@@ -163,11 +163,21 @@ pub struct FrameRow {
     pub frame: u64,
     /// Time of capture.
     pub stamp_ns: i64,
+    /// 1 when the rest of the row says what was known when the frame was served live, and frames without a row were not served; absent
+    /// where the table only gives exact stamps.
+    #[serde(default)]
+    live: Option<u8>,
+    #[serde(default)]
     height_agl_m: Option<f64>,
+    #[serde(default)]
     height_sigma_m: Option<f64>,
+    #[serde(default)]
     heading_deg: Option<f64>,
+    #[serde(default)]
     heading_sigma_deg: Option<f64>,
+    #[serde(default)]
     pitch_deg: Option<f64>,
+    #[serde(default)]
     roll_deg: Option<f64>,
 }
 
@@ -178,6 +188,7 @@ impl FrameRow {
         Self {
             frame,
             stamp_ns,
+            live: Some(1),
             height_agl_m: known.height_agl_m.map(|h| h.value),
             height_sigma_m: known.height_agl_m.map(|h| h.sigma),
             heading_deg: known.heading_rad.map(|h| h.value.to_degrees()),
@@ -185,6 +196,11 @@ impl FrameRow {
             pitch_deg: attitude.map(|a| a.0.to_degrees()),
             roll_deg: attitude.map(|a| a.1.to_degrees()),
         }
+    }
+
+    /// Whether the row says what was known.
+    pub fn is_live(&self) -> bool {
+        self.live == Some(1)
     }
 
     /// What was known.

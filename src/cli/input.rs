@@ -1,0 +1,127 @@
+//! The source of a pipeline, opened.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use skyfix::pipeline::{Pipeline, Source};
+use skyfix::source::{self, FrameSource, Start, TruthRow, VideoOptions};
+
+/// Frames, and what comes with them.
+pub struct Input {
+    /// The frames.
+    pub frames: Box<dyn FrameSource>,
+    /// True positions, for scoring only.
+    pub truth: HashMap<String, TruthRow>,
+    /// What is known at the start.
+    pub start: Option<Start>,
+    /// The source's own map.
+    pub map: Option<PathBuf>,
+    /// Things a user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Opens the source of a pipeline.
+pub fn open(pipeline: &Pipeline) -> anyhow::Result<Input> {
+    match &pipeline.source {
+        Source::Folder(path) => {
+            let flight = source::open(path, &pipeline.knowledge, &pipeline.camera.options, &VideoOptions::default())?;
+            let source::Flight { frames, start, truth, map, warnings } = flight;
+            Ok(Input { frames, truth, start, map, warnings })
+        }
+        _ => video(pipeline),
+    }
+}
+
+#[cfg(not(feature = "gst"))]
+fn video(_: &Pipeline) -> anyhow::Result<Input> {
+    anyhow::bail!("this skyfix was built without video (feature gst)")
+}
+
+#[cfg(feature = "gst")]
+fn video(pipeline: &Pipeline) -> anyhow::Result<Input> {
+    use skyfix::pipeline::{TelemetrySource, Transport};
+    use skyfix::source::footage::{Footage, FootageCamera, FootageSettings, telemetry};
+    use skyfix::source::record::RecordingWriter;
+    use skyfix::source::video::{RtspTransport, VideoInput, VideoSettings};
+
+    let input = match &pipeline.source {
+        Source::Folder(path) | Source::Video(path) => VideoInput::File(path.clone()),
+        Source::Rtsp { url, transport, latency_ms } => VideoInput::Rtsp {
+            url: url.clone(),
+            latency_ms: *latency_ms,
+            transport: match transport {
+                Transport::Auto => RtspTransport::Auto,
+                Transport::Tcp => RtspTransport::Tcp,
+                Transport::Udp => RtspTransport::Udp,
+            },
+        },
+        Source::Launch(description) => VideoInput::Launch(description.clone()),
+    };
+    let video = VideoSettings {
+        frame_rate: pipeline.frame_rate,
+        live: pipeline.live,
+        reconnect: pipeline.reconnect,
+        queue: pipeline.queue,
+        ..VideoSettings::new(input)
+    };
+    let camera = FootageCamera::from_options(&pipeline.camera.options, pipeline.camera.model.as_deref())
+        .map_err(|reason| anyhow::anyhow!("{reason}; give [source.camera] hfov_deg, calibration or model"))?;
+    let mut settings = FootageSettings::new(video, camera, &pipeline.knowledge);
+    let mut warnings = Vec::new();
+    let offset_ns = skyfix::time::nanos_from_seconds(pipeline.telemetry_minus_video_s);
+    for from in &pipeline.telemetry {
+        match from {
+            TelemetrySource::Sidecars(path) | TelemetrySource::Srt(path) => {
+                let mut known = telemetry(path)?;
+                known.samples.shift(-offset_ns);
+                settings.telemetry.append(known.samples);
+                warnings.extend(known.warnings);
+            }
+            TelemetrySource::Mavlink(bind) => settings.live = Some(mavlink(pipeline, *bind)?),
+        }
+    }
+    if let Some(declination_rad) = declination(pipeline, &mut warnings)? {
+        settings.telemetry.turn_headings(declination_rad);
+    }
+    if let Some(folder) = &pipeline.record {
+        settings.record = Some((RecordingWriter::create(folder)?, pipeline.start));
+    }
+    let frames = Box::new(Footage::start(settings)?);
+    Ok(Input { frames, truth: HashMap::new(), start: None, map: None, warnings })
+}
+
+/// What is added to magnetic headings.
+#[cfg(feature = "gst")]
+fn declination(pipeline: &Pipeline, warnings: &mut Vec<String>) -> anyhow::Result<Option<f64>> {
+    use anyhow::Context;
+    let Some(date) = pipeline.declination_date else { return Ok(None) };
+    let path =
+        pipeline.map.as_ref().context("heading_is_magnetic: the declination is that of the map's middle; give [map] path")?;
+    let map = skyfix::map::MapStore::open(path)?;
+    let middle = map.regions().first().map(|r| r.bounds.centre()).context("heading_is_magnetic: the map is empty")?;
+    let declination = skyfix::geo::magnetic::declination(middle, date)?;
+    warnings.extend(declination.warning.map(String::from));
+    Ok(Some(declination.angle_rad))
+}
+
+#[cfg(all(feature = "gst", feature = "mavlink"))]
+fn mavlink(pipeline: &Pipeline, bind: std::net::SocketAddr) -> anyhow::Result<skyfix::source::footage::LiveTelemetry> {
+    use skyfix::source::telemetry::mavlink::{HeightChoice, MavlinkSettings, MavlinkStream};
+    let settings = MavlinkSettings {
+        bind,
+        telemetry_minus_video_s: pipeline.telemetry_minus_video_s,
+        // An elevation model knows the ground better than the autopilot's guess of it.
+        heights: if pipeline.dem.is_some() { HeightChoice::AboveTakeoff } else { HeightChoice::Best },
+        declination_rad: declination(pipeline, &mut Vec::new())?.unwrap_or(0.0),
+        ..MavlinkSettings::default()
+    };
+    let epoch = std::time::Instant::now();
+    let wait = std::time::Duration::from_secs_f64(pipeline.wait_s);
+    let stream = MavlinkStream::open(settings, epoch)?;
+    Ok(skyfix::source::footage::LiveTelemetry::new(Box::new(stream), epoch, wait))
+}
+
+#[cfg(all(feature = "gst", not(feature = "mavlink")))]
+fn mavlink(_: &Pipeline, _: std::net::SocketAddr) -> anyhow::Result<skyfix::source::footage::LiveTelemetry> {
+    anyhow::bail!("this skyfix was built without MAVLink (feature mavlink)")
+}

@@ -1,0 +1,409 @@
+//! The frames of a video, recorded or live, with what is known of each: camera, telemetry, pose.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::flight::{Flight, VideoOptions};
+use super::frames::{FrameEvent, FrameSource};
+use super::photos::{CameraOptions, field_of_view_of_model};
+use super::record::{RecordingWriter, as_recorded};
+use super::recording::Recording;
+use super::telemetry::rows::FrameRow;
+use super::telemetry::srt::{self, SrtTelemetry};
+use super::telemetry::{TelemetryStream, sidecars};
+use super::video::{VideoEvent, VideoFrame, VideoInput, VideoSettings, VideoSource, monotonic_ns};
+use super::{KnowledgeOptions, Setting, SourceError, Start, TelemetryBuffer};
+use crate::camera::{Camera, Intrinsics};
+use crate::types::{Frame, Intake, Known, Pixels, TelemetryBatch};
+
+/// Aspect ratios further apart than this are of different pictures: cropped, or turned.
+const MAX_ASPECT_DIFFERENCE: f64 = 0.01;
+/// Live telemetry waits this long for a frame that takes it, seconds.
+const TELEMETRY_LIMIT_S: f64 = 20.0;
+
+/// How the camera of a video is known.
+#[derive(Clone, Copy, Debug)]
+pub enum FootageCamera {
+    /// Calibrated, for frames of its intrinsics' aspect ratio.
+    Known(Camera),
+    /// From the horizontal field of view, radians, of the first frame as it is shown; the rest as here.
+    FieldOfView(f64, Camera),
+}
+
+/// Telemetry that arrives while flying.
+pub struct LiveTelemetry {
+    stream: Box<dyn TelemetryStream>,
+    buffer: TelemetryBuffer,
+    /// The stream's zero on the monotonic system clock.
+    epoch_monotonic_ns: i64,
+    wait: Duration,
+}
+
+impl LiveTelemetry {
+    /// A stream whose stamps count from `epoch`. A frame waits for telemetry of its time, but no longer than `wait`.
+    pub fn new(stream: Box<dyn TelemetryStream>, epoch: Instant, wait: Duration) -> Self {
+        let age_ns = i64::try_from(epoch.elapsed().as_nanos()).unwrap_or(i64::MAX);
+        let epoch_monotonic_ns = monotonic_ns().saturating_sub(age_ns);
+        Self { stream, buffer: TelemetryBuffer::new(TELEMETRY_LIMIT_S), epoch_monotonic_ns, wait }
+    }
+
+    /// A frame's time of capture on the stream's clock.
+    fn stamp_ns(&self, frame: &VideoFrame) -> Option<i64> {
+        frame.captured_ns.map(|captured| captured.saturating_sub(self.epoch_monotonic_ns))
+    }
+
+    fn is_complete_for(&self, frame: &VideoFrame) -> bool {
+        self.stamp_ns(frame).zip(self.buffer.latest_stamp_ns()).is_some_and(|(wanted, latest)| latest >= wanted)
+    }
+
+    /// What the frame takes, with stamps on the frames' clock.
+    fn take(&mut self, frame: &VideoFrame) -> (TelemetryBatch, Known) {
+        let Some(stamp_ns) = self.stamp_ns(frame) else { return Default::default() };
+        let (mut batch, known) = self.buffer.take(stamp_ns);
+        batch.shift(frame.pts_ns.saturating_sub(stamp_ns));
+        (batch, known)
+    }
+}
+
+/// How a video becomes frames of a flight.
+pub struct FootageSettings {
+    /// The video.
+    pub video: VideoSettings,
+    /// Its camera.
+    pub camera: FootageCamera,
+    /// What the localizer may know.
+    pub knowledge: KnowledgeOptions,
+    /// Telemetry that is known beforehand, on the frames' clock.
+    pub telemetry: TelemetryBatch,
+    /// Exact stamps of its frames, which a container rounds. Rows of a live flight say which frames were served, and what was known of
+    /// each; then only these are used.
+    pub frames: Vec<FrameRow>,
+    /// Telemetry that arrives while flying.
+    pub live: Option<LiveTelemetry>,
+    /// Where to record what comes in, and the start that a replay should know.
+    pub record: Option<(RecordingWriter, Option<Start>)>,
+}
+
+/// A video as frames of a flight.
+pub struct Footage {
+    name: String,
+    video: VideoSource,
+    camera: FootageCamera,
+    knowledge: KnowledgeOptions,
+    recorded: TelemetryBuffer,
+    rows: HashMap<u64, FrameRow>,
+    replays_live: bool,
+    live: Option<LiveTelemetry>,
+    record: Option<(RecordingWriter, Option<Start>)>,
+    /// A frame that waits for its telemetry, and since when.
+    held: Option<(VideoFrame, Instant)>,
+    next_ordinal: u64,
+    /// Frames of a recording without a row: those that were not served when it was made.
+    unserved: u64,
+    /// Whether a change of the picture's shape has been told.
+    told: bool,
+    ended: bool,
+}
+
+/// The frames of a recording's video.
+pub(super) fn recorded(
+    recording: &Recording,
+    video: &Path,
+    knowledge: &KnowledgeOptions,
+    options: &VideoOptions,
+) -> Result<Box<dyn FrameSource>, SourceError> {
+    let settings = FootageSettings {
+        telemetry: recording.telemetry.clone(),
+        frames: recording.frames.clone(),
+        ..FootageSettings::new(file(video, options), FootageCamera::Known(recording.camera), knowledge)
+    };
+    Ok(Box::new(Footage::start(settings)?))
+}
+
+fn file(path: &Path, options: &VideoOptions) -> VideoSettings {
+    VideoSettings { frame_rate: options.frame_rate, ..VideoSettings::new(VideoInput::File(path.into())) }
+}
+
+/// A video file without a recording around it.
+pub(super) fn open(
+    path: &Path,
+    knowledge: &KnowledgeOptions,
+    camera: &CameraOptions,
+    options: &VideoOptions,
+) -> Result<Flight, SourceError> {
+    let known = options.telemetry.as_deref().map(telemetry).transpose()?.unwrap_or_default();
+    let mut warnings = known.warnings;
+    let camera = FootageCamera::from_options(camera, None).map_err(|reason| {
+        let reason = format!("{reason}; give --hfov DEG or --calibration FILE");
+        SourceError::Bad { path: path.into(), line: None, reason }
+    })?;
+    if known.samples.height.is_empty() && knowledge.height == Setting::Sensor {
+        warnings.push("nothing tells the height; give --height M±S, --height none (search for it) or --telemetry".into());
+    }
+    let settings = FootageSettings::new(file(path, options), camera, knowledge);
+    let frames = Box::new(Footage::start(FootageSettings { telemetry: known.samples, ..settings })?);
+    Ok(Flight { frames, start: None, truth: HashMap::new(), map: None, warnings })
+}
+
+/// Telemetry of files: a folder with sidecars, one of them, or DJI's subtitles.
+///
+/// # Errors
+/// When there is no such file, or it holds no telemetry.
+pub fn telemetry(path: &Path) -> Result<SrtTelemetry, SourceError> {
+    let samples = |samples| SrtTelemetry { samples, ..SrtTelemetry::default() };
+    if path.is_dir() {
+        return sidecars::read(path, 0).map(samples);
+    }
+    let nothing = |reason: String| Err(SourceError::Nothing { path: path.into(), reason });
+    if !path.is_file() {
+        return nothing("no such file or folder".into());
+    }
+    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("srt")) {
+        return srt::read(path);
+    }
+    let all = sidecars::read(path.parent().unwrap_or(Path::new("")), 0)?;
+    let none = TelemetryBatch::default();
+    match path.file_name().and_then(|n| n.to_str()).unwrap_or_default() {
+        "imu.csv" => Ok(samples(TelemetryBatch { imu: all.imu, ..none })),
+        "height.csv" => Ok(samples(TelemetryBatch { height: all.height, ..none })),
+        "heading.csv" => Ok(samples(TelemetryBatch { heading: all.heading, ..none })),
+        "attitude.csv" => Ok(samples(TelemetryBatch { attitude: all.attitude, ..none })),
+        other => nothing(format!(
+            "'{other}' is no telemetry; give imu.csv, height.csv, heading.csv, attitude.csv, their folder, or a .srt file"
+        )),
+    }
+}
+
+impl FootageCamera {
+    /// From a calibration, a field of view, or a model of the table of sensors.
+    ///
+    /// # Errors
+    /// In words, when none of them tells the focal length.
+    pub fn from_options(options: &CameraOptions, model: Option<&str>) -> Result<Self, String> {
+        let with = |intrinsics| {
+            let default = Camera::nadir(intrinsics);
+            let tilt_sigma_rad = options.tilt_sigma_rad.unwrap_or(default.tilt_sigma_rad);
+            Camera { mounting: options.mounting, tilt_sigma_rad, ..default }
+        };
+        let wide = |hfov_rad| Self::FieldOfView(hfov_rad, with(Intrinsics::centred(1, 1, 1.0)));
+        match (options.calibration, options.hfov_rad, model) {
+            (Some((intrinsics, distortion)), ..) => Ok(Self::Known(Camera { distortion, ..with(intrinsics) })),
+            (None, Some(hfov_rad), _) => Ok(wide(hfov_rad)),
+            (None, None, Some(model)) => field_of_view_of_model(model)
+                .map(wide)
+                .ok_or_else(|| format!("the camera '{model}' is not in the table of sensors")),
+            (None, None, None) => Err("a video does not tell its camera's focal length".into()),
+        }
+    }
+}
+
+impl FootageSettings {
+    /// A video with nothing known of it but its camera.
+    pub fn new(video: VideoSettings, camera: FootageCamera, knowledge: &KnowledgeOptions) -> Self {
+        let telemetry = TelemetryBatch::default();
+        Self { video, camera, knowledge: *knowledge, telemetry, frames: Vec::new(), live: None, record: None }
+    }
+}
+
+impl Footage {
+    /// Opens the video.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn start(mut settings: FootageSettings) -> Result<Self, SourceError> {
+        let replays_live = settings.frames.iter().any(FrameRow::is_live);
+        if replays_live {
+            // The recording says which frames.
+            settings.video.frame_rate = None;
+        }
+        if let Some((writer, _)) = &settings.record {
+            settings.video.record = Some(writer.video());
+        }
+        Ok(Self {
+            name: settings.video.input.shown(),
+            video: VideoSource::start(settings.video)?,
+            camera: settings.camera,
+            knowledge: settings.knowledge,
+            recorded: TelemetryBuffer::of_recording(&settings.telemetry),
+            rows: settings.frames.into_iter().map(|row| (row.frame, row)).collect(),
+            replays_live,
+            live: settings.live,
+            record: settings.record,
+            held: None,
+            next_ordinal: 0,
+            unserved: 0,
+            told: false,
+            ended: false,
+        })
+    }
+
+    fn frame(&mut self, shown: VideoFrame) -> FrameEvent {
+        let row = self.rows.get(&shown.index).cloned();
+        if row.is_none() && !self.rows.is_empty() {
+            if !self.replays_live {
+                tracing::warn!("{}: frame {} has no row in frames.csv and is left out", self.name, shown.index);
+            }
+            self.unserved += 1;
+            return FrameEvent::Pending;
+        }
+        let stamp_ns = row.as_ref().map_or(shown.pts_ns, |r| r.stamp_ns);
+        let camera = match self.camera_for(shown.image.dimensions()) {
+            Ok(camera) => Some(camera),
+            Err(reason) if self.next_ordinal == 0 => {
+                return FrameEvent::Failed(SourceError::Bad { path: self.name.clone().into(), line: None, reason });
+            }
+            Err(reason) => {
+                if !std::mem::replace(&mut self.told, true) {
+                    tracing::warn!("{}: from frame {} on: {reason}", self.name, shown.index);
+                }
+                None
+            }
+        };
+        let (mut telemetry, mut known) = self.recorded.take(stamp_ns);
+        if let Some(live) = &mut self.live {
+            let (arrived, now) = live.take(&shown);
+            telemetry.append(arrived);
+            known = Known {
+                height_agl_m: now.height_agl_m.or(known.height_agl_m),
+                heading_rad: now.heading_rad.or(known.heading_rad),
+                pitch_roll_rad: now.pitch_roll_rad.or(known.pitch_roll_rad),
+            };
+        }
+        if let Some(row) = row.filter(FrameRow::is_live) {
+            known = row.known();
+        }
+        if let Some((writer, _)) = &mut self.record {
+            let row = FrameRow::of(shown.index, stamp_ns, &known);
+            telemetry = as_recorded(&telemetry);
+            if let Err(error) = writer.frame(&row, &telemetry) {
+                return FrameEvent::Failed(error);
+            }
+            known = row.known();
+        }
+        let ordinal = self.next_ordinal;
+        self.next_ordinal += 1;
+        let captured = shown.captured_ns.and_then(|captured| {
+            let age_ns = u64::try_from(monotonic_ns().saturating_sub(captured)).ok()?;
+            Instant::now().checked_sub(Duration::from_nanos(age_ns))
+        });
+        FrameEvent::Frame(Box::new(Frame {
+            ordinal,
+            name: shown.index.to_string(),
+            stamp_ns,
+            pixels: Pixels::Decoded(shown.image),
+            camera,
+            known: self.knowledge.apply(ordinal, known),
+            telemetry,
+            captured,
+            intake: self.intake_so_far(),
+        }))
+    }
+
+    /// Frames whose fate is decided.
+    fn intake_so_far(&self) -> Intake {
+        let c = self.video.counters();
+        Intake {
+            received: self.next_ordinal + c.dropped,
+            served: self.next_ordinal,
+            dropped: c.dropped,
+            reconnects: c.reconnects,
+        }
+    }
+
+    /// The camera for frames of a size. A lens whose frames are scaled is the same lens; one whose frames are cropped or turned is
+    /// not known, and guessing which would give wrong positions.
+    fn camera_for(&mut self, (width, height): (u32, u32)) -> Result<Camera, String> {
+        if let FootageCamera::FieldOfView(hfov_rad, camera) = &self.camera {
+            let intrinsics = Intrinsics::from_horizontal_field_of_view(width, height, *hfov_rad);
+            self.camera = FootageCamera::Known(Camera { intrinsics, ..*camera });
+        }
+        if self.next_ordinal == 0
+            && let Some((writer, start)) = &self.record
+            && let FootageCamera::Known(camera) = &self.camera
+        {
+            // The camera that a replay will read, to the last bit.
+            let camera = writer.describe(camera, start.as_ref()).map_err(|e| e.to_string())?;
+            self.camera = FootageCamera::Known(camera);
+        }
+        let (FootageCamera::Known(camera) | FootageCamera::FieldOfView(_, camera)) = &self.camera;
+        let of = &camera.intrinsics;
+        let ratio = (f64::from(width) * f64::from(of.height_px)) / (f64::from(height) * f64::from(of.width_px));
+        if (ratio - 1.0).abs() <= MAX_ASPECT_DIFFERENCE {
+            return Ok(*camera);
+        }
+        let turned = (width > height) != (of.width_px > of.height_px);
+        let how = if turned { "turned (by its rotation tag)" } else { "of another shape" };
+        Err(format!(
+            "the picture of {width}×{height} px is {how}, the camera is known for {}×{} px; give a calibration for the picture as \
+             it is shown",
+            of.width_px, of.height_px
+        ))
+    }
+
+    fn next(&mut self) -> Option<FrameEvent> {
+        match self.video.poll() {
+            VideoEvent::Frame(frame) => self.held = Some((frame, Instant::now())),
+            VideoEvent::Pending => return Some(FrameEvent::Pending),
+            VideoEvent::Reconnecting { attempt, reason } => {
+                tracing::warn!("{reason}; attempt {attempt} to connect again");
+                return Some(FrameEvent::Pending);
+            }
+            VideoEvent::Ended => {
+                let c = self.video.counters();
+                if c.without_pts + c.time_went_back > 0 {
+                    tracing::warn!(
+                        "{}: {} frames without a time and {} whose time went back were left out",
+                        self.name,
+                        c.without_pts,
+                        c.time_went_back
+                    );
+                }
+                self.ended = true;
+                return Some(FrameEvent::Ended);
+            }
+            VideoEvent::Failed(error) => return Some(FrameEvent::Failed(error.into())),
+        }
+        None
+    }
+}
+
+impl FrameSource for Footage {
+    fn poll(&mut self) -> FrameEvent {
+        if let Some(live) = &mut self.live {
+            live.stream.drain(&mut live.buffer);
+        }
+        if self.held.is_none()
+            && let Some(event) = self.next()
+        {
+            return event;
+        }
+        let waits = |(frame, since): &(VideoFrame, Instant)| {
+            self.live.as_ref().is_some_and(|live| !live.is_complete_for(frame) && since.elapsed() < live.wait)
+        };
+        if self.held.as_ref().is_some_and(waits) {
+            return FrameEvent::Pending;
+        }
+        self.held.take().map_or(FrameEvent::Pending, |(frame, _)| self.frame(frame))
+    }
+
+    /// Ends the recording. What was decoded and not served by now counts as dropped.
+    fn finish(&mut self) -> Result<Intake, SourceError> {
+        self.video.finish()?;
+        if let Some((writer, _)) = &mut self.record {
+            writer.finish()?;
+        }
+        let c = self.video.counters();
+        let left = u64::from(self.held.is_some()) + c.waiting;
+        let dropped = c.dropped + left;
+        if let Some(live) = &self.live {
+            tracing::info!("telemetry: {:?} {:?}", live.stream.counters(), live.buffer.counters());
+        }
+        Ok(Intake {
+            received: c.delivered + c.dropped + c.waiting - self.unserved,
+            served: self.next_ordinal,
+            dropped,
+            reconnects: c.reconnects,
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! Frames one after the other, from wherever they come: a list of photos, a video, a camera.
+
+use super::SourceError;
+use crate::types::{Frame, Intake};
+
+/// What polling a source gives.
+#[derive(Debug)]
+pub enum FrameEvent {
+    /// A frame. Ordinals count up from 0 without gaps, stamps increase.
+    Frame(Box<Frame>),
+    /// Nothing now; ask again.
+    Pending,
+    /// No more frames will come.
+    Ended,
+    /// No more frames will come, and why. Frames before the failure are good.
+    Failed(SourceError),
+}
+
+/// Gives frames without ever waiting, so that whoever asks can do other work.
+pub trait FrameSource: Send {
+    /// What there is now.
+    fn poll(&mut self) -> FrameEvent;
+
+    /// How many frames will come in all, where that is known.
+    fn len_hint(&self) -> Option<u64> {
+        None
+    }
+
+    /// Completes what the source writes, if anything, and says what became of the frames that came in. Called once, when no more are
+    /// wanted.
+    ///
+    /// # Errors
+    /// When something could not be written.
+    fn finish(&mut self) -> Result<Intake, SourceError>;
+}
+
+impl FrameSource for Box<dyn FrameSource> {
+    fn poll(&mut self) -> FrameEvent {
+        (**self).poll()
+    }
+
+    fn len_hint(&self) -> Option<u64> {
+        (**self).len_hint()
+    }
+
+    fn finish(&mut self) -> Result<Intake, SourceError> {
+        (**self).finish()
+    }
+}
+
+/// Frames that are all known beforehand.
+pub struct FrameList {
+    rest: std::vec::IntoIter<Frame>,
+    count: u64,
+}
+
+impl From<Vec<Frame>> for FrameList {
+    fn from(frames: Vec<Frame>) -> Self {
+        Self { count: frames.len() as u64, rest: frames.into_iter() }
+    }
+}
+
+impl FrameSource for FrameList {
+    fn poll(&mut self) -> FrameEvent {
+        self.rest.next().map_or(FrameEvent::Ended, |frame| FrameEvent::Frame(Box::new(frame)))
+    }
+
+    fn len_hint(&self) -> Option<u64> {
+        Some(self.count)
+    }
+
+    fn finish(&mut self) -> Result<Intake, SourceError> {
+        Ok(Intake::all(self.count - self.rest.len() as u64))
+    }
+}
+
+/// All frames of a source, waiting for each: for short flights and tests.
+///
+/// # Errors
+/// The source's own.
+pub fn collect(source: &mut dyn FrameSource) -> Result<Vec<Frame>, SourceError> {
+    let mut frames = Vec::new();
+    loop {
+        match source.poll() {
+            FrameEvent::Frame(frame) => frames.push(*frame),
+            FrameEvent::Pending => std::thread::sleep(std::time::Duration::from_millis(1)),
+            FrameEvent::Ended => return Ok(frames),
+            FrameEvent::Failed(error) => return Err(error),
+        }
+    }
+}

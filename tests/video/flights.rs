@@ -1,0 +1,162 @@
+//! Videos as flights: names, stamps, cameras, telemetry.
+
+use std::path::Path;
+
+use skyfix::camera::{Distortion, Intrinsics};
+use skyfix::source::frames::collect;
+use skyfix::source::photos::CameraOptions;
+use skyfix::source::{self, Flight, KnowledgeOptions, Setting, SourceError, VideoOptions};
+use skyfix::types::Frame;
+
+use crate::clips::{H264, clip, make, pictures, timed_clip};
+
+fn open(path: &Path, camera: &CameraOptions, video: &VideoOptions) -> Result<Flight, SourceError> {
+    source::open(path, &KnowledgeOptions::default(), camera, video)
+}
+
+fn hfov() -> CameraOptions {
+    CameraOptions { hfov_rad: Some(1.2), ..CameraOptions::default() }
+}
+
+fn calibrated(width_px: u32, height_px: u32) -> CameraOptions {
+    let intrinsics = Intrinsics::centred(width_px, height_px, f64::from(width_px));
+    CameraOptions { calibration: Some((intrinsics, Distortion::default())), ..CameraOptions::default() }
+}
+
+fn frames(path: &Path, camera: &CameraOptions, video: &VideoOptions) -> Vec<Frame> {
+    let mut flight = open(path, camera, video).unwrap();
+    assert_eq!(flight.frames.len_hint(), None);
+    collect(flight.frames.as_mut()).unwrap()
+}
+
+fn error_of(path: &Path, camera: &CameraOptions, video: &VideoOptions) -> String {
+    let result = open(path, camera, video).and_then(|mut flight| collect(flight.frames.as_mut()));
+    result.err().expect("an error").to_string()
+}
+
+#[test]
+fn frames_are_named_by_their_number_and_stamped_by_the_container() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mkv");
+    timed_clip(&path, "jpegenc ! matroskamux", &[100, 350, 600, 1100, 1150, 2200]);
+    let thin = VideoOptions { frame_rate: Some(2.0), telemetry: None };
+    let frames = frames(&path, &hfov(), &thin);
+    let of: Vec<(u64, &str, i64)> = frames.iter().map(|f| (f.ordinal, f.name.as_str(), f.stamp_ns / 1_000_000)).collect();
+    assert_eq!(of, [(0, "0", 100), (1, "2", 600), (2, "3", 1100), (3, "5", 2200)]);
+}
+
+#[test]
+fn the_camera_of_a_video_must_be_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mkv");
+    timed_clip(&path, "jpegenc ! matroskamux", &[0, 100]);
+    let text = error_of(&path, &CameraOptions::default(), &VideoOptions::default());
+    assert!(text.contains("--hfov") && text.contains("a.mkv"), "{text}");
+    let camera = frames(&path, &hfov(), &VideoOptions::default())[0].camera.unwrap();
+    assert!((camera.intrinsics.fx_px - 32.0 / 0.6f64.tan()).abs() < 1e-9 && camera.intrinsics.width_px == 64);
+    // The same lens, its frames scaled.
+    let camera = frames(&path, &calibrated(640, 480), &VideoOptions::default())[0].camera.unwrap();
+    assert_eq!(camera.intrinsics.scaled_to(64, 48).fx_px, 64.0);
+}
+
+#[test]
+fn a_picture_of_another_shape_than_the_calibration_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mkv");
+    timed_clip(&path, "jpegenc ! matroskamux", &[0, 100]);
+    let text = error_of(&path, &calibrated(480, 640), &VideoOptions::default());
+    assert!(text.contains("64×48") && text.contains("turned") && text.contains("480×640"), "{text}");
+    let text = error_of(&path, &calibrated(1920, 1080), &VideoOptions::default());
+    assert!(text.contains("another shape"), "{text}");
+}
+
+#[test]
+fn a_shape_that_changes_on_the_way_costs_those_frames_their_camera() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |size: &str| {
+        let chain = format!("{} ! openh264enc ! h264parse config-interval=-1", pictures(3, &format!("{size},framerate=10/1")));
+        format!("{chain} ! video/x-h264,stream-format=byte-stream,alignment=au ! c.")
+    };
+    let path = folder.path().join("a.ts");
+    let parts = [part("width=64,height=48"), part("width=128,height=96"), part("width=96,height=48")].join(" ");
+    make(&format!("concat name=c ! mpegtsmux ! filesink location={} {parts}", path.display()));
+    let frames = frames(&path, &calibrated(640, 480), &VideoOptions::default());
+    let known: Vec<bool> = frames.iter().map(|f| f.camera.is_some()).collect();
+    assert_eq!(known, [true, true, true, true, true, true, false, false, false]);
+}
+
+#[test]
+fn telemetry_of_a_video_comes_from_a_folder_or_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path =
+        clip(folder.path(), "a.mkv", &format!("{} ! {H264} ! matroskamux", pictures(11, "width=64,height=48,framerate=10/1")));
+    let sidecars = folder.path().join("sidecars");
+    std::fs::create_dir(&sidecars).unwrap();
+    std::fs::write(sidecars.join("height.csv"), "t_ns,height_agl_m,sigma_m\n0,100,2\n1000000000,110,2\n").unwrap();
+    std::fs::write(sidecars.join("heading.csv"), "t_ns,heading_deg,sigma_deg\n0,90,3\n900000000,90,3\n").unwrap();
+    let with = |telemetry: &Path| {
+        let options = VideoOptions { frame_rate: None, telemetry: Some(telemetry.to_owned()) };
+        frames(&path, &hfov(), &options)
+    };
+    let both = with(&sidecars);
+    assert_eq!(both[5].known.height_agl_m.unwrap().value, 105.0);
+    assert!((both[5].known.heading_rad.unwrap().value - 90f64.to_radians()).abs() < 1e-12);
+    // Every sample goes to one frame, none is lost before the last.
+    assert_eq!(both.iter().map(|f| f.telemetry.height.len()).sum::<usize>(), 2);
+    assert_eq!(both.iter().map(|f| f.telemetry.heading.len()).sum::<usize>(), 2);
+    let one = with(&sidecars.join("height.csv"));
+    assert!(one[5].known.height_agl_m.is_some() && one[5].known.heading_rad.is_none());
+
+    let wrong = VideoOptions { frame_rate: None, telemetry: Some(folder.path().join("a.mkv")) };
+    assert!(error_of(&path, &hfov(), &wrong).contains("is no telemetry"));
+    let missing = VideoOptions { frame_rate: None, telemetry: Some("/nowhere".into()) };
+    assert!(error_of(&path, &hfov(), &missing).contains("/nowhere"));
+}
+
+#[test]
+fn a_height_that_nothing_tells_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mkv");
+    timed_clip(&path, "jpegenc ! matroskamux", &[0, 100]);
+    let warnings = open(&path, &hfov(), &VideoOptions::default()).unwrap().warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("--height"), "{warnings:?}");
+    let given = KnowledgeOptions { height: Setting::Given(120.0, None), ..KnowledgeOptions::default() };
+    let flight = source::open(&path, &given, &hfov(), &VideoOptions::default()).unwrap();
+    assert!(flight.warnings.is_empty());
+}
+
+const FLIGHT: &str = "[camera]\nwidth_px = 64\nheight_px = 48\nfx_px = 50.0\n";
+
+#[test]
+fn a_recording_takes_exact_stamps_from_its_table_and_its_map_from_where_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    timed_clip(&at("video.mkv"), "jpegenc ! matroskamux", &[0, 33, 67, 100]);
+    std::fs::write(at("flight.toml"), format!("{FLIGHT}[map]\npath = \"the.mbtiles\"\n")).unwrap();
+    let text = error_of(folder.path(), &CameraOptions::default(), &VideoOptions::default());
+    assert!(text.contains("the.mbtiles, which is no file") && text.contains("flight.toml"), "{text}");
+
+    std::fs::write(at("the.mbtiles"), "").unwrap();
+    std::fs::write(at("frames.csv"), "frame,stamp_ns\n0,1000\n1,33334333\n3,100001000\n").unwrap();
+    let mut flight = open(folder.path(), &CameraOptions::default(), &VideoOptions::default()).unwrap();
+    assert_eq!(flight.map.as_deref(), Some(at("the.mbtiles").as_path()));
+    let frames = collect(flight.frames.as_mut()).unwrap();
+    let of: Vec<(u64, &str, i64)> = frames.iter().map(|f| (f.ordinal, f.name.as_str(), f.stamp_ns)).collect();
+    // A frame without a row is left out: its own time is of another clock.
+    assert_eq!(of, [(0, "0", 1000), (1, "1", 33_334_333), (2, "3", 100_001_000)]);
+}
+
+#[test]
+fn a_recording_has_one_video_or_photos() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("flight.toml"), FLIGHT).unwrap();
+    let error = || error_of(folder.path(), &CameraOptions::default(), &VideoOptions::default());
+    assert!(error().contains("neither photos/ nor a video"), "{}", error());
+    timed_clip(&at("video.mkv"), "jpegenc ! matroskamux", &[0, 100]);
+    std::fs::copy(at("video.mkv"), at("video.mp4")).unwrap();
+    assert!(error().contains("two videos"), "{}", error());
+    std::fs::remove_file(at("video.mp4")).unwrap();
+    std::fs::create_dir(at("photos")).unwrap();
+    assert!(error().contains("keep one"), "{}", error());
+}

@@ -1,0 +1,129 @@
+//! Recording: what is decoded from the file is what was seen.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use skyfix::source::video::{VideoError, VideoSource};
+
+use crate::clips::{H264, Read, clip, file, launch, pictures, poll_until, read};
+use crate::senders::listen;
+
+/// Frame n of the run is frame n of the file: same pixels, and the same time to the millisecond that Matroska keeps.
+fn assert_recorded(run: &Read, path: &Path) -> Read {
+    let recorded = read(file(path));
+    assert_eq!(recorded.failure, None);
+    assert_eq!(run.counters.not_recorded, 0);
+    assert_eq!(recorded.frames.len() as u64, run.counters.decoded, "{:?}", run.counters);
+    assert!(!run.frames.is_empty());
+    for seen in &run.frames {
+        let kept = &recorded.frames[usize::try_from(seen.index).unwrap()];
+        assert!((kept.pts_ns - seen.pts_ns).abs() <= 500_000, "frame {}: {} {}", seen.index, kept.pts_ns, seen.pts_ns);
+        assert!(kept.image == seen.image, "frame {}", seen.index);
+    }
+    recorded
+}
+
+#[test]
+fn an_encoded_stream_is_recorded_as_it_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("video.mkv");
+    let chain = format!("{} ! openh264enc gop-size=7", pictures(30, "width=320,height=240,framerate=30/1"));
+    let mut settings = launch(&chain);
+    settings.record = Some(path.clone());
+    let run = read(settings);
+    assert_eq!((run.failure.clone(), run.frames.len()), (None, 30));
+    assert_recorded(&run, &path);
+}
+
+#[test]
+fn thinning_does_not_thin_the_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("video.mkv");
+    let mut settings = launch(&format!("{} ! {H264}", pictures(30, "width=96,height=64,framerate=30/1")));
+    settings.record = Some(path.clone());
+    settings.frame_rate = Some(5.0);
+    let run = read(settings);
+    assert_eq!(run.frames.iter().map(|f| f.index).collect::<Vec<_>>(), [0, 6, 12, 18, 24]);
+    assert_eq!(assert_recorded(&run, &path).frames.len(), 30);
+}
+
+#[test]
+fn a_raw_stream_is_recorded_without_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    for format in ["I420", "YUY2", "NV12"] {
+        let path = folder.path().join(format!("{format}.mkv"));
+        let mut settings = launch(&pictures(6, &format!("width=98,height=66,framerate=10/1,format={format}")));
+        settings.record = Some(path.clone());
+        let run = read(settings);
+        assert_eq!((run.failure.clone(), run.frames.len()), (None, 6));
+        assert_recorded(&run, &path);
+    }
+}
+
+#[test]
+fn a_recording_begins_with_the_first_key_frame_and_goes_on_over_reconnections() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = format!(
+        "{} ! openh264enc gop-size=6 ! h264parse config-interval=-1 ! mpegtsmux",
+        pictures(40, "width=96,height=64,framerate=10/1")
+    );
+    let bytes = std::fs::read(clip(folder.path(), "a.ts", &chain)).unwrap();
+    let packets = bytes.len() / 188;
+    // Where pictures begin: the multiplexer gives video the identifier 65.
+    let begins: Vec<usize> = (0..packets).filter(|i| bytes[188 * i + 1] & 0x5f == 0x40 && bytes[188 * i + 2] == 65).collect();
+    // Joined in the middle of a picture; cut between two, because half a picture is decoded as the decoder happens to guess.
+    let (from, to) = (packets / 5, begins[begins.len() / 2]);
+    let sent = begins.iter().filter(|i| (from..to).contains(*i)).count() + begins.iter().filter(|i| **i >= from).count();
+    assert!(sent > 30);
+    let listener = listen(None);
+    let address = listener.local_addr().unwrap();
+    let sender = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(&bytes[from * 188..to * 188]).unwrap();
+        drop((stream, listener));
+        std::thread::sleep(Duration::from_millis(300));
+        let again = listen(Some(address));
+        let (mut stream, _) = again.accept().unwrap();
+        stream.write_all(&bytes[from * 188..]).unwrap();
+    });
+    let path = folder.path().join("video.mkv");
+    let mut settings = launch(&format!("tcpclientsrc host=127.0.0.1 port={}", address.port()));
+    (settings.live, settings.reconnect, settings.queue) = (true, true, 64);
+    settings.stall_timeout = Duration::from_secs(30);
+    settings.record = Some(path.clone());
+    let mut source = VideoSource::start(settings).unwrap();
+    // Two connections, the second to its end.
+    let run = poll_until(&mut source, |r| r.reconnects.len() >= 2 && r.frames.len() > 25);
+    sender.join().unwrap();
+    source.finish().unwrap();
+    // What came before the key frames could not be decoded.
+    assert!(run.counters.decoded < sent as u64, "{:?} of {sent}", run.counters);
+    assert_recorded(&run, &path);
+}
+
+#[test]
+fn a_recording_that_is_cut_off_can_be_read_up_to_the_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("video.mkv"), folder.path().join("copy.mkv"));
+    let mut settings = launch(&format!("{} ! openh264enc gop-size=5", pictures(60, "width=160,height=120,framerate=10/1")));
+    settings.record = Some(path.clone());
+    let mut source = VideoSource::start(settings).unwrap();
+    let run = poll_until(&mut source, |r| r.frames.len() == 40);
+    // What a killed process leaves behind.
+    std::fs::copy(&path, &copy).unwrap();
+    drop(source);
+    let left = read(file(&copy));
+    assert!(left.frames.len() >= 25, "{} frames, {:?}", left.frames.len(), left.failure);
+    for (kept, seen) in left.frames.iter().zip(&run.frames).take(left.frames.len() - 1) {
+        assert!(kept.image == seen.image, "frame {}", seen.index);
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_an_error_before_anything_is_read() {
+    let mut settings = launch("videotestsrc num-buffers=3");
+    settings.record = Some("/nowhere/video.mkv".into());
+    let error = read(settings).failure.unwrap();
+    assert!(matches!(error, VideoError::Record { .. }) && error.to_string().contains("/nowhere/video.mkv"), "{error}");
+}
