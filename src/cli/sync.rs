@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use image::RgbImage;
-use skyfix::eval::clock_offset::{MotionTracker, estimate};
+use skyfix::eval::clock_offset::{MotionTracker, check_rate, estimate};
 use skyfix::source::{photos, recording};
 
 use super::progress_bar;
@@ -85,6 +85,8 @@ fn frames_of_photos(recording: &recording::Recording, path: &Path, from_s: f64, 
     }
     let first_ns = photos.first().map_or(0, |p| p.stamp_ns);
     photos.retain(|p| (from_s..=to_s).contains(&skyfix::time::seconds_between(first_ns, p.stamp_ns)));
+    let stamps: Vec<i64> = photos.iter().map(|p| p.stamp_ns).collect();
+    check_rate(&stamps).with_context(|| folder.display().to_string())?;
     let count = photos.len() as u64;
     let open = |p: photos::Photo| {
         let image = image::open(&p.path).with_context(|| format!("{}: cannot be decoded", p.path.display()))?;
