@@ -22,7 +22,7 @@ use skyfix::retrieve::{MapIndex, index_path};
 use skyfix::sink::FrameReport;
 use skyfix::source::frames::collect;
 use skyfix::source::{self, Flight, FrameEvent, FrameList, FrameSource, KnowledgeOptions, SourceError, VideoOptions};
-use skyfix::types::{AbstainReason, Frame, Outcome, Prior};
+use skyfix::types::{AbstainReason, Frame, Intake, Outcome, Prior};
 
 const MODEL: &str = "skyfix-dense";
 /// Frames of the bundled flight that these tests use.
@@ -160,9 +160,13 @@ impl FrameSource for Waiting {
             other => other,
         }
     }
+
+    fn finish(&mut self) -> Result<Intake, SourceError> {
+        self.frames.finish()
+    }
 }
 
-fn run_waiting(until: usize, end: Option<SourceError>) -> (Vec<u64>, Result<(), GraphError>) {
+fn run_waiting(until: usize, end: Option<SourceError>) -> (Vec<u64>, Result<Intake, GraphError>) {
     let results = Arc::new(AtomicUsize::new(0));
     let source = Waiting { frames: FrameList::from(frames()), until, results: Arc::clone(&results), end };
     let mut ordinals = Vec::new();
@@ -341,7 +345,7 @@ fn a_frame_without_height_or_camera_or_pixels_abstains_and_says_why() {
 fn a_blurred_and_a_night_photo_are_localized_right_or_not_at_all() {
     let flight = flight();
     let (matcher, mut network) = (matcher(), network());
-    let frame = &flight.frames[0];
+    let frame = &frames()[0];
     let skyfix::types::Pixels::File(path) = &frame.pixels else { panic!("a photo") };
     let image = image::open(path).unwrap().into_rgb8();
     let mut outcome_of = |image: image::RgbImage| {

@@ -45,7 +45,7 @@ mod mavlink_link {
     use skyfix::source::telemetry::mavlink::{MavlinkClock, MavlinkDecoder, MavlinkSettings, MavlinkStream};
     use skyfix::source::{self, Flight, KnowledgeOptions, TelemetryBuffer, TelemetryStream, recording};
     use skyfix::time::NANOS_PER_SEC;
-    use skyfix::types::{Estimate, Fix, Known, Outcome, TelemetryBatch, TelemetrySample, TrackState};
+    use skyfix::types::{Estimate, Fix, Frame, Known, Outcome, TelemetryBatch, TelemetrySample, TrackState};
 
     /// Time between messages of a kind: 50 Hz.
     const PERIOD_NS: i64 = NANOS_PER_SEC / 50;
@@ -164,15 +164,18 @@ mod mavlink_link {
     }
 
     /// The track of a flight whose telemetry comes from `telemetry`.
-    fn track(flight: &Flight, mut telemetry: impl FnMut(usize, i64) -> (TelemetryBatch, Known)) -> Vec<TrackState> {
+    fn track(
+        (flight, frames): &(Flight, Vec<Frame>),
+        mut telemetry: impl FnMut(usize, i64) -> (TelemetryBatch, Known),
+    ) -> Vec<TrackState> {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
         let mut fusion = Fusion::new(FusionSettings::default(), None);
-        let step = |(i, frame): (usize, &skyfix::types::Frame)| {
+        let step = |(i, frame): (usize, &Frame)| {
             let (batch, known) = telemetry(i, frame.stamp_ns);
             let outcome = fix(flight.truth[&frame.name].camera, &mut rng);
             fusion.step(frame.stamp_ns, &batch, &known, &outcome).track.state.unwrap()
         };
-        flight.frames.iter().enumerate().map(step).collect()
+        frames.iter().enumerate().map(step).collect()
     }
 
     fn worst_difference_m(a: &[TrackState], b: &[TrackState]) -> f64 {
@@ -184,14 +187,17 @@ mod mavlink_link {
         a.iter().zip(b).map(apart).fold(0.0, f64::max)
     }
 
-    fn flight() -> Flight {
-        source::open(demo(), &KnowledgeOptions::default(), &source::photos::CameraOptions::default()).unwrap()
+    fn flight() -> (Flight, Vec<Frame>) {
+        let (camera, video) = (source::photos::CameraOptions::default(), source::VideoOptions::default());
+        let mut flight = source::open(demo(), &KnowledgeOptions::default(), &camera, &video).unwrap();
+        let frames = source::frames::collect(flight.frames.as_mut()).unwrap();
+        (flight, frames)
     }
 
     #[test]
     fn the_track_from_a_bad_link_equals_the_sidecars_track_within_a_metre() {
         let flight = flight();
-        let from_sidecars = track(&flight, |i, _| (flight.frames[i].telemetry.clone(), flight.frames[i].known));
+        let from_sidecars = track(&flight, |i, _| (flight.1[i].telemetry.clone(), flight.1[i].known));
 
         let telemetry = recording::read(demo()).unwrap().telemetry;
         let messages = sent(&telemetry, 5, 0.0);
@@ -233,17 +239,14 @@ mod mavlink_link {
 
     /// Stamps of the autopilot's clock put on the recording's.
     fn on_clock_of_frames(mut batch: TelemetryBatch) -> TelemetryBatch {
-        batch.imu.iter_mut().for_each(|s| s.stamp_ns -= BOOTED_NS);
-        batch.height.iter_mut().for_each(|s| s.stamp_ns -= BOOTED_NS);
-        batch.heading.iter_mut().for_each(|s| s.stamp_ns -= BOOTED_NS);
-        batch.attitude.iter_mut().for_each(|s| s.stamp_ns -= BOOTED_NS);
+        batch.shift(-BOOTED_NS);
         batch
     }
 
     #[test]
     fn the_same_holds_when_the_autopilots_clock_has_to_be_found() {
         let flight = flight();
-        let from_sidecars = track(&flight, |i, _| (flight.frames[i].telemetry.clone(), flight.frames[i].known));
+        let from_sidecars = track(&flight, |i, _| (flight.1[i].telemetry.clone(), flight.1[i].known));
         let telemetry = recording::read(demo()).unwrap().telemetry;
         let messages = sent(&telemetry, 6, 20e-6);
         let mut rng = ChaCha8Rng::seed_from_u64(7);

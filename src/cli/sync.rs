@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use skyfix::eval::clock_offset::{MotionTracker, estimate};
+use skyfix::eval::clock_offset::{MotionTracker, check_rate, estimate};
 use skyfix::source::photos::CameraOptions;
 use skyfix::source::{self, FrameEvent, KnowledgeOptions, VideoOptions, recording};
 use skyfix::time::seconds_between;
@@ -45,6 +45,9 @@ fn not_negative(text: &str) -> Result<f64, String> {
     if (0.0..=1e5).contains(&value) { Ok(value) } else { Err("must lie between 0 and 100000 s".into()) }
 }
 
+/// After this many frames too slow a rate is an error, rather than after all of them.
+const ENOUGH_TO_TELL_THE_RATE: usize = 16;
+
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let recording = recording::read(&arguments.recording)?;
@@ -58,6 +61,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let mut tracker = MotionTracker::new();
     let mut first_ns = None;
+    let mut stamps = Vec::new();
     loop {
         let frame = match flight.frames.poll() {
             FrameEvent::Frame(frame) => frame,
@@ -74,6 +78,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             break;
         }
         if piece.contains(&since_s) {
+            stamps.push(frame.stamp_ns);
+            if stamps.len() == ENOUGH_TO_TELL_THE_RATE {
+                check_rate(&stamps).with_context(|| arguments.recording.display().to_string())?;
+            }
             match &frame.pixels {
                 Pixels::Decoded(image) => tracker.frame(frame.stamp_ns, image),
                 Pixels::File(path) => {
@@ -84,6 +92,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     bar.finish_and_clear();
+    check_rate(&stamps).with_context(|| arguments.recording.display().to_string())?;
     let found = estimate(tracker.motions(), &recording.telemetry, &recording.camera, arguments.max_offset)
         .with_context(|| arguments.recording.display().to_string())?;
     // The telemetry was read with the offset that the recording states.

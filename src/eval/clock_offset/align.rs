@@ -3,6 +3,7 @@
 use std::f64::consts::{PI, TAU};
 
 use nalgebra::{UnitQuaternion, Vector3};
+use rayon::prelude::*;
 
 use super::motion::Motion;
 use crate::camera::{Camera, Mounting, heading_pitch_roll};
@@ -28,7 +29,7 @@ const PEAK_WIDTH_S: f64 = 0.15;
 /// How much lower it has to be, as a difference of log likelihoods: a factor of 400.
 const CLEAR: f64 = 6.0;
 /// Half the time over which stated headings, which are noisy, correct the integrated rate, seconds.
-const HEADING_SMOOTHING_S: f64 = 1.2;
+const HEADING_SMOOTHING_S: f64 = 1.6;
 /// Shifts come from translation too, which changes slowly: what is slower than this is taken out of them, seconds.
 const SLOW_S: f64 = 1.0;
 
@@ -150,12 +151,7 @@ pub fn estimate(
     if telemetry.imu.len() < 2 {
         return Err(ClockOffsetError::NoGyro);
     }
-    let mut intervals: Vec<f64> = motions.iter().map(|m| seconds_between(m.from_ns, m.to_ns)).collect();
-    intervals.sort_by(f64::total_cmp);
-    let interval_s = intervals.get(intervals.len() / 2).copied().unwrap_or(0.0);
-    if interval_s > MAX_INTERVAL_S {
-        return Err(ClockOffsetError::TooSparse { interval_s });
-    }
+    let interval_s = usable_interval_s(motions.iter().map(|m| seconds_between(m.from_ns, m.to_ns)).collect())?;
     let limit_ns = nanos_from_seconds(max_offset_s);
     let used: Vec<&Motion> = motions.iter().filter(|m| covered(&telemetry.imu, m, limit_ns)).collect();
     if used.len() < MIN_PAIRS {
@@ -172,7 +168,7 @@ pub fn estimate(
         0.5 * used.len() as f64 * channels.iter().map(term).sum::<f64>()
     };
     let steps = (max_offset_s / STEP_S).round() as i64;
-    let scores: Vec<f64> = (-steps..=steps).map(|i| score(i as f64 * STEP_S)).collect();
+    let scores: Vec<f64> = (-steps..=steps).into_par_iter().map(|i| score(i as f64 * STEP_S)).collect();
     let offset_of = |i: usize| (i as i64 - steps) as f64 * STEP_S;
     let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap_or(0);
     let Some(rotation) = channels.first() else { return Err(ClockOffsetError::NoGyro) };
@@ -206,6 +202,21 @@ pub fn estimate(
         return Err(ClockOffsetError::Ambiguous { first_s: peak, second_s: offset_of(second) });
     }
     Ok(ClockOffset { telemetry_minus_video_s: peak, sigma_s, correlation: rho_at(peak), pairs: used.len() })
+}
+
+/// Whether frames with these stamps, in order, come fast enough; to be asked before they are decoded.
+///
+/// # Errors
+/// [`ClockOffsetError::TooSparse`].
+pub fn check_rate(stamps_ns: &[i64]) -> Result<(), ClockOffsetError> {
+    usable_interval_s(stamps_ns.windows(2).map(|w| seconds_between(w[0], w[1])).collect()).map(|_| ())
+}
+
+/// The median of some intervals between frames, if it is short enough.
+fn usable_interval_s(mut intervals_s: Vec<f64>) -> Result<f64, ClockOffsetError> {
+    intervals_s.sort_by(f64::total_cmp);
+    let interval_s = intervals_s.get(intervals_s.len() / 2).copied().unwrap_or(0.0);
+    if interval_s > MAX_INTERVAL_S { Err(ClockOffsetError::TooSparse { interval_s }) } else { Ok(interval_s) }
 }
 
 /// Whether the gyroscope covers a pair at every offset of the search, without gaps.

@@ -12,7 +12,7 @@
 mod align;
 mod motion;
 
-pub use align::{ClockOffset, ClockOffsetError, estimate};
+pub use align::{ClockOffset, ClockOffsetError, check_rate, estimate};
 pub use motion::{Motion, MotionTracker};
 
 #[cfg(test)]

@@ -116,6 +116,8 @@ fn what_cannot_be_told_is_refused_with_the_reason() {
 
     let sparse: Vec<Motion> = seen(turns, 60).into_iter().map(|m| Motion { to_ns: m.from_ns + 500_000_000, ..m }).collect();
     assert!(matches!(estimate(&sparse, &gyro(turns, 60), &camera(), 1.0), Err(ClockOffsetError::TooSparse { .. })));
+    assert!(matches!(check_rate(&[0, 500_000_000, 1_000_000_000]), Err(ClockOffsetError::TooSparse { interval_s: 0.5 })));
+    assert!(check_rate(&[0, 100_000_000, 200_000_000]).is_ok() && check_rate(&[]).is_ok());
     assert_eq!(estimate(&seen(turns, 30), &gyro(turns, 4), &camera(), 1.0), Err(ClockOffsetError::TooFew { pairs: 19 }));
     assert_eq!(estimate(&seen(turns, 30), &TelemetryBatch::default(), &camera(), 1.0), Err(ClockOffsetError::NoGyro));
 }
