@@ -24,6 +24,10 @@ use skyfix::source::frames::collect;
 use skyfix::source::{self, Flight, FrameEvent, FrameList, FrameSource, KnowledgeOptions, SourceError, VideoOptions};
 use skyfix::types::{AbstainReason, Frame, Intake, Outcome, Prior};
 
+#[cfg(feature = "gst")]
+#[path = "flight/live.rs"]
+mod live;
+
 const MODEL: &str = "skyfix-dense";
 /// Frames of the bundled flight that these tests use.
 const FRAMES: usize = 10;

@@ -67,6 +67,7 @@ fn video(pipeline: &Pipeline) -> anyhow::Result<Input> {
     let camera = FootageCamera::from_options(&pipeline.camera.options, pipeline.camera.model.as_deref())
         .map_err(|reason| anyhow::anyhow!("{reason}; give [source.camera] hfov_deg, calibration or model"))?;
     let mut settings = FootageSettings::new(video, camera, &pipeline.knowledge);
+    settings.first_stamp_ns = pipeline.first_stamp_ns;
     let mut warnings = Vec::new();
     let offset_ns = skyfix::time::nanos_from_seconds(pipeline.telemetry_minus_video_s);
     for from in &pipeline.telemetry {

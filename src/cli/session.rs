@@ -84,6 +84,9 @@ pub fn run(session: Session, outputs: &Outputs) -> anyhow::Result<ExitCode> {
         Some(length) => bar.set_length(length),
         None => super::as_counter(&bar),
     }
+    if options.in_flight.is_some() {
+        eprintln!("skyfix: live; Ctrl-C ends it");
+    }
     let mut failure: Option<SinkError> = None;
     let ran = run_graph(matcher, networks, frames, options, |report: FrameReport| {
         bar.inc(1);

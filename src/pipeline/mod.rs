@@ -123,6 +123,8 @@ pub struct SourceTable {
     pub frame_rate: Option<f64>,
     /// Frames that may wait to be served when live; 1 by default, so that the newest is served next.
     pub queue: Option<usize>,
+    /// Stamp of the first frame, seconds: for live streams of recorded flights, whose telemetry has the recording's clock.
+    pub first_stamp_s: Option<f64>,
     /// The camera; a recording brings its own.
     pub camera: Option<CameraTable>,
 }

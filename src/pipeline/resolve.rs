@@ -85,6 +85,8 @@ pub struct Pipeline {
     pub frame_rate: Option<f64>,
     /// Frames that may wait when live.
     pub queue: usize,
+    /// Stamp of the first frame, nanoseconds, where it is not the source's own.
+    pub first_stamp_ns: Option<i64>,
     /// The camera, where the source brings none.
     pub camera: CameraSource,
     /// Where telemetry comes from.
@@ -177,6 +179,9 @@ impl Pipeline {
         if !(1..=64).contains(&queue) {
             return Err(format!("[source] queue = {queue}: give 1 to 64 frames"));
         }
+        if let Some(first) = file.source.first_stamp_s.filter(|s| !s.is_finite()) {
+            return Err(format!("[source] first_stamp_s = {first}: give a number of seconds"));
+        }
         let workers = match file.matching.workers {
             Some(n) if !(1..=64).contains(&n) => return Err(format!("[match] workers = {n}: give 1 to 64")),
             other => other,
@@ -209,6 +214,7 @@ impl Pipeline {
             reconnect: file.source.reconnect.unwrap_or(live),
             frame_rate,
             queue,
+            first_stamp_ns: file.source.first_stamp_s.map(crate::time::nanos_from_seconds),
             camera: camera(file.source.camera.as_ref(), folder)?,
             telemetry: telemetry_sources(telemetry, folder)?,
             telemetry_minus_video_s: telemetry.telemetry_minus_video_s,
@@ -261,7 +267,7 @@ fn source(table: &SourceTable, folder: &Path) -> Result<(Source, bool), String> 
         Rtsp | Rtp | MpegTs | V4l2 | Test => true,
     };
     let folder_or_file = [Recording, Photos, Video].contains(&kind);
-    let keys: [(&str, bool, bool); 11] = [
+    let keys: [(&str, bool, bool); 12] = [
         ("path", table.path.is_some(), folder_or_file),
         ("url", table.url.is_some(), kind == Rtsp),
         ("transport", table.transport.is_some(), kind == Rtsp),
@@ -273,6 +279,7 @@ fn source(table: &SourceTable, folder: &Path) -> Result<(Source, bool), String> 
         ("live", table.live.is_some(), kind == Gstreamer),
         ("reconnect", table.reconnect.is_some(), live),
         ("queue", table.queue.is_some(), live),
+        ("first_stamp_s", table.first_stamp_s.is_some(), live),
     ];
     if let Some((key, ..)) = keys.iter().find(|(_, given, used)| *given && !used) {
         return Err(format!("[source] {key} does nothing for kind = \"{}\"; leave it out", name_of(kind)));

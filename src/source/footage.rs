@@ -79,6 +79,8 @@ pub struct FootageSettings {
     /// Exact stamps of its frames, which a container rounds. Rows of a live flight say which frames were served, and what was known of
     /// each; then only these are used.
     pub frames: Vec<FrameRow>,
+    /// Stamp of the first frame, where it is not the video's own.
+    pub first_stamp_ns: Option<i64>,
     /// Telemetry that arrives while flying.
     pub live: Option<LiveTelemetry>,
     /// Where to record what comes in, and the start that a replay should know.
@@ -94,6 +96,9 @@ pub struct Footage {
     recorded: TelemetryBuffer,
     rows: HashMap<u64, FrameRow>,
     replays_live: bool,
+    /// Stamp of the first frame that is asked for, and once it is there what is added to all.
+    first_stamp_ns: Option<i64>,
+    shift_ns: i64,
     live: Option<LiveTelemetry>,
     record: Option<(RecordingWriter, Option<Start>)>,
     /// A frame that waits for its telemetry, and since when.
@@ -202,7 +207,16 @@ impl FootageSettings {
     /// A video with nothing known of it but its camera.
     pub fn new(video: VideoSettings, camera: FootageCamera, knowledge: &KnowledgeOptions) -> Self {
         let telemetry = TelemetryBatch::default();
-        Self { video, camera, knowledge: *knowledge, telemetry, frames: Vec::new(), live: None, record: None }
+        Self {
+            video,
+            camera,
+            knowledge: *knowledge,
+            telemetry,
+            frames: Vec::new(),
+            first_stamp_ns: None,
+            live: None,
+            record: None,
+        }
     }
 }
 
@@ -228,6 +242,8 @@ impl Footage {
             recorded: TelemetryBuffer::of_recording(&settings.telemetry),
             rows: settings.frames.into_iter().map(|row| (row.frame, row)).collect(),
             replays_live,
+            first_stamp_ns: settings.first_stamp_ns,
+            shift_ns: 0,
             live: settings.live,
             record: settings.record,
             held: None,
@@ -238,7 +254,11 @@ impl Footage {
         })
     }
 
-    fn frame(&mut self, shown: VideoFrame) -> FrameEvent {
+    fn frame(&mut self, mut shown: VideoFrame) -> FrameEvent {
+        if let Some(wanted) = self.first_stamp_ns.take() {
+            self.shift_ns = wanted.saturating_sub(shown.pts_ns);
+        }
+        shown.pts_ns = shown.pts_ns.saturating_add(self.shift_ns);
         let row = self.rows.get(&shown.index).cloned();
         if row.is_none() && !self.rows.is_empty() {
             if !self.replays_live {

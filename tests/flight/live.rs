@@ -1,0 +1,172 @@
+//! A live stream through the command: what is served, what is dropped, and what a recording of it replays to.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use super::{map, recording, root};
+
+/// Frames of the bundled video that are sent: the first seconds of the flight.
+const SENT_FRAMES: u32 = 40;
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A pipeline file for an RTP stream of the bundled video with its telemetry.
+fn pipeline(folder: &Path, port: u16) -> std::path::PathBuf {
+    let path = folder.join("rtp.toml");
+    let text = format!(
+        r#"
+[source]
+kind = "rtp"
+listen = "{port}"
+first_stamp_s = 1.0
+[source.camera]
+hfov_deg = 68.9542
+[telemetry]
+sidecars = "{sidecars}"
+[map]
+path = "{map}"
+[filter.start]
+lat_deg = 47.800469
+lon_deg = 10.902443
+sigma_m = 200.0
+[sinks]
+out = "{out}"
+rrd = false
+jsonl = ["stdout"]
+record = "{record}"
+"#,
+        sidecars = root().join("recordings/demo-video").display(),
+        map = map(),
+        out = folder.join("live").display(),
+        record = folder.join("recorded").display(),
+    );
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Sends the first frames of the bundled video at their own pace.
+fn send(port: u16) {
+    gst::init().unwrap();
+    let video = root().join("recordings/demo-video/video.mkv");
+    let sender = gst::parse::launch(&format!(
+        "filesrc location=\"{}\" ! matroskademux ! h264parse config-interval=-1 ! identity eos-after={SENT_FRAMES} ! rtph264pay mtu=1200 ! \
+         udpsink host=127.0.0.1 port={port} sync=true",
+        video.display()
+    ))
+    .unwrap();
+    sender.set_state(gst::State::Playing).unwrap();
+    let bus = sender.bus().unwrap();
+    let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+    let end = bus.timed_pop_filtered(gst::ClockTime::from_seconds(300), &kinds).expect("the sender ends");
+    assert_eq!(end.type_(), gst::MessageType::Eos, "{end:?}");
+    sender.set_state(gst::State::Null).unwrap();
+}
+
+/// Waits for a line of the child's standard error.
+fn wait_for(child: &mut Child, line: &str) -> BufReader<std::process::ChildStderr> {
+    let mut reader = BufReader::new(child.stderr.take().unwrap());
+    let mut text = String::new();
+    loop {
+        let before = text.len();
+        assert!(reader.read_line(&mut text).unwrap() > 0, "ended without '{line}':\n{text}");
+        if text[before..].contains(line) {
+            return reader;
+        }
+    }
+}
+
+/// Rows of a table by their first column, without the stamp.
+fn rows(path: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    let fields = |r: csv::StringRecord| (r[0].to_string(), r.iter().skip(2).map(String::from).collect());
+    reader.records().map(|r| fields(r.unwrap())).collect()
+}
+
+fn stamps(path: &Path) -> Vec<i64> {
+    csv::Reader::from_path(path).unwrap().records().map(|r| r.unwrap()[1].parse().unwrap()).collect()
+}
+
+#[test]
+fn a_stream_adds_up_and_the_replay_of_its_recording_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let file = pipeline(folder.path(), port);
+    // The map's index is made before the clock runs.
+    recording();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_skyfix"))
+        .current_dir(root())
+        .arg("run")
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let errors = wait_for(&mut child, "Ctrl-C");
+    let lines = BufReader::new(child.stdout.take().unwrap());
+    let lines = std::thread::spawn(move || lines.lines().map(Result::unwrap).collect::<Vec<String>>());
+    send(port);
+    // Frames under way are finished and every file is completed after Ctrl-C.
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let asked = Instant::now();
+    let status = child.wait().unwrap();
+    assert!(asked.elapsed() < PATIENCE);
+    let errors: Vec<String> = errors.lines().map(Result::unwrap).collect();
+    assert!(status.success(), "{errors:#?}");
+
+    let live = folder.path().join("live");
+    let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(live.join("summary.json")).unwrap()).unwrap();
+    let number = |name: &str| summary["intake"][name].as_u64().unwrap();
+    let (received, served, dropped) = (number("received"), number("served"), number("dropped"));
+    assert_eq!(received, served + dropped);
+    assert!(received > u64::from(SENT_FRAMES) / 2 && served > 2, "{summary:#}");
+    let fixes = rows(&live.join("fixes.csv"));
+    assert_eq!(fixes.len() as u64, served);
+    let json = lines.join().unwrap();
+    assert_eq!(json.len() as u64, served);
+    assert!(json.iter().all(|l| serde_json::from_str::<serde_json::Value>(l).is_ok()));
+
+    // Stamps have the container's intervals: multiples of 0.2 s, but for the 90 kHz of RTP.
+    for stamp_ns in stamps(&live.join("fixes.csv")) {
+        let off = (stamp_ns - 1_000_000_000).rem_euclid(200_000_000);
+        assert!(off.min(200_000_000 - off) < 12_000, "{stamp_ns}");
+    }
+
+    let replay = |source: &Path, name: &str| {
+        let (source, out) = (source.display().to_string(), folder.path().join(name));
+        let (map, to) = (map(), out.display().to_string());
+        let output = super::skyfix(&["replay", &source, "--map", &map, "--out", &to, "--no-viewer", "-w", "1"], &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        out
+    };
+    let again = replay(&folder.path().join("recorded"), "again");
+    for name in ["fixes.csv", "track.csv"] {
+        assert!(std::fs::read(live.join(name)).unwrap() == std::fs::read(again.join(name)).unwrap(), "{name} differs");
+    }
+
+    // The fixes are those of the bundled video's frames at these times.
+    let (from, to) = (1.0f64, 1.0 + f64::from(SENT_FRAMES) / 5.0);
+    let positions = |fixes: &BTreeMap<String, Vec<String>>| {
+        let position =
+            |row: &Vec<String>| (row[0] == "fix").then(|| (row[1].parse::<f64>().unwrap(), row[2].parse::<f64>().unwrap()));
+        fixes.values().filter_map(position).collect::<Vec<_>>()
+    };
+    let found = positions(&fixes);
+    assert!(!found.is_empty(), "{fixes:?}");
+    let truth: Vec<(f64, f64)> = csv::Reader::from_path(root().join("recordings/demo-video/truth.csv"))
+        .unwrap()
+        .records()
+        .map(|r| r.unwrap())
+        .filter(|r| (from..=to).contains(&(r[1].parse::<f64>().unwrap() / 1e9)))
+        .map(|r| (r[2].parse().unwrap(), r[3].parse().unwrap()))
+        .collect();
+    for (lat, lon) in found {
+        let near = truth.iter().any(|(a, b)| (lat - a).abs() < 25.0 / 111_000.0 && (lon - b).abs() < 25.0 / 74_000.0);
+        assert!(near, "{lat} {lon}");
+    }
+}
