@@ -3,9 +3,10 @@
 //!
 //! ```text
 //!     source ──► admit ──► rectify ──► retrieve ──► coarse ──► fine ──► fix ──┐
-//!     (photos,   bounded   north-up,   descriptor,  FFT or     guided   e, n,  │
-//!      stamps)   window    map scale   top-k cells  4D conv    matches  P, why │
-//!                                          ▲                                   ▼
+//!     (photos,   bounded   decode,     views at     FFT or     guided   e, n,  │
+//!      video,    window    pyramid     map scale,   4D conv    matches  P, why │
+//!      live)                           top-k cells                             ▼
+//!                                          ▲                                   │
 //!                                          └─────── prior (feedback) ◄───── fuse ──► track ──► sinks
 //!     telemetry ──────────────────────────────────────────────────────────►  ESKF
 //!     map edits ──► differential collection of cells ──► (to retrieve)
@@ -25,6 +26,12 @@
 //! - Views come in the levels of the index (0.15 m · 2^k): the frame is resampled to a level, never the map to the frame.
 //! - The prior of a frame stays out of its fix: a fix carries only what the frame, its sensors and the map say.
 //! - Ground slope is estimated with the pose: without it the keystone of a slope is taken for a tilt, and the fix is overconfident.
+//! - The views of a frame are decided where its prior is known (`retrieve`): the height above ground depends on the place.
+//! - A replaced tile is a patch: a further region of the index, in the plane of the one that it covers, whose cells the catalogue trades
+//!   for those that the tile touches. Fixes name the map's own region.
+//! - Sources are polled and never wait, so that results flow while nothing comes in; live, the graph takes a frame only when a worker is
+//!   free, and the source drops what is overtaken.
+//! - A live flight with a recording works with samples as the recording holds them, so that its replay gives the same bytes.
 //! - A single process: what workers exchange travels as it is ([`flow::message::InProcess`]); several processes are refused.
 
 pub mod camera;
