@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use crate::camera::Mounting;
 
+pub use crate::source::recording::StartTable;
 pub use explain::explain;
 pub use resolve::{CameraSource, Pipeline, PipelineError, Source, TelemetrySource};
 
@@ -230,18 +231,6 @@ pub struct FilterTable {
     pub max_speed_m_s: Option<f64>,
     /// What is known of the position at the start.
     pub start: Option<StartTable>,
-}
-
-/// `[filter.start]`.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StartTable {
-    /// Latitude.
-    pub lat_deg: f64,
-    /// Longitude.
-    pub lon_deg: f64,
-    /// Standard deviation an axis.
-    pub sigma_m: f64,
 }
 
 /// `[sinks]`.
