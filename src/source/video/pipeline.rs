@@ -132,6 +132,12 @@ impl Connection {
         factories.map(|f| f.name().to_string()).filter(|name| name != "typefind").collect::<Vec<_>>().join(", ")
     }
 
+    /// Length as the container states it, nanoseconds.
+    pub fn duration_ns(&self) -> Option<i64> {
+        let duration = self.pipeline.query_duration::<gst::ClockTime>()?;
+        i64::try_from(duration.nseconds()).ok()
+    }
+
     /// Lets the decoder give out what it holds after the source has failed.
     pub fn drain(&self) {
         self.decode.call_async(|decode| {

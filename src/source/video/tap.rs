@@ -150,6 +150,11 @@ impl Tap {
         self.counters.decoded
     }
 
+    /// Stamp of the newest frame.
+    pub fn last_ns(&self) -> Option<i64> {
+        self.last_ns
+    }
+
     pub fn count_not_recorded(&mut self) {
         self.counters.not_recorded += 1;
     }
