@@ -370,6 +370,10 @@ impl Footage {
                 return Some(FrameEvent::Pending);
             }
             VideoEvent::Ended => {
+                if let Some(missing_s) = self.video.ended_early_s() {
+                    let file = self.path.display();
+                    tracing::warn!("{file}: ends {missing_s:.1} s before the end that it states; was it cut off?");
+                }
                 let c = self.video.counters();
                 if c.without_pts + c.time_went_back > 0 {
                     tracing::warn!(

@@ -38,15 +38,13 @@ fn hide_user_info(text: &str) -> String {
     out
 }
 
-/// Position of the `@` that ends the credentials. One further back than the first `/` counts as well when what stands before the
-/// `/` is no host with a port: then the password holds the `/`.
+/// Position of the `@` that ends the credentials: the last of the word, because a password may hold `/` and `@`. Where nothing before
+/// the first `/` looks like credentials there are none, and an `@` further back belongs to the path.
 fn end_of_user_info(word: &str) -> Option<usize> {
     let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
-    if let Some(at) = authority.rfind('@') {
-        return Some(at);
-    }
     let port = if authority.starts_with('[') { "" } else { authority.split_once(':').map_or("", |(_, port)| port) };
-    if port.bytes().all(|b| b.is_ascii_digit()) { None } else { word.rfind('@') }
+    let is_plain = !authority.contains('@') && port.bytes().all(|b| b.is_ascii_digit());
+    if is_plain { None } else { word.rfind('@') }
 }
 
 fn hide_values(text: &str) -> String {
@@ -91,6 +89,7 @@ mod tests {
             ("rtsp://user:pass@10.0.0.2:554/s?x=1", "rtsp://***@10.0.0.2:554/s?x=1"),
             ("rtsp://user:p@ss@host/s", "rtsp://***@host/s"),
             ("rtsp://user:p/w@host/s", "rtsp://***@host/s"),
+            ("rtsp://user:@Q/A@host/s", "rtsp://***@host/s"),
             ("rtsp://host:8554/stream@1", "rtsp://host:8554/stream@1"),
             ("rtsp://[fe80::1]:554/a", "rtsp://[fe80::1]:554/a"),
             ("cannot open \"http://a:b@c/d\": no", "cannot open \"http://***@c/d\": no"),

@@ -64,6 +64,7 @@ pub struct Read {
     pub reconnects: Vec<VideoError>,
     pub failure: Option<VideoError>,
     pub counters: VideoCounters,
+    pub ended_early_s: Option<f64>,
 }
 
 impl Read {
@@ -85,7 +86,8 @@ pub fn assert_adds_up(c: &VideoCounters) {
 
 /// Polls until the end, or until `enough` says so.
 pub fn poll_until(source: &mut VideoSource, mut enough: impl FnMut(&Read) -> bool) -> Read {
-    let mut read = Read { frames: Vec::new(), reconnects: Vec::new(), failure: None, counters: source.counters() };
+    let mut read =
+        Read { frames: Vec::new(), reconnects: Vec::new(), failure: None, counters: source.counters(), ended_early_s: None };
     let begun = Instant::now();
     while !enough(&read) {
         assert!(begun.elapsed() < LONG, "no end after {} frames, {:?}", read.frames.len(), source.counters());
@@ -101,6 +103,7 @@ pub fn poll_until(source: &mut VideoSource, mut enough: impl FnMut(&Read) -> boo
         }
     }
     read.counters = source.counters();
+    read.ended_early_s = source.ended_early_s();
     assert_adds_up(&read.counters);
     read
 }
@@ -114,9 +117,13 @@ pub fn read(settings: VideoSettings) -> Read {
             assert_eq!(read.counters.waiting, 0);
             read
         }
-        Err(error) => {
-            Read { frames: Vec::new(), reconnects: Vec::new(), failure: Some(error), counters: VideoCounters::default() }
-        }
+        Err(error) => Read {
+            frames: Vec::new(),
+            reconnects: Vec::new(),
+            failure: Some(error),
+            counters: VideoCounters::default(),
+            ended_early_s: None,
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! Files, whole and broken.
 
 use image::{Rgb, RgbImage};
-use skyfix::source::video::VideoError;
+use skyfix::source::video::{VideoError, VideoInput, VideoSettings};
 
 use crate::clips::{H264, Read, clip, file, launch, make, pictures, read, timed_clip};
 
@@ -220,6 +220,7 @@ fn a_truncated_file_gives_what_it_holds_or_says_that_it_is_damaged() {
         let path = clip(folder.path(), name, &format!("{source} ! {mux}"));
         let complete = read(file(&path));
         whole(&complete, 40);
+        assert_eq!(complete.ended_early_s, None, "{name}");
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() * 6 / 10]).unwrap();
         let r = read(file(&path));
@@ -231,6 +232,9 @@ fn a_truncated_file_gives_what_it_holds_or_says_that_it_is_damaged() {
         }
         assert!((10..40).contains(&r.frames.len()), "{name}: {} frames, {:?}", r.frames.len(), r.failure);
         assert!(r.failure.as_ref().is_none_or(|e| matches!(e, VideoError::Damaged { .. })), "{name}: {:?}", r.failure);
+        // MPEG-TS states no length.
+        let told = r.failure.is_some() || r.ended_early_s.is_some_and(|s| s > 1.0);
+        assert!(told || name == "a.ts", "{name}: {:?}", r.ended_early_s);
         // Up to the cut nothing differs but, at most, the picture that was cut.
         for (a, b) in r.frames.iter().zip(&complete.frames).take(r.frames.len() - 1) {
             assert_eq!((a.index, a.pts_ns), (b.index, b.pts_ns), "{name}");
@@ -338,4 +342,22 @@ fn the_same_file_gives_the_same_frames_every_time() {
     let first = essence(read(file(&path)));
     assert_eq!(first.len(), 20);
     assert!(first == essence(read(file(&path))));
+}
+
+#[test]
+fn an_address_gives_what_the_file_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mkv");
+    timed_clip(&path, "jpegenc ! matroskamux", &[40, 140, 300]);
+    let settings = VideoSettings::new(VideoInput::Uri(format!("file://{}", path.display())));
+    assert!(!settings.live && !settings.reconnect);
+    let (by_address, by_path) = (read(settings), read(file(&path)));
+    whole(&by_address, 3);
+    assert_eq!(by_address.stamps_ms(), [40.0, 140.0, 300.0]);
+    assert!(by_address.frames.iter().zip(&by_path.frames).all(|(a, b)| a.image == b.image));
+
+    let missing = failure_of(read(VideoSettings::new(VideoInput::Uri("file:///nowhere/me:secret@x.mkv".into()))));
+    assert!(matches!(missing, VideoError::Open { .. }), "{missing}");
+    let unknown = failure_of(read(VideoSettings::new(VideoInput::Uri("nonsense://me:secret@host/x".into()))));
+    assert!(!unknown.to_string().contains("secret") && unknown.to_string().contains("nonsense://***@host/x"), "{unknown}");
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use skyfix::camera::{Distortion, Intrinsics};
+use skyfix::simulate::{Settings, simulate};
 use skyfix::source::frames::collect;
 use skyfix::source::photos::CameraOptions;
 use skyfix::source::{self, Flight, KnowledgeOptions, Setting, SourceError, VideoOptions};
@@ -31,7 +32,7 @@ fn frames(path: &Path, camera: &CameraOptions, video: &VideoOptions) -> Vec<Fram
 
 fn error_of(path: &Path, camera: &CameraOptions, video: &VideoOptions) -> String {
     let result = open(path, camera, video).and_then(|mut flight| collect(flight.frames.as_mut()));
-    result.err().expect("an error").to_string()
+    result.expect_err("an error").to_string()
 }
 
 #[test]
@@ -159,4 +160,41 @@ fn a_recording_has_one_video_or_photos() {
     std::fs::remove_file(at("video.mp4")).unwrap();
     std::fs::create_dir(at("photos")).unwrap();
     assert!(error().contains("keep one"), "{}", error());
+}
+
+#[test]
+fn a_simulated_flight_is_filmed_as_it_is_photographed() {
+    let out = tempfile::tempdir().unwrap();
+    let film = Settings {
+        video_per_s: Some(3.0),
+        duration_s: 2.0,
+        width_px: 160,
+        height_px: 120,
+        focal_px: 120.0,
+        map_side_m: 150.0,
+        rays_per_px: 1,
+        ..Settings::default()
+    };
+    let report = simulate(&film, out.path(), &|_, _| {}).unwrap();
+    assert_eq!(report.photos, 6);
+    assert_eq!(report.photo_bytes, out.path().join("video.mkv").metadata().unwrap().len());
+    assert!(!out.path().join("photos").exists());
+    let mut flight = open(out.path(), &CameraOptions::default(), &VideoOptions::default()).unwrap();
+    assert_eq!(flight.truth.len(), 6);
+    let filmed = collect(flight.frames.as_mut()).unwrap();
+    let stamps: Vec<i64> = filmed.iter().map(|f| f.stamp_ns).collect();
+    // Exact, though the container keeps milliseconds.
+    assert_eq!(stamps, [0, 333_333_333, 666_666_667, 1_000_000_000, 1_333_333_333, 1_666_666_667].map(|t| t + 1_000_000_000));
+    assert!(filmed.iter().all(|f| flight.truth.contains_key(&f.name) && f.known.height_agl_m.is_some()));
+
+    let photos = Settings { video_per_s: None, photos_per_s: 3.0, ..film };
+    simulate(&photos, out.path(), &|_, _| {}).unwrap();
+    assert!(!out.path().join("video.mkv").exists() && !out.path().join("frames.csv").exists());
+    for (i, frame) in filmed.iter().enumerate() {
+        let photo = image::open(out.path().join(format!("photos/{:06}.jpg", i + 1))).unwrap().into_rgb8();
+        let skyfix::types::Pixels::Decoded(image) = &frame.pixels else { panic!("a frame of a video is decoded") };
+        let off: u64 = photo.iter().zip(image.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        let mean = off as f64 / photo.len() as f64;
+        assert!(mean < 12.0, "frame {i}: {mean}");
+    }
 }

@@ -101,6 +101,8 @@ pub struct VideoSource {
     /// Set until a connection brings its first frame.
     fresh: bool,
     activity: (u64, Instant),
+    /// A file's length as its container states it.
+    duration_ns: Option<i64>,
 }
 
 enum State {
@@ -147,7 +149,15 @@ impl VideoSource {
         let connection = Connection::build(&settings, &shared)?;
         connection.start(&shared);
         let state = State::running(connection);
-        Ok(Self { settings, shared, state, backoff: Backoff::default(), fresh: true, activity: (0, Instant::now()) })
+        Ok(Self {
+            settings,
+            shared,
+            state,
+            backoff: Backoff::default(),
+            fresh: true,
+            activity: (0, Instant::now()),
+            duration_ns: None,
+        })
     }
 
     /// What there is now; never waits.
@@ -174,6 +184,17 @@ impl VideoSource {
         lock(&self.shared.tap).counters()
     }
 
+    /// Seconds by which a file that has ended is shorter than its container says, where that is more than a second and a tenth of the
+    /// whole: it was cut off, though what is left of it can be read.
+    pub fn ended_early_s(&self) -> Option<f64> {
+        let (State::Ended, Some(duration_ns), Some(last_ns)) = (&self.state, self.duration_ns, lock(&self.shared.tap).last_ns())
+        else {
+            return None;
+        };
+        let missing_s = crate::time::seconds_between(last_ns, duration_ns);
+        (missing_s > 1.0 && missing_s > 0.1 * crate::time::seconds_between(0, duration_ns)).then_some(missing_s)
+    }
+
     /// Stops reading and completes the recording.
     ///
     /// # Errors
@@ -196,6 +217,7 @@ impl VideoSource {
             if self.fresh {
                 self.fresh = false;
                 self.backoff.reset();
+                self.duration_ns = connection.duration_ns().filter(|_| is_file);
             }
             self.activity.1 = Instant::now();
             let index = sample.buffer().map_or(u64::MAX, gst::BufferRef::offset);

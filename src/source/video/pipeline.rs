@@ -101,7 +101,12 @@ impl Connection {
                 // Live sources stamp with the pipeline's clock.
                 lock(&shared.tap).set_clocked();
             }
-            if let Err(error) = paused.and_then(|_| pipeline.set_state(gst::State::Playing)) {
+            let started = paused
+                .and_then(|paused| if findings.is_stopped() { Ok(paused) } else { pipeline.set_state(gst::State::Playing) });
+            // It may have been stopped while it started: whoever comes last ends it.
+            if findings.is_stopped() {
+                let _ = pipeline.set_state(gst::State::Null);
+            } else if let Err(error) = started {
                 // The bus has the cause, if there is one; this is for elements that post none.
                 tracing::debug!("{}: {error}", shared.input);
                 if pipeline.bus().is_none_or(|bus| !bus.have_pending()) {
@@ -127,6 +132,12 @@ impl Connection {
         factories.map(|f| f.name().to_string()).filter(|name| name != "typefind").collect::<Vec<_>>().join(", ")
     }
 
+    /// Length as the container states it, nanoseconds.
+    pub fn duration_ns(&self) -> Option<i64> {
+        let duration = self.pipeline.query_duration::<gst::ClockTime>()?;
+        i64::try_from(duration.nseconds()).ok()
+    }
+
     /// Lets the decoder give out what it holds after the source has failed.
     pub fn drain(&self) {
         self.decode.call_async(|decode| {
@@ -138,6 +149,7 @@ impl Connection {
 
     /// Ends the pipeline in the background, because a dead network makes that take long.
     pub fn abandon(self) {
+        self.findings.stop();
         self.pipeline.call_async(|pipeline| {
             let _ = pipeline.set_state(gst::State::Null);
         });
@@ -145,6 +157,7 @@ impl Connection {
 
     /// Ends the pipeline and waits for it.
     pub fn stop(&self) {
+        self.findings.stop();
         if let Err(error) = self.pipeline.set_state(gst::State::Null) {
             tracing::debug!("stopping: {error}");
         }

@@ -55,6 +55,9 @@ const REMEMBERED: usize = 256;
 /// Delta pictures after which a stream is taken to have no key frames at all (intra refresh).
 const MAX_BEFORE_KEYFRAME: u64 = 300;
 
+/// The least step of time from one connection to the next: what containers that round to a millisecond can still tell apart.
+const APART_NS: i64 = 1_000_000;
+
 /// State over all connections of a source.
 pub(super) struct Tap {
     timeline: Timeline,
@@ -147,6 +150,11 @@ impl Tap {
         self.counters.decoded
     }
 
+    /// Stamp of the newest frame.
+    pub fn last_ns(&self) -> Option<i64> {
+        self.last_ns
+    }
+
     pub fn count_not_recorded(&mut self) {
         self.counters.not_recorded += 1;
     }
@@ -188,7 +196,7 @@ impl Tap {
             }
             let offset = if self.anchored_at_arrival { arrival_ns.saturating_sub(time_ns) } else { 0 };
             // The clock never goes back, and neither do stamps: not even when a source sent ahead of its time before it broke off.
-            let earliest = self.last_ns.map_or(i64::MIN, |last| (last + 1).saturating_sub(time_ns));
+            let earliest = self.last_ns.map_or(i64::MIN, |last| last.saturating_add(APART_NS).saturating_sub(time_ns));
             offset.max(earliest)
         });
         time_ns.saturating_add(offset_ns)
@@ -305,7 +313,7 @@ mod tests {
         let counters = tap.counters();
         assert_eq!((counters.decoded, counters.dropped, counters.reconnects, counters.time_went_back), (6, 5, 2, 0));
         let last = tap.deliver(5).unwrap();
-        assert_eq!((last.stamp_ns, last.captured_ns), (940 * MS + 1, Some(5_940 * MS + 1)));
+        assert_eq!((last.stamp_ns, last.captured_ns), (941 * MS, Some(5_941 * MS)));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(super) struct Findings {
     others: Mutex<Vec<String>>,
     has_video: AtomicBool,
     no_more_streams: AtomicBool,
+    /// Nobody wants the connection any more.
+    stopped: AtomicBool,
     /// The container's times stand on the buffers, not in their segments.
     times_on_buffers: AtomicBool,
 }
@@ -51,6 +53,14 @@ impl Findings {
 
     pub fn failure(&self) -> Option<VideoError> {
         lock(&self.failure).clone()
+    }
+
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
     }
 
     pub fn has_video(&self) -> bool {
@@ -86,7 +96,7 @@ pub(super) fn watch_parsed(
         let name = caps.structure(0).map_or("unknown", |s| s.name().as_str());
         if found.has_video() || !(name.starts_with("video/") || name.starts_with("image/")) {
             lock(&found.others).push(name.to_owned());
-            swallow(parse, pad);
+            swallow(pad);
             return;
         }
         let factories = factories_around(parse);
@@ -109,20 +119,10 @@ pub(super) fn watch_parsed(
     parse.connect_no_more_pads(move |_| found.no_more_streams.store(true, Ordering::Release));
 }
 
-/// Lets a stream that nobody wants end nowhere. Left unlinked it would be an error, which `parsebin` swallows at times, and then
-/// nothing would ever come.
-fn swallow(parse: &gst::Element, pad: &gst::Pad) {
-    let end = || -> Option<()> {
-        let bin = parse.parent().and_downcast::<gst::Bin>()?;
-        let sink = gst::ElementFactory::make("fakesink").property("sync", false).property("async", false).build().ok()?;
-        bin.add(&sink).ok()?;
-        sink.sync_state_with_parent().ok()?;
-        pad.link(&sink.static_pad("sink")?).ok()?;
-        Some(())
-    };
-    if end().is_none() {
-        tracing::debug!("{} stays unlinked", pad.name());
-    }
+/// Lets a stream that nobody wants end nowhere. Unlinked as it is, its first buffer would be an error, which `parsebin` keeps back
+/// at times, and then nothing would ever come; a sink for it would wait for the pipeline to play, and hold the demuxer meanwhile.
+fn swallow(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::DATA_DOWNSTREAM, |_, _| gst::PadProbeReturn::Drop);
 }
 
 /// All elements of a bin, whatever their depth.
