@@ -371,7 +371,7 @@ impl Footage {
             }
             VideoEvent::Ended => {
                 if let Some(missing_s) = self.video.ended_early_s() {
-                    let file = self.path.display();
+                    let file = &self.name;
                     tracing::warn!("{file}: ends {missing_s:.1} s before the end that it states; was it cut off?");
                 }
                 let c = self.video.counters();

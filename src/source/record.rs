@@ -196,7 +196,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let into = folder.path().join("new");
         let mut writer = RecordingWriter::create(&into).unwrap();
-        let mut camera = Camera::nadir(Intrinsics::centred(1919, 1079, 1234.567_890_123));
+        let mut camera = Camera::nadir(Intrinsics::centred(1919, 1079, 1_234.567_890_123));
         camera.tilt_sigma_rad = 0.1;
         camera.mounting = Mounting::Strapdown;
         let start = Start { position: Geodetic::ground(47.1, 8.3), sigma_m: 55.5 };

@@ -10,7 +10,7 @@ use crate::models::DenseExtractor;
 use crate::types::AbstainReason;
 
 /// Once a place has this many times the support of every other verified one, and at least two are verified, the rest is not tried.
-const CLEAR_LEAD: f64 = 2.5;
+pub(super) const CLEAR_LEAD: f64 = 2.5;
 /// How far refining may move a place, cells of the refining level (two cells of the search level).
 const REFINE_RADIUS: usize = 4;
 /// How far a match may lie from its prediction in the first and the second pass of fine matching, cells.

@@ -2,7 +2,7 @@
 
 use nalgebra::{Vector2, Vector3};
 
-use super::fine::GUIDE_RADII;
+use super::fine::{CLEAR_LEAD, GUIDE_RADII};
 use super::{Matched, Matcher, Observation, SAME_PLACE_CELLS, Verified, distance};
 use crate::coarse::hypotheses::Hypothesis;
 use crate::fine::{Consensus, GuidedMatch, ViewField, consensus, guided_matches};
@@ -10,6 +10,18 @@ use crate::fix::{self, Pose, PosePrior};
 use crate::models::DenseExtractor;
 use crate::retrieve::index::level_gsd_m;
 use crate::types::{AbstainReason, Fix, Match, Outcome};
+
+/// Places that are matched narrowly when none leads clearly.
+const CONTENDERS: usize = 3;
+
+/// A place matched again with the frame resampled by the pose of the first pass.
+struct NarrowMatch {
+    view: Hypothesis,
+    matches: Vec<GuidedMatch>,
+    consensus: Consensus,
+    pose: Pose,
+    prior: PosePrior,
+}
 
 impl Matcher {
     /// Makes the fix of the best place, or says why there is none.
@@ -20,18 +32,36 @@ impl Matcher {
         candidates: usize,
         network: &mut dyn DenseExtractor,
     ) -> Matched {
-        let Some(best) = verified.first() else { return Matched::abstained(AbstainReason::FewInliers) };
-        match self.second_pass(observation, best, network) {
-            Err(reason) => Matched {
+        let apart = self.contenders(observation, verified);
+        let Some(first) = apart.first() else { return Matched::abstained(AbstainReason::FewInliers) };
+        let lead = apart.get(1).map_or(f64::INFINITY, |next| first.consensus.support / next.consensus.support.max(1e-9));
+        // Where no place leads clearly, the best few are matched narrowly: what is right gains by that, what is wrong hardly does.
+        let clear = lead >= CLEAR_LEAD;
+        let tried = if clear { 1 } else { CONTENDERS };
+        let mut narrowly: Vec<(&Verified, Result<NarrowMatch, AbstainReason>)> =
+            apart.iter().take(tried).map(|v| (*v, self.second_pass(observation, v, network))).collect();
+        let support = |m: &Result<NarrowMatch, AbstainReason>| m.as_ref().map_or(0.0, |m| m.consensus.support);
+        // Stable: equal supports keep the order of the first pass.
+        narrowly.sort_by(|a, b| support(&b.1).total_cmp(&support(&a.1)));
+        let supports: Vec<f64> = narrowly.iter().map(|(_, m)| support(m)).collect();
+        let margin = if clear { lead } else { self.narrow_margin(observation, &narrowly) };
+        tracing::debug!(
+            "frame {}: lead {lead:.2}, matched narrowly {supports:.3?}, {} places of {} views",
+            observation.frame.ordinal,
+            verified.len(),
+            observation.hypotheses.len()
+        );
+        match narrowly.into_iter().next() {
+            None => Matched::abstained(AbstainReason::FewInliers),
+            Some((best, Err(reason))) => Matched {
                 outcome: Outcome::Abstained(observation.reason(reason)),
                 matches: frame_matches(observation, &best.view, &best.matches, &best.consensus.inliers),
                 candidates,
                 score: best.consensus.support,
             },
-            Ok((view, matches, consensus, pose, prior)) => {
+            Some((best, Ok(NarrowMatch { view, matches, consensus, pose, prior }))) => {
                 let settings = &self.settings.fix;
-                let next = self.next_support(observation, verified);
-                let outcome = fix::verdict(&matches, &consensus, next, settings)
+                let outcome = fix::verdict(&matches, &consensus, margin, clear, settings)
                     .and_then(|()| fix::plausible_pose(&pose, &prior, settings))
                     .and_then(|()| self.make_fix(observation, best.place.region, &consensus, &pose))
                     .map_or_else(|reason| Outcome::Abstained(observation.reason(reason)), |f| Outcome::Fix(Box::new(f)));
@@ -45,30 +75,48 @@ impl Matcher {
         }
     }
 
-    /// Support of the best place that is not the best one seen from another hypothesis.
-    fn next_support(&self, observation: &Observation, verified: &[Verified]) -> f64 {
-        let Some(best) = verified.first() else { return 0.0 };
-        let region = self.index.region_of_map(best.place.region as u32);
-        let level = self.index.levels.get(observation.search_level).map_or(0, |l| l.level);
-        let apart_m = SAME_PLACE_CELLS * level_gsd_m(level) * self.index.identity.stride_px as f64;
-        verified[1..]
+    /// How many times the support of the next best place the best one has. Views of one place at other heights and headings find their
+    /// way to the same position: they are no other place.
+    fn narrow_margin(&self, observation: &Observation, narrowly: &[(&Verified, Result<NarrowMatch, AbstainReason>)]) -> f64 {
+        let Some((first, Ok(best))) = narrowly.first() else { return 0.0 };
+        let region = |v: &Verified| self.index.region_of_map(v.place.region as u32);
+        let next = narrowly[1..]
             .iter()
-            .filter(|v| {
-                self.index.region_of_map(v.place.region as u32) != region
-                    || distance(v.place.camera_m, best.place.camera_m) > apart_m
+            .filter_map(|(v, m)| Some((v, m.as_ref().ok()?)))
+            .filter(|(v, m)| {
+                region(v) != region(first) || (m.pose.centre_m - best.pose.centre_m).norm() > self.apart_m(observation)
             })
-            .map(|v| v.consensus.support)
-            .fold(0.0, f64::max)
+            .map(|(_, m)| m.consensus.support)
+            .fold(0.0, f64::max);
+        best.consensus.support / next.max(1e-9)
+    }
+
+    /// Places closer than this are one, metres.
+    fn apart_m(&self, observation: &Observation) -> f64 {
+        let level = self.index.levels.get(observation.search_level).map_or(0, |l| l.level);
+        SAME_PLACE_CELLS * level_gsd_m(level) * self.index.identity.stride_px as f64
+    }
+
+    /// The verified places, best first, without those that are a better one seen from another hypothesis.
+    fn contenders<'a>(&self, observation: &Observation, verified: &'a [Verified]) -> Vec<&'a Verified> {
+        let apart_m = self.apart_m(observation);
+        let region = |v: &Verified| self.index.region_of_map(v.place.region as u32);
+        let mut apart: Vec<&Verified> = Vec::new();
+        for v in verified {
+            if apart.iter().all(|k| region(k) != region(v) || distance(k.place.camera_m, v.place.camera_m) > apart_m) {
+                apart.push(v);
+            }
+        }
+        apart
     }
 
     /// Resamples the frame with the pose of the first pass, so that its view lies truly flat, and matches again more narrowly.
-    #[allow(clippy::type_complexity)] // the parts of one fix, taken apart at once by the only caller
     fn second_pass(
         &self,
         observation: &Observation,
         best: &Verified,
         network: &mut dyn DenseExtractor,
-    ) -> Result<(Hypothesis, Vec<GuidedMatch>, Consensus, Pose, PosePrior), AbstainReason> {
+    ) -> Result<NarrowMatch, AbstainReason> {
         let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
         let grid = level.regions.get(best.place.region).and_then(Option::as_ref).ok_or(AbstainReason::NoCandidate)?;
         let mean = &level.model.projection.mean;
@@ -87,7 +135,7 @@ impl Matcher {
         let settings = self.consensus_settings(observation, grid.cell_m);
         let consensus = consensus(&matches, field.keypoints(), &settings).ok_or(AbstainReason::FewInliers)?;
         let pose = fit(&view, &matches, &consensus.inliers)?;
-        Ok((view, matches, consensus, pose, prior))
+        Ok(NarrowMatch { view, matches, consensus, pose, prior })
     }
 
     fn make_fix(
