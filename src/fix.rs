@@ -29,9 +29,11 @@ pub struct FixSettings {
     pub min_support: f64,
     /// The best place must have this many times the support of the next best that lies elsewhere.
     pub min_margin: f64,
-    /// A place that does not lead clearly needs this support. Of many views and places some always agree with a map by chance: a
+    /// When many views were tried, a place that does not lead clearly needs this margin and this support. Of many views and places some always agree with a map by chance: a
     /// simulated flight searched for on a map of another country, heading unknown and height to a fifth, found up to 0.24 and leads of up to
     /// 1.6 times; on its own map, where it led less than clearly, 0.26 to 0.41.
+    pub min_margin_unclear: f64,
+    /// See `min_margin_unclear`.
     pub min_support_unclear: f64,
     /// Of the 4 × 4 parts of the frame, how many must hold agreeing matches.
     pub min_parts: usize,
@@ -48,7 +50,8 @@ impl Default for FixSettings {
         Self {
             min_inliers: 30,
             min_support: 0.15,
-            min_margin: 1.5,
+            min_margin: 1.25,
+            min_margin_unclear: 1.5,
             min_support_unclear: 0.25,
             min_parts: 6,
             ground_slope_sigma_rad: 2.5 * std::f64::consts::PI / 180.0,
@@ -270,13 +273,13 @@ fn residual(
     Some((ray.map_m - position - g * (height * rise), j, ray.cluster))
 }
 
-/// Whether a consensus may be trusted, `margin` being how many times the support of the best other place its place has, and `clear`
-/// whether that was so at the first look.
+/// Whether a consensus may be trusted, `margin` being how many times the support of the best other place its place has, and `trusted`
+/// whether that was clear at the first look, or few views were tried.
 pub fn verdict(
     matches: &[GuidedMatch],
     consensus: &Consensus,
     margin: f64,
-    clear: bool,
+    trusted: bool,
     settings: &FixSettings,
 ) -> Result<(), AbstainReason> {
     if consensus.count < settings.min_inliers || consensus.support < settings.min_support {
@@ -285,7 +288,8 @@ pub fn verdict(
     if parts_with_inliers(matches, &consensus.inliers) < settings.min_parts {
         return Err(AbstainReason::PoorSpread);
     }
-    if margin < settings.min_margin || (!clear && consensus.support < settings.min_support_unclear) {
+    let unclear = margin < settings.min_margin_unclear || consensus.support < settings.min_support_unclear;
+    if margin < settings.min_margin || (!trusted && unclear) {
         return Err(AbstainReason::Ambiguous);
     }
     Ok(())

@@ -3,7 +3,7 @@
 use nalgebra::{Vector2, Vector3};
 
 use super::fine::{CLEAR_LEAD, GUIDE_RADII};
-use super::{Matched, Matcher, Observation, SAME_PLACE_CELLS, Verified, distance};
+use super::{FEW_HYPOTHESES, Matched, Matcher, Observation, SAME_PLACE_CELLS, Verified, distance};
 use crate::coarse::hypotheses::Hypothesis;
 use crate::fine::{Consensus, GuidedMatch, ViewField, consensus, guided_matches};
 use crate::fix::{self, Pose, PosePrior};
@@ -61,7 +61,9 @@ impl Matcher {
             },
             Some((best, Ok(NarrowMatch { view, matches, consensus, pose, prior }))) => {
                 let settings = &self.settings.fix;
-                let outcome = fix::verdict(&matches, &consensus, margin, clear, settings)
+                // The more views were tried, the more easily one of them agrees by chance.
+                let trusted = clear || observation.hypotheses.len() <= FEW_HYPOTHESES;
+                let outcome = fix::verdict(&matches, &consensus, margin, trusted, settings)
                     .and_then(|()| fix::plausible_pose(&pose, &prior, settings))
                     .and_then(|()| self.make_fix(observation, best.place.region, &consensus, &pose))
                     .map_or_else(|reason| Outcome::Abstained(observation.reason(reason)), |f| Outcome::Fix(Box::new(f)));
@@ -91,10 +93,14 @@ impl Matcher {
         best.consensus.support / next.max(1e-9)
     }
 
-    /// Places closer than this are one, metres.
+    /// Places closer than this are one, metres. What guided matching reaches from one of two places agrees with the other, too.
     fn apart_m(&self, observation: &Observation) -> f64 {
-        let level = self.index.levels.get(observation.search_level).map_or(0, |l| l.level);
-        SAME_PLACE_CELLS * level_gsd_m(level) * self.index.identity.stride_px as f64
+        let cell_m = |level: usize| {
+            let level = self.index.levels.get(level).map_or(0, |l| l.level);
+            level_gsd_m(level) * self.index.identity.stride_px as f64
+        };
+        let reach = (GUIDE_RADII[0] + 2) as f64 * cell_m(observation.refine_level);
+        reach.max(SAME_PLACE_CELLS * cell_m(observation.search_level))
     }
 
     /// The verified places, best first, without those that are a better one seen from another hypothesis.
