@@ -1,44 +1,23 @@
 //! The source of a pipeline, opened.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-
 use skyfix::pipeline::{Pipeline, Source};
-use skyfix::source::{self, FrameSource, Start, TruthRow, VideoOptions};
-
-/// Frames, and what comes with them.
-pub struct Input {
-    /// The frames.
-    pub frames: Box<dyn FrameSource>,
-    /// True positions, for scoring only.
-    pub truth: HashMap<String, TruthRow>,
-    /// What is known at the start.
-    pub start: Option<Start>,
-    /// The source's own map.
-    pub map: Option<PathBuf>,
-    /// Things a user should know.
-    pub warnings: Vec<String>,
-}
+use skyfix::source::{self, Flight, VideoOptions};
 
 /// Opens the source of a pipeline.
-pub fn open(pipeline: &Pipeline) -> anyhow::Result<Input> {
+pub fn open(pipeline: &Pipeline) -> anyhow::Result<Flight> {
     match &pipeline.source {
-        Source::Folder(path) => {
-            let flight = source::open(path, &pipeline.knowledge, &pipeline.camera.options, &VideoOptions::default())?;
-            let source::Flight { frames, start, truth, map, warnings } = flight;
-            Ok(Input { frames, truth, start, map, warnings })
-        }
+        Source::Folder(path) => Ok(source::open(path, &pipeline.knowledge, &pipeline.camera.options, &VideoOptions::default())?),
         _ => video(pipeline),
     }
 }
 
 #[cfg(not(feature = "gst"))]
-fn video(_: &Pipeline) -> anyhow::Result<Input> {
+fn video(_: &Pipeline) -> anyhow::Result<Flight> {
     anyhow::bail!("this skyfix was built without video (feature gst)")
 }
 
 #[cfg(feature = "gst")]
-fn video(pipeline: &Pipeline) -> anyhow::Result<Input> {
+fn video(pipeline: &Pipeline) -> anyhow::Result<Flight> {
     use skyfix::pipeline::{TelemetrySource, Transport};
     use skyfix::source::footage::{Footage, FootageCamera, FootageSettings, telemetry};
     use skyfix::source::record::RecordingWriter;
@@ -69,6 +48,7 @@ fn video(pipeline: &Pipeline) -> anyhow::Result<Input> {
     let mut settings = FootageSettings::new(video, camera, &pipeline.knowledge);
     settings.first_stamp_ns = pipeline.first_stamp_ns;
     let mut warnings = Vec::new();
+    let declination_rad = declination(pipeline, &mut warnings)?.unwrap_or(0.0);
     let offset_ns = skyfix::time::nanos_from_seconds(pipeline.telemetry_minus_video_s);
     for from in &pipeline.telemetry {
         match from {
@@ -78,17 +58,17 @@ fn video(pipeline: &Pipeline) -> anyhow::Result<Input> {
                 settings.telemetry.append(known.samples);
                 warnings.extend(known.warnings);
             }
-            TelemetrySource::Mavlink(bind) => settings.live = Some(mavlink(pipeline, *bind)?),
+            TelemetrySource::Mavlink(bind) => settings.live = Some(mavlink(pipeline, *bind, declination_rad)?),
         }
     }
-    if let Some(declination_rad) = declination(pipeline, &mut warnings)? {
+    if pipeline.declination_date.is_some() {
         settings.telemetry.turn_headings(declination_rad);
     }
     if let Some(folder) = &pipeline.record {
         settings.record = Some((RecordingWriter::create(folder)?, pipeline.start));
     }
     let frames = Box::new(Footage::start(settings)?);
-    Ok(Input { frames, truth: HashMap::new(), start: None, map: None, warnings })
+    Ok(Flight { frames, truth: Default::default(), start: None, map: None, warnings })
 }
 
 /// What is added to magnetic headings.
@@ -106,14 +86,18 @@ fn declination(pipeline: &Pipeline, warnings: &mut Vec<String>) -> anyhow::Resul
 }
 
 #[cfg(all(feature = "gst", feature = "mavlink"))]
-fn mavlink(pipeline: &Pipeline, bind: std::net::SocketAddr) -> anyhow::Result<skyfix::source::footage::LiveTelemetry> {
+fn mavlink(
+    pipeline: &Pipeline,
+    bind: std::net::SocketAddr,
+    declination_rad: f64,
+) -> anyhow::Result<skyfix::source::footage::LiveTelemetry> {
     use skyfix::source::telemetry::mavlink::{HeightChoice, MavlinkSettings, MavlinkStream};
     let settings = MavlinkSettings {
         bind,
         telemetry_minus_video_s: pipeline.telemetry_minus_video_s,
         // An elevation model knows the ground better than the autopilot's guess of it.
         heights: if pipeline.dem.is_some() { HeightChoice::AboveTakeoff } else { HeightChoice::Best },
-        declination_rad: declination(pipeline, &mut Vec::new())?.unwrap_or(0.0),
+        declination_rad,
         ..MavlinkSettings::default()
     };
     let epoch = std::time::Instant::now();
@@ -123,6 +107,6 @@ fn mavlink(pipeline: &Pipeline, bind: std::net::SocketAddr) -> anyhow::Result<sk
 }
 
 #[cfg(all(feature = "gst", not(feature = "mavlink")))]
-fn mavlink(_: &Pipeline, _: std::net::SocketAddr) -> anyhow::Result<skyfix::source::footage::LiveTelemetry> {
+fn mavlink(_: &Pipeline, _: std::net::SocketAddr, _: f64) -> anyhow::Result<skyfix::source::footage::LiveTelemetry> {
     anyhow::bail!("this skyfix was built without MAVLink (feature mavlink)")
 }

@@ -262,7 +262,7 @@ pub fn compute_index(
     options: &IndexOptions,
 ) -> anyhow::Result<MapIndex> {
     let bar = progress_bar("index");
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    let threads = processors().min(8);
     let options = IndexOptions { threads, ..*options };
     let bytes = manifest.load(entry)?;
     let index = build_index(map, &|| network(entry, &bytes, device, 1), &options, &|done, total| {

@@ -108,7 +108,6 @@ pub struct Footage {
     unserved: u64,
     /// Whether a change of the picture's shape has been told.
     told: bool,
-    ended: bool,
 }
 
 /// The frames of a recording's video.
@@ -250,7 +249,6 @@ impl Footage {
             next_ordinal: 0,
             unserved: 0,
             told: false,
-            ended: false,
         })
     }
 
@@ -383,7 +381,6 @@ impl Footage {
                         c.time_went_back
                     );
                 }
-                self.ended = true;
                 return Some(FrameEvent::Ended);
             }
             VideoEvent::Failed(error) => return Some(FrameEvent::Failed(error.into())),

@@ -1,22 +1,23 @@
 //! `coarse`: the places that stand out.
 
-use super::{Matcher, Observation, Retrieved, SAME_PLACE_CELLS, distance};
+use super::{Matcher, Observation, Retrieved, SAME_PLACE_CELLS};
 use crate::coarse::Place;
 use crate::coarse::peaks::{Response, Window};
 use crate::flow::sascm::{match_candidates, places as places_of};
 use crate::flow::settings::CoarseMethod;
-use crate::retrieve::index::level_gsd_m;
 use crate::types::AbstainReason;
 
 impl Matcher {
     /// Finds the places that stand out most.
     pub fn coarse(&self, observation: &Observation, retrieved: &Retrieved) -> Result<Vec<Place>, AbstainReason> {
         let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
-        let cell_m = level_gsd_m(level.level) * self.index.identity.stride_px as f64;
         // The more views are tried, the more of them find something that stands out by chance.
         let keep = (self.settings.places + observation.hypotheses.len() / 2).min(self.settings.most_places);
-        let standing_out = |places| {
-            let places = self.distinct(places, SAME_PLACE_CELLS * cell_m, keep);
+        let apart_m = SAME_PLACE_CELLS * self.cell_m(observation.search_level);
+        let standing_out = |mut places: Vec<Place>| {
+            places
+                .sort_by(|a, b| b.score.total_cmp(&a.score).then(a.hypothesis.cmp(&b.hypothesis)).then(a.region.cmp(&b.region)));
+            let places = self.apart(places, |p| p, apart_m, keep);
             if places.is_empty() { Err(AbstainReason::NoCandidate) } else { Ok(places) }
         };
         if self.settings.coarse == CoarseMethod::Sascm {
@@ -85,21 +86,5 @@ impl Matcher {
                 (!windows.is_empty()).then_some(windows)
             }
         }
-    }
-
-    /// The best places that do not lie in the shadow of a better one.
-    fn distinct(&self, mut places: Vec<Place>, apart_m: f64, keep: usize) -> Vec<Place> {
-        places.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.hypothesis.cmp(&b.hypothesis)).then(a.region.cmp(&b.region)));
-        let region = |p: &Place| self.index.region_of_map(p.region as u32);
-        let mut kept: Vec<Place> = Vec::new();
-        for place in places {
-            if kept.len() == keep {
-                break;
-            }
-            if kept.iter().all(|k| region(k) != region(&place) || distance(k.camera_m, place.camera_m) > apart_m) {
-                kept.push(place);
-            }
-        }
-        kept
     }
 }

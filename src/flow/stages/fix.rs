@@ -3,12 +3,11 @@
 use nalgebra::{Vector2, Vector3};
 
 use super::fine::{CLEAR_LEAD, GUIDE_RADII};
-use super::{FEW_HYPOTHESES, Matched, Matcher, Observation, SAME_PLACE_CELLS, Verified, distance};
+use super::{FEW_HYPOTHESES, Matched, Matcher, Observation, SAME_PLACE_CELLS, Verified};
 use crate::coarse::hypotheses::Hypothesis;
 use crate::fine::{Consensus, GuidedMatch, ViewField, consensus, guided_matches};
 use crate::fix::{self, Pose, PosePrior};
 use crate::models::DenseExtractor;
-use crate::retrieve::index::level_gsd_m;
 use crate::types::{AbstainReason, Fix, Match, Outcome};
 
 /// Places that are matched narrowly when none leads clearly.
@@ -32,7 +31,8 @@ impl Matcher {
         candidates: usize,
         network: &mut dyn DenseExtractor,
     ) -> Matched {
-        let apart = self.contenders(observation, verified);
+        // Without those that are a better one seen from another hypothesis.
+        let apart = self.apart(verified.iter().collect(), |v| &v.place, self.apart_m(observation), usize::MAX);
         let Some(first) = apart.first() else { return Matched::abstained(AbstainReason::FewInliers) };
         let lead = apart.get(1).map_or(f64::INFINITY, |next| first.consensus.support / next.consensus.support.max(1e-9));
         // Where no place leads clearly, the best few are matched narrowly: what is right gains by that, what is wrong hardly does.
@@ -95,25 +95,8 @@ impl Matcher {
 
     /// Places closer than this are one, metres. What guided matching reaches from one of two places agrees with the other, too.
     fn apart_m(&self, observation: &Observation) -> f64 {
-        let cell_m = |level: usize| {
-            let level = self.index.levels.get(level).map_or(0, |l| l.level);
-            level_gsd_m(level) * self.index.identity.stride_px as f64
-        };
-        let reach = (GUIDE_RADII[0] + 2) as f64 * cell_m(observation.refine_level);
-        reach.max(SAME_PLACE_CELLS * cell_m(observation.search_level))
-    }
-
-    /// The verified places, best first, without those that are a better one seen from another hypothesis.
-    fn contenders<'a>(&self, observation: &Observation, verified: &'a [Verified]) -> Vec<&'a Verified> {
-        let apart_m = self.apart_m(observation);
-        let region = |v: &Verified| self.index.region_of_map(v.place.region as u32);
-        let mut apart: Vec<&Verified> = Vec::new();
-        for v in verified {
-            if apart.iter().all(|k| region(k) != region(v) || distance(k.place.camera_m, v.place.camera_m) > apart_m) {
-                apart.push(v);
-            }
-        }
-        apart
+        let reach = (GUIDE_RADII[0] + 2) as f64 * self.cell_m(observation.refine_level);
+        reach.max(SAME_PLACE_CELLS * self.cell_m(observation.search_level))
     }
 
     /// Resamples the frame with the pose of the first pass, so that its view lies truly flat, and matches again more narrowly.

@@ -212,6 +212,32 @@ impl Matcher {
         Known { height_agl_m: height_agl_m.or(observation.known.height_agl_m), ..observation.known }
     }
 
+    /// Side of a dense cell at a position in the index' levels, metres.
+    fn cell_m(&self, level: usize) -> f64 {
+        let level = self.index.levels.get(level).map_or(0, |l| l.level);
+        level_gsd_m(level) * self.index.identity.stride_px as f64
+    }
+
+    /// Of places from the best on, up to `keep` that do not lie within `apart_m` of a better one.
+    fn apart<T>(&self, places: Vec<T>, place: impl Fn(&T) -> &Place, apart_m: f64, keep: usize) -> Vec<T> {
+        let region = |p: &Place| self.index.region_of_map(p.region as u32);
+        let mut kept: Vec<T> = Vec::new();
+        for candidate in places {
+            if kept.len() == keep {
+                break;
+            }
+            let p = place(&candidate);
+            let shadowed = |k: &T| {
+                let k = place(k);
+                region(k) == region(p) && !(distance(k.camera_m, p.camera_m) > apart_m)
+            };
+            if !kept.iter().any(shadowed) {
+                kept.push(candidate);
+            }
+        }
+        kept
+    }
+
     /// The frame rectified under a hypothesis at a level, and its dense features.
     fn describe(
         &self,
