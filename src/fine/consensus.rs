@@ -101,16 +101,23 @@ impl Similarity {
         scale > 1e-6 && scale.ln().abs() <= settings.max_log_scale && self.b.atan2(self.a).abs() <= settings.max_rotation_rad
     }
 
-    fn error_m(&self, m: &GuidedMatch) -> f64 {
+    /// Squared error, square metres.
+    fn error_m2(&self, m: &GuidedMatch) -> f64 {
         let [x, y] = m.view_m;
-        (self.a * x - self.b * y + self.t[0] - m.map_m[0]).hypot(self.b * x + self.a * y + self.t[1] - m.map_m[1])
+        distance_m2([self.a * x - self.b * y + self.t[0], self.b * x + self.a * y + self.t[1]], m.map_m)
     }
 }
 
-/// How well an error fits: 1 at zero, 0 from the tolerance on (Tukey's biweight).
-fn fit_weight(error_m: f64, tolerance_m: f64) -> f64 {
-    let r = error_m / tolerance_m;
-    if r < 1.0 { (1.0 - r * r).powi(2) } else { 0.0 }
+fn distance_m2(a: [f64; 2], b: [f64; 2]) -> f64 {
+    (a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1])
+}
+
+/// How well a squared error fits: 1 at zero, 0 from the tolerance on (Tukey's biweight).
+fn fit_weight(error_m2: f64, tolerance_m: f64) -> f64 {
+    let misfit = error_m2 / (tolerance_m * tolerance_m);
+    // Without a branch on data that no branch predictor can know.
+    let rest = (1.0 - misfit).max(0.0);
+    rest * rest
 }
 
 /// The transform most matches agree on; `None` when there are fewer than four matches or no plausible transform. `keypoints` is
@@ -120,7 +127,7 @@ pub fn consensus(matches: &[GuidedMatch], keypoints: usize, settings: &Consensus
         return None;
     }
     let tolerance = settings.tolerance_m;
-    let support = |s: &Similarity| matches.iter().map(|m| fit_weight(s.error_m(m), tolerance)).sum::<f64>();
+    let support = |s: &Similarity| matches.iter().map(|m| fit_weight(s.error_m2(m), tolerance)).sum::<f64>();
     let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
     let mut best: Option<(f64, Similarity)> = None;
     for _ in 0..ITERATIONS {
@@ -140,7 +147,7 @@ pub fn consensus(matches: &[GuidedMatch], keypoints: usize, settings: &Consensus
     }
     let (_, mut similarity) = best?;
     for _ in 0..REFINEMENTS {
-        let next = Similarity::fit(matches, |i| fit_weight(similarity.error_m(&matches[i]), tolerance))?;
+        let next = Similarity::fit(matches, |i| fit_weight(similarity.error_m2(&matches[i]), tolerance))?;
         if !next.plausible(settings) {
             break;
         }
@@ -157,7 +164,7 @@ pub fn consensus(matches: &[GuidedMatch], keypoints: usize, settings: &Consensus
         0.0,
         1.0,
     ));
-    let count = matches.iter().filter(|m| similarity.error_m(m) < tolerance).count();
+    let count = matches.iter().filter(|m| similarity.error_m2(m) < tolerance * tolerance).count();
     if count >= MIN_FOR_HOMOGRAPHY {
         for _ in 0..REFINEMENTS {
             match refine_homography(&map_from_view, matches, tolerance) {
@@ -167,9 +174,10 @@ pub fn consensus(matches: &[GuidedMatch], keypoints: usize, settings: &Consensus
         }
     }
     let error = |m: &GuidedMatch| {
-        map_from_view.apply(m.view_m[0], m.view_m[1]).map_or(f64::INFINITY, |(x, y)| (x - m.map_m[0]).hypot(y - m.map_m[1]))
+        let error_m2 = |(x, y)| distance_m2([x, y], m.map_m);
+        map_from_view.apply(m.view_m[0], m.view_m[1]).map_or(f64::INFINITY, error_m2)
     };
-    let inliers: Vec<bool> = matches.iter().map(|m| error(m) < tolerance).collect();
+    let inliers: Vec<bool> = matches.iter().map(|m| error(m) < tolerance * tolerance).collect();
     let support = matches.iter().map(|m| fit_weight(error(m), tolerance)).sum::<f64>() / keypoints.max(matches.len()) as f64;
     Some(Consensus {
         map_from_view,
@@ -191,7 +199,7 @@ fn refine_homography(h: &Homography, matches: &[GuidedMatch], tolerance_m: f64) 
         let [x, y] = m.view_m;
         let Some((u, v)) = h.apply(x, y) else { continue };
         let (ru, rv) = (m.map_m[0] - u, m.map_m[1] - v);
-        let weight = fit_weight(ru.hypot(rv), tolerance_m);
+        let weight = fit_weight(ru * ru + rv * rv, tolerance_m);
         if weight == 0.0 {
             continue;
         }

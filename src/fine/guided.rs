@@ -4,12 +4,12 @@
 //! descriptor is compared with every map cell near its predicted place, the best is interpolated to a fraction of a cell, and the
 //! map's descriptor there must find its way back to the keypoint.
 
-use crate::coarse::peaks::parabola;
-use crate::coarse::refine::dot;
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::coarse::field::UnitField;
 use crate::geo::MetricView;
 use crate::models::DenseFeatures;
 use crate::retrieve::RegionLevel;
-use crate::retrieve::projection::remove_mean;
 
 /// Most keypoints of a view.
 const MAX_KEYPOINTS: usize = 1200;
@@ -29,30 +29,24 @@ pub struct GuidedMatch {
     pub weight: f32,
 }
 
-/// A view's descriptors with the level's mean removed.
+/// A view's descriptors and keypoints.
 pub struct ViewField {
-    rows: usize,
-    columns: usize,
-    channels: usize,
-    /// Unit descriptors, zero where the frame does not reach.
-    unit: Vec<f32>,
-    covered: Vec<bool>,
+    /// The descriptors with the level's mean removed.
+    pub field: UnitField,
     /// Row, column (cells, continuous) and weight of the keypoints, in cell order.
     keypoints: Vec<(f64, f64, f32)>,
-    view: MetricView,
+    /// Where its pixels lie, relative to the point below the camera.
+    pub view: MetricView,
     cell_m: f64,
 }
 
 impl ViewField {
-    /// Prepares a view: `view` is where its pixels lie, relative to the point below the camera.
+    /// Prepares a view.
     pub fn new(features: &DenseFeatures, covered: &[bool], view: &MetricView, mean: &[f32]) -> Self {
-        let mut unit = vec![0.0; features.descriptors.len()];
         let mut keypoints = Vec::new();
         let stride = features.stride_px as f64;
         for cell in (0..covered.len()).filter(|c| covered[*c]) {
             let (row, column) = (cell / features.columns, cell % features.columns);
-            let to = cell * features.channels;
-            remove_mean(features.descriptor(row, column), mean, &mut unit[to..to + features.channels]);
             let [x, y, probability] = features.keypoints[cell];
             let weight = probability * features.reliability[cell];
             keypoints.push((row as f64 + f64::from(y) / stride, column as f64 + f64::from(x) / stride, weight));
@@ -64,179 +58,81 @@ impl ViewField {
             keypoints.retain(|k| k.2 >= threshold);
             keypoints.truncate(MAX_KEYPOINTS);
         }
-        Self {
-            rows: features.rows,
-            columns: features.columns,
-            channels: features.channels,
-            unit,
-            covered: covered.to_vec(),
-            keypoints,
-            view: *view,
-            cell_m: view.ground_sampling_distance_m * stride,
-        }
+        let field = UnitField::of_view(features, covered, mean);
+        Self { field, keypoints, view: *view, cell_m: view.ground_sampling_distance_m * stride }
     }
 
     /// Number of keypoints.
     pub fn keypoints(&self) -> usize {
         self.keypoints.len()
     }
-
-    fn cell(&self, row: i64, column: i64) -> Option<&[f32]> {
-        if row < 0 || column < 0 || row >= self.rows as i64 || column >= self.columns as i64 {
-            return None;
-        }
-        let cell = row as usize * self.columns + column as usize;
-        self.covered[cell].then(|| &self.unit[cell * self.channels..(cell + 1) * self.channels])
-    }
-}
-
-/// The part of the map that a view can match, mean-free and of unit length.
-struct MapField {
-    row0: i64,
-    column0: i64,
-    rows: usize,
-    columns: usize,
-    channels: usize,
-    unit: Vec<f32>,
-    present: Vec<bool>,
-}
-
-impl MapField {
-    fn new(level: &RegionLevel, mean: &[f32], row0: i64, column0: i64, rows: usize, columns: usize) -> Self {
-        let channels = level.channels;
-        let mut field = Self {
-            row0,
-            column0,
-            rows,
-            columns,
-            channels,
-            unit: vec![0.0; rows * columns * channels],
-            present: vec![false; rows * columns],
-        };
-        let mut raw = vec![0.0; channels];
-        for r in 0..rows {
-            for c in 0..columns {
-                let Some(d) = level.descriptor(row0 + r as i64, column0 + c as i64) else { continue };
-                raw.iter_mut().zip(d).for_each(|(u, v)| *u = f32::from(*v) / 127.0);
-                let at = r * columns + c;
-                remove_mean(&raw, mean, &mut field.unit[at * channels..(at + 1) * channels]);
-                field.present[at] = true;
-            }
-        }
-        field
-    }
-
-    fn cell(&self, row: i64, column: i64) -> Option<&[f32]> {
-        let (r, c) = (row - self.row0, column - self.column0);
-        if r < 0 || c < 0 || r >= self.rows as i64 || c >= self.columns as i64 {
-            return None;
-        }
-        let at = r as usize * self.columns + c as usize;
-        self.present[at].then(|| &self.unit[at * self.channels..(at + 1) * self.channels])
-    }
-}
-
-/// Bilinear descriptor at continuous cell coordinates (a cell's centre at .5), of unit length; `None` next to a hole.
-fn sample<'a>(cell: impl Fn(i64, i64) -> Option<&'a [f32]>, row: f64, column: f64, out: &mut [f32]) -> Option<()> {
-    let (r, c) = (row - 0.5, column - 0.5);
-    let (r0, c0) = (r.floor(), c.floor());
-    let (fr, fc) = ((r - r0) as f32, (c - c0) as f32);
-    let (r0, c0) = (r0 as i64, c0 as i64);
-    out.fill(0.0);
-    let corners = [(0, 0, (1.0 - fr) * (1.0 - fc)), (0, 1, (1.0 - fr) * fc), (1, 0, fr * (1.0 - fc)), (1, 1, fr * fc)];
-    for (dr, dc, weight) in corners {
-        if weight > 0.0 {
-            let d = cell(r0 + dr, c0 + dc)?;
-            out.iter_mut().zip(d).for_each(|(o, v)| *o += weight * v);
-        }
-    }
-    let scale = 1.0 / out.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-6);
-    out.iter_mut().for_each(|v| *v *= scale);
-    Some(())
-}
-
-/// The best cell within ±`radius` of a place, interpolated; with its similarity. `None` when the best lies on the window's rim,
-/// where the true one may be outside.
-fn best_near<'a>(
-    cell: impl Fn(i64, i64) -> Option<&'a [f32]>,
-    descriptor: &[f32],
-    row: f64,
-    column: f64,
-    radius: i64,
-    scores: &mut Vec<f32>,
-) -> Option<(f64, f64, f32)> {
-    let side = 2 * radius + 1;
-    let (row0, column0) = (row.floor() as i64 - radius, column.floor() as i64 - radius);
-    scores.clear();
-    let mut best = (f32::NEG_INFINITY, 0i64);
-    for r in 0..side {
-        for c in 0..side {
-            let s = cell(row0 + r, column0 + c).map_or(f32::NEG_INFINITY, |d| dot(descriptor, d));
-            if s > best.0 {
-                best = (s, r * side + c);
-            }
-            scores.push(s);
-        }
-    }
-    let (top, at) = best;
-    let (r, c) = (at / side, at % side);
-    if top == f32::NEG_INFINITY || r == 0 || c == 0 || r == side - 1 || c == side - 1 {
-        return None;
-    }
-    let s = |dr: i64, dc: i64| scores[((r + dr) * side + c + dc) as usize];
-    Some((
-        (row0 + r) as f64 + 0.5 + parabola(s(-1, 0), top, s(1, 0)),
-        (column0 + c) as f64 + 0.5 + parabola(s(0, -1), top, s(0, 1)),
-        top,
-    ))
 }
 
 /// Matches of a view on a level, when the point below the camera lies at `camera_m` (metres east and north in the region's
 /// plane). `radius` is how far the prediction may be off, cells.
 pub fn guided_matches(
-    field: &ViewField,
+    view: &ViewField,
     level: &RegionLevel,
     mean: &[f32],
     camera_m: [f64; 2],
     radius: usize,
 ) -> Vec<GuidedMatch> {
-    let (west, north) = (camera_m[0] + field.view.west_m, camera_m[1] + field.view.north_m);
-    let (row_shift, column_shift) = level.grid_from_ground(west, north);
+    let (west, north) = (camera_m[0] + view.view.west_m, camera_m[1] + view.view.north_m);
+    let shift = level.grid_from_ground(west, north);
     let reach = radius as i64 + 1;
-    let map = MapField::new(
-        level,
-        mean,
-        row_shift.floor() as i64 - reach,
-        column_shift.floor() as i64 - reach,
-        field.rows + 2 * reach as usize + 1,
-        field.columns + 2 * reach as usize + 1,
-    );
-    let mut out = Vec::new();
-    let mut descriptor = vec![0.0; field.channels];
-    let mut scores = Vec::new();
-    for (row, column, weight) in &field.keypoints {
-        if sample(|r, c| field.cell(r, c), *row, *column, &mut descriptor).is_none() {
-            continue;
-        }
-        let predicted = (row + row_shift, column + column_shift);
-        let found = best_near(|r, c| map.cell(r, c), &descriptor, predicted.0, predicted.1, radius as i64, &mut scores);
-        let Some((map_row, map_column, similarity)) = found else { continue };
-        if sample(|r, c| map.cell(r, c), map_row, map_column, &mut descriptor).is_none() {
-            continue;
-        }
-        let back = best_near(|r, c| field.cell(r, c), &descriptor, *row, *column, radius as i64, &mut scores);
-        if !back.is_some_and(|(r, c, _)| (r - row).hypot(c - column) <= MUTUAL_RADIUS) {
-            continue;
-        }
-        let (e, n) = level.ground_from_grid(map_row, map_column);
-        out.push(GuidedMatch {
-            view_m: [field.view.west_m + column * field.cell_m, field.view.north_m - row * field.cell_m],
+    let (row0, column0) = (shift.0.floor() as i64 - reach, shift.1.floor() as i64 - reach);
+    let (rows, columns) = view.field.size();
+    let (rows, columns) = (rows as i64 + 2 * reach + 1, columns as i64 + 2 * reach + 1);
+    let map = UnitField::of_map(level, mean, row0..row0 + rows, column0..column0 + columns);
+    let found = Arch::new().dispatch(Guided { view, map: &map, shift, radius });
+    let to_ground = |(keypoint, place): ((f64, f64, f32), (f64, f64, f32))| {
+        let (row, column, weight) = keypoint;
+        let (e, n) = level.ground_from_grid(place.0, place.1);
+        GuidedMatch {
+            view_m: [view.view.west_m + column * view.cell_m, view.view.north_m - row * view.cell_m],
             map_m: [e, n],
-            similarity,
-            weight: *weight,
-        });
+            similarity: place.2,
+            weight,
+        }
+    };
+    found.into_iter().map(to_ground).collect()
+}
+
+struct Guided<'a> {
+    view: &'a ViewField,
+    map: &'a UnitField,
+    /// Rows and columns from the view's grid to the map's.
+    shift: (f64, f64),
+    radius: usize,
+}
+
+impl WithSimd for Guided<'_> {
+    /// Keypoints with row, column and similarity of their place on the map's grid.
+    type Output = Vec<((f64, f64, f32), (f64, f64, f32))>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Self::Output {
+        let Self { view, map, shift, radius } = self;
+        let mut descriptor = vec![0.0; map.channels()];
+        let mut scores = Vec::new();
+        let mut out = Vec::new();
+        for keypoint in &view.keypoints {
+            let (row, column, _) = *keypoint;
+            if view.field.sample(row, column, &mut descriptor).is_none() {
+                continue;
+            }
+            let predicted = (row + shift.0, column + shift.1);
+            let Some(place) = map.best_near(&descriptor, predicted, radius, &mut scores) else { continue };
+            if map.sample(place.0, place.1, &mut descriptor).is_none() {
+                continue;
+            }
+            let back = view.field.best_near(&descriptor, (row, column), radius, &mut scores);
+            if back.is_some_and(|(r, c, _)| (r - row).hypot(c - column) <= MUTUAL_RADIUS) {
+                out.push((*keypoint, place));
+            }
+        }
+        out
     }
-    out
 }
 
 #[cfg(test)]

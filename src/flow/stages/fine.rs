@@ -2,10 +2,9 @@
 
 use super::{Matcher, Observation, Retrieved, Verified};
 use crate::coarse::Place;
-use crate::coarse::refine::FineTemplate;
+use crate::coarse::refine::refine;
 use crate::fine::consensus::ConsensusSettings;
 use crate::fine::{ViewField, consensus, guided_matches};
-use crate::geo::MetricView;
 use crate::models::DenseExtractor;
 use crate::types::AbstainReason;
 
@@ -32,7 +31,7 @@ impl Matcher {
     ) -> Result<Vec<Verified>, AbstainReason> {
         let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
         let mean = &level.model.projection.mean;
-        let mut views: Vec<(usize, MetricView, ViewField, FineTemplate)> = Vec::new();
+        let mut views: Vec<(usize, ViewField)> = Vec::new();
         let mut verified: Vec<Verified> = Vec::new();
         for place in places {
             if clearly_decided(&verified, self.settings.fix.min_support) {
@@ -53,20 +52,19 @@ impl Matcher {
                         }
                     };
                     let covered = view.covered_cells(features.stride_px);
-                    let field = ViewField::new(features, &covered, &view.view, mean);
-                    let template = FineTemplate::new(features, &covered, mean);
-                    views.push((place.hypothesis, view.view, field, template));
+                    views.push((place.hypothesis, ViewField::new(features, &covered, &view.view, mean)));
                     views.len() - 1
                 }
             };
-            let (_, view, field, template) = &views[at];
+            let (_, seen) = &views[at];
+            let view = &seen.view;
             let (row, column) = grid.grid_from_ground(place.camera_m[0] + view.west_m, place.camera_m[1] + view.north_m);
-            let Some(refined) = template.refine(grid, mean, row, column, REFINE_RADIUS) else { continue };
+            let Some(refined) = refine(&seen.field, grid, mean, row, column, REFINE_RADIUS) else { continue };
             let (e, n) = grid.ground_from_grid(refined.row, refined.column);
             let camera_m = [e - view.west_m, n - view.north_m];
-            let matches = guided_matches(field, grid, mean, camera_m, GUIDE_RADII[0]);
+            let matches = guided_matches(seen, grid, mean, camera_m, GUIDE_RADII[0]);
             let settings = self.consensus_settings(observation, grid.cell_m);
-            if let Some(consensus) = consensus(&matches, field.keypoints(), &settings) {
+            if let Some(consensus) = consensus(&matches, seen.keypoints(), &settings) {
                 verified.push(Verified { place: Place { camera_m, ..*place }, view: *hypothesis, matches, consensus });
             }
         }
