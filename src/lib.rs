@@ -32,6 +32,8 @@
 //! - Sources are polled and never wait, so that results flow while nothing comes in; live, the graph takes a frame only when a worker is
 //!   free, and the source drops what is overtaken.
 //! - A live flight with a recording works with samples as the recording holds them, so that its replay gives the same bytes.
+//! - One worker more than match frames: the first conducts (source, fusion, sinks) and is never busy with a frame when another waits for
+//!   a prior. A worker that matches leads one frame at a time from retrieval to its fix, and is told only the priors of its own frames.
 //! - A single process: what workers exchange travels as it is ([`flow::message::InProcess`]); several processes are refused.
 
 pub mod camera;

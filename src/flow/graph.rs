@@ -8,9 +8,9 @@
 //!
 //! The timestamp is the frame's ordinal. Retrieval of frame t waits until the catalogue and the prior of frame t − L are complete,
 //! whatever the number of workers: so a replay gives the same bytes with one, two or four.
+//!
+//! Worker 0 conducts: it feeds the frames, fuses and hands out. The others take a frame from `rectify` to `fix`, in turn.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +21,7 @@ use timely::dataflow::operators::{Concat, ConnectLoop, Feedback, Input, Probe};
 
 use super::catalogue::{Catalogue, CatalogueInput};
 use super::message::{InFlight, InProcess};
+use super::operators::Network;
 use super::operators::admit::Admit;
 use super::operators::catalogue;
 use super::operators::coarse::Coarse;
@@ -30,6 +31,7 @@ use super::operators::fuse::Fuse;
 use super::operators::rectify::Rectify;
 use super::operators::retrieve::Retrieve;
 use super::operators::sinks::Sinks;
+use super::operators::turn::Turn;
 use super::stages::Matcher;
 use crate::fuse::{Fusion, FusionSettings};
 use crate::geo::Geodetic;
@@ -75,11 +77,15 @@ pub enum GraphError {
     Source(#[from] SourceError),
 }
 
-/// What a worker takes with it when it starts: its network, and the way out for reports.
-type Equipment = Mutex<Option<(Box<dyn DenseExtractor>, SyncSender<FrameReport>)>>;
+/// What a worker takes with it when it starts: its network if it matches, the way out for reports if it conducts.
+#[derive(Default)]
+struct Equipment {
+    network: Option<Box<dyn DenseExtractor>>,
+    reports: Option<SyncSender<FrameReport>>,
+}
 
-/// Runs frames through the graph, one worker for each network, and hands over the reports in frame order. `report` returns false
-/// to stop: frames under way are finished, no more are admitted. Returns how many frames came in and what became of them.
+/// Runs frames through the graph, one matching worker for each network, and hands over the reports in frame order. `report` returns
+/// false to stop: frames under way are finished, no more are admitted. Returns how many frames came in and what became of them.
 ///
 /// # Errors
 /// A source that fails ends the run with its error after every frame under way has been finished and reported.
@@ -98,19 +104,25 @@ pub fn run_graph(
     let stop = Arc::clone(&options.stop);
     let end: Arc<Mutex<(Intake, Option<SourceError>)>> = Arc::default();
     let (sender, receiver) = sync_channel::<FrameReport>(REPORT_QUEUE);
-    let equipment: Vec<Equipment> = networks.into_iter().map(|n| Mutex::new(Some((n, sender.clone())))).collect();
-    // The workers hold the only senders now: the receiver ends when they do.
-    drop(sender);
+    let conductor = Equipment { network: None, reports: Some(sender) };
+    let matchers = networks.into_iter().map(|network| Equipment { network: Some(network), reports: None });
+    let equipment: Vec<Mutex<Equipment>> = std::iter::once(conductor).chain(matchers).map(Mutex::new).collect();
 
-    let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
+    // Every change of progress is told at once: the default keeps what is not yet the oldest to itself until the next step, which on
+    // a worker that matches comes a whole stage later.
+    let config = timely::Config {
+        communication: timely::CommunicationConfig::Process(workers + 1),
+        worker: timely::WorkerConfig::default().progress_mode(timely::worker::ProgressMode::Eager),
+    };
     let guards = {
         let end = Arc::clone(&end);
         timely::execute(config, move |worker| {
-            let take = |e: &Equipment| e.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let Some((network, reports)) = equipment.get(worker.index()).and_then(take) else { return };
-            let network = Rc::new(RefCell::new(network));
+            let take = |e: &Mutex<Equipment>| std::mem::take(&mut *e.lock().unwrap_or_else(PoisonError::into_inner));
+            let Equipment { network, reports } = equipment.get(worker.index()).map(take).unwrap_or_default();
+            let network = Network::new(network);
             let first = worker.index() == 0;
             let peers = worker.peers() as u64;
+            let matchers = peers - 1;
             let options = options.clone();
             let lag = options.lag.max(1);
             let matcher = Arc::clone(&matcher);
@@ -122,18 +134,19 @@ pub fn run_graph(
                 let (withdrawn_input, withdrawn) = scope.new_collection();
                 let catalogue = catalogue::broadcast(catalogue::rows(cells, touches, withdrawn), peers);
                 let (feedback, priors) = scope.feedback(lag);
+                let turn = Turn::default();
 
                 let finished = frames
-                    .admit()
+                    .admit(matchers)
                     .rectify(Arc::clone(&matcher), options.previews)
-                    .retrieve(catalogue.concat(priors), Arc::clone(&matcher), Rc::clone(&network))
+                    .retrieve(catalogue.concat(priors), Arc::clone(&matcher), network.clone(), turn.clone())
                     .coarse(Arc::clone(&matcher))
-                    .fine(Arc::clone(&matcher), Rc::clone(&network))
-                    .fix(Arc::clone(&matcher), Rc::clone(&network))
+                    .fine(Arc::clone(&matcher), network.clone())
+                    .fix(Arc::clone(&matcher), network.clone(), turn)
                     .fuse(Fusion::new(options.fusion, options.start))
                     .sinks(reports);
                 let (probe, finished) = finished.probe();
-                finished.priors(peers, lag, options.use_prior).connect_loop(feedback);
+                finished.priors(matchers, lag, options.use_prior).connect_loop(feedback);
                 let catalogue = CatalogueInput { cells: cells_input, touches: touches_input, withdrawn: withdrawn_input };
                 (input, probe, catalogue)
             });

@@ -19,7 +19,7 @@ impl<'scope> Fine<'scope> for Frames<'scope, Placed> {
             message.then(
                 |t| &mut t.fine_ms,
                 |_, (observation, retrieved, places)| {
-                    let verified = matcher.fine(&observation, &retrieved, &places, network.borrow_mut().as_mut())?;
+                    let verified = network.with(|network| matcher.fine(&observation, &retrieved, &places, network))?;
                     Ok((observation, Arc::new(verified), retrieved.candidates))
                 },
             )

@@ -10,11 +10,32 @@ pub mod rectify;
 pub mod retrieve;
 pub mod sinks;
 mod stage;
+pub mod turn;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::models::DenseExtractor;
+use crate::types::AbstainReason;
 
-/// A worker's network, shared by its operators: a worker runs one of them at a time.
-pub type Network = Rc<RefCell<Box<dyn DenseExtractor>>>;
+/// A worker's network, shared by its operators: a worker runs one of them at a time. The conductor has none.
+#[derive(Clone)]
+pub struct Network(Rc<RefCell<Option<Box<dyn DenseExtractor>>>>);
+
+impl Network {
+    /// Shares a network among operators.
+    pub fn new(network: Option<Box<dyn DenseExtractor>>) -> Self {
+        Self(Rc::new(RefCell::new(network)))
+    }
+
+    /// Does what needs the network.
+    ///
+    /// # Errors
+    /// What `apply` returns, and [`AbstainReason::Failed`] on a worker without a network.
+    pub fn with<T>(&self, apply: impl FnOnce(&mut dyn DenseExtractor) -> Result<T, AbstainReason>) -> Result<T, AbstainReason> {
+        match &mut *self.0.borrow_mut() {
+            Some(network) => apply(network.as_mut()),
+            None => Err(AbstainReason::Failed),
+        }
+    }
+}

@@ -8,6 +8,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::operator::Operator;
 
 use super::Network;
+use super::turn::Turn;
 use crate::flow::Matcher;
 use crate::flow::message::{Candidates, Frames, InProcess, Knowledge};
 use crate::flow::stages::DecodedFrame;
@@ -16,12 +17,13 @@ use crate::types::Prior;
 
 /// `retrieve` of the graph.
 pub trait Retrieve<'scope> {
-    /// Finds the candidates of each frame, in order.
+    /// Finds the candidates of each frame, in order, one at a time until it has its fix.
     fn retrieve(
         self,
         knowledge: StreamVec<'scope, u64, Knowledge>,
         matcher: Arc<Matcher>,
         network: Network,
+        turn: Turn,
     ) -> Frames<'scope, Candidates>;
 }
 
@@ -57,10 +59,13 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<DecodedFrame>> {
         knowledge: StreamVec<'scope, u64, Knowledge>,
         matcher: Arc<Matcher>,
         network: Network,
+        turn: Turn,
     ) -> Frames<'scope, Candidates> {
         let cells = matcher.index.levels.iter().flat_map(|l| &l.cells);
         let all_rows = cells.filter(|c| !matcher.index.is_patch(c.region)).count();
-        self.binary_frontier(knowledge, Pipeline, Pipeline, "retrieve", move |_, _| {
+        let scope = self.scope();
+        self.binary_frontier(knowledge, Pipeline, Pipeline, "retrieve", move |_, operator| {
+            turn.awaited_by(scope.activator_for(operator.address));
             let mut waiting = BTreeMap::new();
             let mut priors: BTreeMap<u64, Option<Prior>> = BTreeMap::new();
             let mut catalogue = Catalogue::default();
@@ -82,7 +87,8 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<DecodedFrame>> {
                         }
                     }
                 });
-                while let Some(entry) = waiting.first_entry().filter(|e| !complete.less_equal(e.key())) {
+                while let Some(entry) = waiting.first_entry().filter(|e| !turn.is_taken() && !complete.less_equal(e.key())) {
+                    turn.take();
                     let (time, (capability, message)) = entry.remove_entry();
                     catalogue.advance(time);
                     let prior = priors.get(&time).copied().flatten();
@@ -95,9 +101,9 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<DecodedFrame>> {
                     let out = message.then(
                         |t| &mut t.retrieve_ms,
                         |_, decoded: Arc<DecodedFrame>| {
-                            let mut network = network.borrow_mut();
                             let observation = Arc::new(matcher.observe(&decoded, prior.as_ref())?);
-                            let found = matcher.retrieve(&observation, prior.as_ref(), active, network.as_mut())?;
+                            let found =
+                                network.with(|network| matcher.retrieve(&observation, prior.as_ref(), active, network))?;
                             Ok((observation, Arc::new(found)))
                         },
                     );

@@ -1,4 +1,4 @@
-//! Hands finished frames out of the graph, and their priors back to every worker.
+//! Hands finished frames out of the graph, and their priors back to retrieval.
 
 use std::sync::mpsc::SyncSender;
 
@@ -6,21 +6,22 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 
+use super::admit::worker_of;
 use crate::flow::message::{Finished, InProcess, Knowledge};
 use crate::sink::FrameReport;
 
 /// The ends of the graph.
 pub trait Sinks<'scope> {
     /// Sends each report to the thread that writes; a receiver that is gone ends the sending, not the graph.
-    fn sinks(self, reports: SyncSender<FrameReport>) -> Self;
-    /// The priors for the frames `lag` later, a copy for each worker; all unknown unless `use_prior`.
-    fn priors(self, workers: u64, lag: u64, use_prior: bool) -> StreamVec<'scope, u64, Knowledge>;
+    fn sinks(self, reports: Option<SyncSender<FrameReport>>) -> Self;
+    /// The priors for the frames `lag` later, each to the worker of that frame alone: a copy that a busy worker has not looked at yet
+    /// would keep the others waiting. All unknown unless `use_prior`.
+    fn priors(self, matchers: u64, lag: u64, use_prior: bool) -> StreamVec<'scope, u64, Knowledge>;
 }
 
 impl<'scope> Sinks<'scope> for StreamVec<'scope, u64, InProcess<Finished>> {
-    fn sinks(self, reports: SyncSender<FrameReport>) -> Self {
+    fn sinks(self, mut reports: Option<SyncSender<FrameReport>>) -> Self {
         self.unary(Pipeline, "sinks", move |_, _| {
-            let mut reports = Some(reports);
             move |input, output| {
                 input.for_each(|capability, messages| {
                     for InProcess(finished) in messages.iter() {
@@ -35,16 +36,15 @@ impl<'scope> Sinks<'scope> for StreamVec<'scope, u64, InProcess<Finished>> {
         })
     }
 
-    fn priors(self, workers: u64, lag: u64, use_prior: bool) -> StreamVec<'scope, u64, Knowledge> {
+    fn priors(self, matchers: u64, lag: u64, use_prior: bool) -> StreamVec<'scope, u64, Knowledge> {
         let addressed = self.unary(Pipeline, "priors", move |_, _| {
             move |input, output| {
                 input.for_each(|capability, messages| {
                     let mut session = output.session(&capability);
                     for InProcess(finished) in messages.drain(..) {
-                        for worker in 0..workers {
-                            let prior = InProcess(finished.prior.filter(|_| use_prior));
-                            session.give((worker, Knowledge::Prior(finished.report.ordinal + lag, prior)));
-                        }
+                        let ordinal = finished.report.ordinal + lag;
+                        let prior = InProcess(finished.prior.filter(|_| use_prior));
+                        session.give((worker_of(ordinal, matchers), Knowledge::Prior(ordinal, prior)));
                     }
                 });
             }
