@@ -18,10 +18,10 @@ use skyfix::map::MapStore;
 use skyfix::models::{DenseExtractor, Device, Manifest, OnnxDense};
 use skyfix::retrieve::build::{IndexOptions, build_index};
 use skyfix::retrieve::{MapIndex, index_path};
-use skyfix::sink::FrameReport;
+use skyfix::sink::{FrameReport, Report};
 use skyfix::source::frames::collect;
 use skyfix::source::{self, Flight, FrameEvent, FrameList, FrameSource, KnowledgeOptions, SourceError, VideoOptions};
-use skyfix::types::{AbstainReason, Frame, Intake, Outcome, Prior};
+use skyfix::types::{AbstainReason, Frame, Intake, Outcome, Pause, Prior};
 
 #[path = "flight/edits.rs"]
 mod edits;
@@ -117,7 +117,9 @@ fn run_against(matcher: Arc<Matcher>, workers: usize, edit: impl FnOnce(&mut Gra
     let networks = (0..workers).map(|_| network()).collect();
     let mut reports = Vec::new();
     run_graph(matcher, networks, flight.frames, options, |report| {
-        reports.push(report);
+        if let Report::Frame(frame) = report {
+            reports.push(*frame);
+        }
         true
     })
     .unwrap();
@@ -177,11 +179,58 @@ fn run_waiting(until: usize, end: Option<SourceError>) -> (Vec<u64>, Result<Inta
     let mut ordinals = Vec::new();
     let networks = (0..2).map(|_| network()).collect();
     let run = run_graph(matcher(), networks, source, options(&flight()), |report| {
+        let Report::Frame(report) = report else { panic!("no track between frames was asked for") };
         ordinals.push(report.ordinal);
         results.fetch_add(1, Ordering::SeqCst);
         true
     });
     (ordinals, run)
+}
+
+/// Gives a pause after every frame but the last.
+struct Pausing(Vec<FrameEvent>);
+
+impl FrameSource for Pausing {
+    fn poll(&mut self) -> FrameEvent {
+        self.0.pop().unwrap_or(FrameEvent::Ended)
+    }
+
+    fn finish(&mut self) -> Result<Intake, SourceError> {
+        Ok(Intake::all(FRAMES as u64))
+    }
+}
+
+#[test]
+fn a_pause_keeps_its_place_between_the_frames_and_changes_none_of_them() {
+    let plain = run(2, |_| {});
+    let frames = frames();
+    let mut events: Vec<FrameEvent> = Vec::new();
+    for pair in frames.windows(2) {
+        let stamp_ns = (pair[0].stamp_ns + pair[1].stamp_ns) / 2;
+        events.push(FrameEvent::Frame(Box::new(pair[0].clone())));
+        events.push(FrameEvent::Pause(Box::new(Pause { stamp_ns, ..Pause::default() })));
+    }
+    events.extend(frames.last().cloned().map(|last| FrameEvent::Frame(Box::new(last))));
+    events.reverse();
+    let mut options = options(&flight());
+    options.fusion.track_interval_ns = Some(100_000_000);
+    let (mut stamps, mut paused, mut between) = (Vec::new(), Vec::new(), 0);
+    run_graph(matcher(), (0..2).map(|_| network()).collect(), Pausing(events), options, |report| {
+        match report {
+            Report::Frame(frame) => {
+                stamps.push(frame.stamp_ns);
+                paused.push(*frame);
+            }
+            Report::Between(point) => {
+                stamps.push(point.stamp_ns);
+                between += 1;
+            }
+        }
+        true
+    })
+    .unwrap();
+    assert_eq!(essence(&paused), essence(&plain));
+    assert!(between >= 2 * (FRAMES - 1) && stamps.is_sorted_by(|a, b| a < b), "{stamps:?}");
 }
 
 #[test]

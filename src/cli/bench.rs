@@ -61,7 +61,7 @@ fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Result<()
         let mut summary = SummarySink::create(folder, flight.truth.clone())?;
         let mut failure = None;
         run_graph(matcher, networks, flight.frames, options, |report| {
-            failure = summary.frame(&report).err();
+            failure = summary.take(&report).err();
             failure.is_none()
         })?;
         if let Some(error) = failure {

@@ -47,6 +47,7 @@ fn video(pipeline: &Pipeline) -> anyhow::Result<Flight> {
         .map_err(|reason| anyhow::anyhow!("{reason}; give [source.camera] hfov_deg, calibration or model"))?;
     let mut settings = FootageSettings::new(video, camera, &pipeline.knowledge);
     settings.first_stamp_ns = pipeline.first_stamp_ns;
+    settings.pause_interval_ns = pipeline.fusion.track_interval_ns;
     let mut warnings = Vec::new();
     let declination_rad = declination(pipeline, &mut warnings)?.unwrap_or(0.0);
     let offset_ns = skyfix::time::nanos_from_seconds(pipeline.telemetry_minus_video_s);

@@ -39,6 +39,9 @@ pub struct Arguments {
     /// Frames between the filter's prediction and the search that uses it
     #[arg(long, default_value_t = LAG, value_name = "FRAMES", value_parser = clap::value_parser!(u64).range(1..=64))]
     lag: u64,
+    /// Points of the track a second between frames; 0: one point a frame
+    #[arg(long, default_value_t = 0.0, value_name = "HZ")]
+    track_rate: f64,
     /// Edits of the map while flying: a TOML file of [[edit]] tables with frame, action (withdraw, restore,
     /// or replace by image = "FILE"), z, x, y
     #[arg(long, value_name = "FILE")]
@@ -67,11 +70,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         jsonl_stdout: false,
         jsonl_udp: Vec::new(),
     };
+    let track_interval_ns =
+        FusionSettings::interval_of_rate(arguments.track_rate).map_err(|e| anyhow::anyhow!("--track-rate {e}"))?;
+    let fusion = FusionSettings { track_interval_ns, ..FusionSettings::default() };
     let options = GraphOptions {
         lag: arguments.lag,
         use_prior: !arguments.localize.no_prior,
         previews: outputs.pictures(),
-        fusion: FusionSettings::default(),
+        fusion,
         start: flight.start.filter(|_| !arguments.localize.no_prior).map(|s| (s.position, s.sigma_m)),
         catalogue,
         in_flight: None,

@@ -18,7 +18,7 @@ use skyfix::sink::csv::CsvSink;
 use skyfix::sink::geojson::GeoJsonSink;
 use skyfix::sink::jsonl::JsonLinesSink;
 use skyfix::sink::summary::SummarySink;
-use skyfix::sink::{FrameReport, Sink, SinkError, ViewerTarget};
+use skyfix::sink::{Report, Sink, SinkError, ViewerTarget};
 use skyfix::source::{FrameSource, TruthRow};
 
 use super::localize::make_folder;
@@ -88,9 +88,9 @@ pub fn run(session: Session, outputs: &Outputs) -> anyhow::Result<ExitCode> {
         eprintln!("skyfix: live; Ctrl-C ends it");
     }
     let mut failure: Option<SinkError> = None;
-    let ran = run_graph(matcher, networks, frames, options, |report: FrameReport| {
-        bar.inc(1);
-        let written = sinks.iter_mut().try_for_each(|sink| sink.frame(&report)).and_then(|()| summary.frame(&report));
+    let ran = run_graph(matcher, networks, frames, options, |report: Report| {
+        bar.inc(u64::from(matches!(report, Report::Frame(_))));
+        let written = sinks.iter_mut().try_for_each(|sink| sink.take(&report)).and_then(|()| summary.take(&report));
         failure = written.err();
         failure.is_none()
     });

@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     loop {
         let frame = match flight.frames.poll() {
             FrameEvent::Frame(frame) => frame,
-            FrameEvent::Pending => {
+            FrameEvent::Pause(_) | FrameEvent::Pending => {
                 std::thread::sleep(std::time::Duration::from_millis(1));
                 continue;
             }

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!     frames ──► admit ──► rectify ──► retrieve ──► coarse ──► fine ──► fix ──► fuse ──► sinks
-//!                                         ▲                                       │
+//!                                         ▲                          pauses ──►   │
 //!     map edits ──► catalogue ────────────┴────── priors, L frames later ◄────────┘
 //! ```
 //!
 //! The timestamp is the frame's ordinal. Retrieval of frame t waits until the catalogue and the prior of frame t − L are complete,
 //! whatever the number of workers: so a replay gives the same bytes with one, two or four.
+//!
+//! A pause is a stretch of time that shows no frame: it keeps the track going, and has the timestamp of the frame after it.
 //!
 //! Worker 0 conducts: it feeds the frames, fuses and hands out. The others take a frame from `rectify` to `fix`, in turn.
 
@@ -36,7 +38,7 @@ use super::stages::Matcher;
 use crate::fuse::{Fusion, FusionSettings};
 use crate::geo::Geodetic;
 use crate::models::DenseExtractor;
-use crate::sink::FrameReport;
+use crate::sink::Report;
 use crate::source::{FrameEvent, FrameSource, SourceError};
 use crate::types::Intake;
 
@@ -81,7 +83,7 @@ pub enum GraphError {
 #[derive(Default)]
 struct Equipment {
     network: Option<Box<dyn DenseExtractor>>,
-    reports: Option<SyncSender<FrameReport>>,
+    reports: Option<SyncSender<Report>>,
 }
 
 /// Runs frames through the graph, one matching worker for each network, and hands over the reports in frame order. `report` returns
@@ -94,7 +96,7 @@ pub fn run_graph(
     networks: Vec<Box<dyn DenseExtractor>>,
     frames: impl FrameSource + 'static,
     options: GraphOptions,
-    mut report: impl FnMut(FrameReport) -> bool,
+    mut report: impl FnMut(Report) -> bool,
 ) -> Result<Intake, GraphError> {
     let workers = networks.len().max(1);
     // Enough that no worker waits for another. A frame needs none of the frames under way: its prior is older than they, or there is
@@ -103,7 +105,7 @@ pub fn run_graph(
     let frames = Arc::new(Mutex::new(Some(frames)));
     let stop = Arc::clone(&options.stop);
     let end: Arc<Mutex<(Intake, Option<SourceError>)>> = Arc::default();
-    let (sender, receiver) = sync_channel::<FrameReport>(REPORT_QUEUE);
+    let (sender, receiver) = sync_channel::<Report>(REPORT_QUEUE);
     let conductor = Equipment { network: None, reports: Some(sender) };
     let matchers = networks.into_iter().map(|network| Equipment { network: Some(network), reports: None });
     let equipment: Vec<Mutex<Equipment>> = std::iter::once(conductor).chain(matchers).map(Mutex::new).collect();
@@ -127,8 +129,9 @@ pub fn run_graph(
             let lag = options.lag.max(1);
             let matcher = Arc::clone(&matcher);
 
-            let (mut input, probe, catalogue) = worker.dataflow::<u64, _, _>(|scope| {
+            let (mut input, mut pauses, probe, catalogue) = worker.dataflow::<u64, _, _>(|scope| {
                 let (input, frames) = scope.new_input();
+                let (pauses_input, pauses) = scope.new_input();
                 let (cells_input, cells) = scope.new_collection();
                 let (touches_input, touches) = scope.new_collection();
                 let (withdrawn_input, withdrawn) = scope.new_collection();
@@ -143,12 +146,12 @@ pub fn run_graph(
                     .coarse(Arc::clone(&matcher))
                     .fine(Arc::clone(&matcher), network.clone())
                     .fix(Arc::clone(&matcher), network.clone(), turn)
-                    .fuse(Fusion::new(options.fusion, options.start))
+                    .fuse(pauses, Fusion::new(options.fusion, options.start))
                     .sinks(reports);
                 let (probe, finished) = finished.probe();
                 finished.priors(matchers, lag, options.use_prior).connect_loop(feedback);
                 let catalogue = CatalogueInput { cells: cells_input, touches: touches_input, withdrawn: withdrawn_input };
-                (input, probe, catalogue)
+                (input, pauses_input, probe, catalogue)
             });
             if !first {
                 return;
@@ -169,6 +172,11 @@ pub fn run_graph(
                         worker.step_or_park(Some(IDLE));
                         continue;
                     }
+                    FrameEvent::Pause(pause) => {
+                        pauses.send(InProcess(*pause));
+                        worker.step();
+                        continue;
+                    }
                     FrameEvent::Ended => break,
                     FrameEvent::Failed(error) => {
                         end.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(error);
@@ -178,6 +186,7 @@ pub fn run_graph(
                 next = frame.ordinal + 1;
                 input.send(InProcess(InFlight::admitted(Arc::from(frame))));
                 input.advance_to(next);
+                pauses.advance_to(next);
                 worker.step();
             }
             let finished = source.finish();

@@ -9,7 +9,7 @@ use super::stages::{Observation, Retrieved, Verified};
 use crate::coarse::Place;
 use crate::retrieve::CellId;
 use crate::sink::{FrameReport, StageTimes};
-use crate::types::{AbstainReason, Frame, Prior};
+use crate::types::{AbstainReason, Frame, Prior, TrackPoint};
 
 /// Data that workers of one process hand to each other as it is. Timely asks every exchanged type to be serializable, for the case
 /// of several processes; that case would need compressed bytes, and is refused here instead of done quietly.
@@ -78,13 +78,13 @@ pub type Placed = (Arc<Observation>, Arc<Retrieved>, Vec<Place>);
 /// After `fine`, with the number of candidate cells.
 pub type Confirmed = (Arc<Observation>, Arc<Vec<Verified>>, usize);
 
-/// A frame that leaves the graph, and the prior that goes back.
+/// What leaves the graph, and the prior that goes back.
 #[derive(Clone)]
 pub struct Finished {
-    /// For the sinks.
-    pub report: FrameReport,
-    /// For retrieval.
-    pub prior: Option<Prior>,
+    /// The track since the frame before.
+    pub between: Vec<TrackPoint>,
+    /// A frame, for the sinks, with the prior for retrieval; none at a pause.
+    pub frame: Option<(FrameReport, Option<Prior>)>,
 }
 
 /// What retrieval must know besides the frame.

@@ -3,10 +3,11 @@
 use nalgebra::{Matrix2, Matrix3, UnitQuaternion, Vector2, Vector3};
 
 use super::eskf::{Covariance, Eskf, NoiseDensities, STATES, State, Update, gravity_m_s2};
+use super::running::{Running, lost};
 use crate::camera::{enu_from_body, heading_pitch_roll};
 use crate::geo::{EnuPlane, Geodetic};
-use crate::time::seconds_between;
-use crate::types::{Estimate, Fix, ImuSample, Known, Outcome, Prior, TelemetryBatch, TrackPoint, TrackSource, TrackState};
+use crate::time::{nanos_from_seconds, seconds_between};
+use crate::types::{AttitudeSample, Estimate, Fix, ImuSample, Known, Outcome, Pause, Prior, TelemetryBatch, TrackPoint};
 
 /// Settings of fusion.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,6 +28,8 @@ pub struct FusionSettings {
     pub speed_sigma_m_s: f64,
     /// Fastest speed at which two fixes still agree, m/s.
     pub max_speed_m_s: f64,
+    /// Points of the track between frames, this far apart from the first frame on, nanoseconds.
+    pub track_interval_ns: Option<i64>,
     /// Noise.
     pub noise: NoiseDensities,
 }
@@ -42,7 +45,22 @@ impl Default for FusionSettings {
             distrust_frames: 6,
             speed_sigma_m_s: 12.0,
             max_speed_m_s: 45.0,
+            track_interval_ns: None,
             noise: NoiseDensities::default(),
+        }
+    }
+}
+
+impl FusionSettings {
+    /// The interval of a rate, nanoseconds; none for a rate of 0.
+    ///
+    /// # Errors
+    /// In words, for a rate that is no number, negative or above 1000.
+    pub fn interval_of_rate(hz: f64) -> Result<Option<i64>, String> {
+        match hz {
+            0.0 => Ok(None),
+            hz if hz > 0.0 && hz <= 1000.0 => Ok(Some(nanos_from_seconds(1.0 / hz))),
+            other => Err(format!("{other}: give points a second, up to 1000, or 0 for none")),
         }
     }
 }
@@ -50,6 +68,8 @@ impl Default for FusionSettings {
 /// What fusion makes of a frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fused {
+    /// The track between the frame before and this one; see [`FusionSettings::track_interval_ns`].
+    pub between: Vec<TrackPoint>,
     /// The track at the frame's stamp.
     pub track: TrackPoint,
     /// Where to search for a later frame; `None` when that is not known.
@@ -71,21 +91,6 @@ pub struct Counters {
     pub restarts: u64,
 }
 
-struct Running {
-    plane: EnuPlane,
-    filter: Eskf,
-    stamp_ns: i64,
-    last_imu: Option<ImuSample>,
-    last_fix_ns: Option<i64>,
-    frames_without_fix: usize,
-    /// Fixes refused in a row: stamp, position, covariance.
-    rivals: Vec<(i64, Geodetic, Matrix2<f64>)>,
-}
-
-/// An IMU interval longer than this is a gap: the motion in it was not measured, seconds.
-const MAX_IMU_STEP_S: f64 = 0.5;
-/// Longest step of the model without an IMU, seconds.
-const MAX_FREE_STEP_S: f64 = 1.0;
 /// Attitudes of a telemetry stream share their errors from sample to sample: their sigma is taken this many times larger.
 const ATTITUDE_SIGMA_FACTOR: f64 = 4.0;
 /// 1 sigma of bias at the start: accelerometer, m/s², and gyroscope, rad/s.
@@ -98,13 +103,17 @@ pub struct Fusion {
     settings: FusionSettings,
     start: Option<(Geodetic, f64)>,
     running: Option<Running>,
+    /// Stamp of the next point between frames.
+    next_between_ns: Option<i64>,
+    /// The latest attitude that came without a frame.
+    attitude: Option<AttitudeSample>,
     counters: Counters,
 }
 
 impl Fusion {
     /// `start` is a known position and its 1 sigma, metres.
     pub fn new(settings: FusionSettings, start: Option<(Geodetic, f64)>) -> Self {
-        Self { settings, start, running: None, counters: Counters::default() }
+        Self { settings, start, running: None, next_between_ns: None, attitude: None, counters: Counters::default() }
     }
 
     /// Refusals so far.
@@ -117,16 +126,18 @@ impl Fusion {
         if self.running.as_ref().is_some_and(|r| stamp_ns < r.stamp_ns) {
             self.counters.time_went_back += 1;
         }
+        let attitude = self.attitude.take();
+        let attitude = telemetry.attitude.last().copied().or(attitude);
         if self.running.is_none()
             && let Some((position, sigma_m)) = self.start.take()
         {
             let covariance = Matrix2::identity() * sigma_m * sigma_m;
             let first = telemetry.imu.first().map_or(stamp_ns, |s| s.stamp_ns.min(stamp_ns));
-            self.running = Some(self.begin(first, position, covariance, telemetry, known));
+            self.running = Some(self.begin(first, position, covariance, attitude.as_ref(), known));
         }
-        self.advance(stamp_ns, telemetry, known);
+        let between = self.advance(stamp_ns, &telemetry.imu, attitude.as_ref(), known);
         let (nis, fix_used) = match outcome {
-            Outcome::Fix(fix) => self.take_fix(stamp_ns, fix, telemetry, known),
+            Outcome::Fix(fix) => self.take_fix(stamp_ns, fix, attitude.as_ref(), known),
             Outcome::Abstained(_) => {
                 if let Some(running) = &mut self.running {
                     running.frames_without_fix += 1;
@@ -134,7 +145,56 @@ impl Fusion {
                 (None, false)
             }
         };
-        self.report(stamp_ns, known, nis, fix_used)
+        let Some(running) = &self.running else {
+            let track = TrackPoint { nis, fix_used, ..lost(stamp_ns, None) };
+            return Fused { between, track, prior: None };
+        };
+        let track = TrackPoint { nis, fix_used, ..running.track(stamp_ns, &self.settings) };
+        let prior = track.state.as_ref().and_then(|state| running.prior(stamp_ns, state, &self.settings));
+        Fused { between, track, prior }
+    }
+
+    /// Takes a time without frames, and gives the track between frames up to it.
+    pub fn pause(&mut self, pause: &Pause) -> Vec<TrackPoint> {
+        self.attitude = pause.telemetry.attitude.last().copied().or(self.attitude);
+        let Some(mut running) = self.running.take() else { return Vec::new() };
+        let mut between = Vec::new();
+        self.glide(&mut running, &pause.telemetry.imu, &mut between);
+        // What a later frame brings again leaves no trace.
+        let mut ahead = running.clone();
+        self.running = Some(running);
+        let counters = self.counters;
+        self.glide(&mut ahead, &pause.ahead.imu, &mut between);
+        self.counters = counters;
+        self.points_before(&ahead, pause.stamp_ns, &mut between);
+        between
+    }
+
+    /// Predicts from sample to sample.
+    fn glide(&mut self, running: &mut Running, imu: &[ImuSample], between: &mut Vec<TrackPoint>) {
+        for sample in imu {
+            let dt = seconds_between(running.stamp_ns, sample.stamp_ns);
+            if dt < 0.0 {
+                self.counters.time_went_back += 1;
+                continue;
+            }
+            self.points_before(running, sample.stamp_ns, between);
+            running.predict(dt, Some(sample));
+            running.stamp_ns = sample.stamp_ns;
+            running.last_imu = Some(*sample);
+        }
+    }
+
+    /// The points that are due before a stamp.
+    fn points_before(&mut self, running: &Running, stamp_ns: i64, between: &mut Vec<TrackPoint>) {
+        let Some((interval_ns, mut next)) = self.settings.track_interval_ns.zip(self.next_between_ns) else { return };
+        while next < stamp_ns {
+            let mut there = running.clone();
+            there.predict_rest(next);
+            between.push(there.track(next, &self.settings));
+            next = next.saturating_add(interval_ns.max(1));
+        }
+        self.next_between_ns = Some(next);
     }
 
     fn begin(
@@ -142,12 +202,11 @@ impl Fusion {
         stamp_ns: i64,
         position: Geodetic,
         covariance: Matrix2<f64>,
-        telemetry: &TelemetryBatch,
+        measured: Option<&AttitudeSample>,
         known: &Known,
     ) -> Running {
         let plane = EnuPlane::at(Geodetic { alt_m: 0.0, ..position });
         let height = known.height_agl_m.unwrap_or(Estimate { value: 100.0, sigma: 100.0 });
-        let measured = telemetry.attitude.last();
         let (pitch, roll) = known.pitch_roll_rad.unwrap_or((0.0, 0.0));
         let heading = known.heading_rad;
         let attitude = measured.map_or_else(|| enu_from_body(heading.map_or(0.0, |h| h.value), pitch, roll), |a| a.enu_from_body);
@@ -172,33 +231,40 @@ impl Fusion {
             gyro_bias_rad_s: Vector3::zeros(),
         };
         let filter = Eskf { state, covariance: p, gravity_m_s2: gravity_m_s2(position.lat_deg), noise: self.settings.noise };
-        Running { plane, filter, stamp_ns, last_imu: None, last_fix_ns: None, frames_without_fix: 0, rivals: Vec::new() }
+        Running {
+            plane,
+            filter,
+            stamp_ns,
+            last_imu: None,
+            last_fix_ns: None,
+            frames_without_fix: 0,
+            height_known: known.height_agl_m.is_some(),
+            rivals: Vec::new(),
+        }
     }
 
-    fn advance(&mut self, stamp_ns: i64, telemetry: &TelemetryBatch, known: &Known) {
-        let Some(running) = &mut self.running else { return };
+    fn advance(&mut self, stamp_ns: i64, imu: &[ImuSample], attitude: Option<&AttitudeSample>, known: &Known) -> Vec<TrackPoint> {
+        let mut between = Vec::new();
+        if let Some(mut running) = self.running.take() {
+            self.glide(&mut running, imu, &mut between);
+            self.points_before(&running, stamp_ns, &mut between);
+            self.running = Some(running);
+        }
+        // Points lie on the grid that the first frame begins; one that coincides with a frame is that frame's.
+        if let Some(interval_ns) = self.settings.track_interval_ns {
+            let next = self.next_between_ns.unwrap_or(stamp_ns);
+            let steps = if next > stamp_ns { 0 } else { (stamp_ns - next) / interval_ns.max(1) + 1 };
+            self.next_between_ns = Some(next.saturating_add(steps.saturating_mul(interval_ns.max(1))));
+        }
+        let Some(running) = &mut self.running else { return between };
+        running.predict_rest(stamp_ns);
+        running.height_known = known.height_agl_m.is_some();
         let gate = self.settings.sensor_gate;
-        for sample in &telemetry.imu {
-            let dt = seconds_between(running.stamp_ns, sample.stamp_ns);
-            if dt < 0.0 {
-                self.counters.time_went_back += 1;
-                continue;
-            }
-            running.predict(dt, Some(sample));
-            running.stamp_ns = sample.stamp_ns;
-            running.last_imu = Some(*sample);
-        }
-        let rest = seconds_between(running.stamp_ns, stamp_ns);
-        if rest > 0.0 {
-            let held = running.last_imu.filter(|_| rest <= MAX_IMU_STEP_S);
-            running.predict(rest, held.as_ref());
-            running.stamp_ns = stamp_ns;
-        }
         let filter = &mut running.filter;
         if let Some(height) = known.height_agl_m {
             filter.update_height(height.value, height.sigma, gate);
         }
-        match telemetry.attitude.last() {
+        match attitude {
             Some(a) => {
                 filter.update_attitude(&a.enu_from_body, ATTITUDE_SIGMA_FACTOR * a.sigma_rad, gate);
             }
@@ -208,9 +274,10 @@ impl Fusion {
                 }
             }
         }
+        between
     }
 
-    fn take_fix(&mut self, stamp_ns: i64, fix: &Fix, telemetry: &TelemetryBatch, known: &Known) -> (Option<f64>, bool) {
+    fn take_fix(&mut self, stamp_ns: i64, fix: &Fix, attitude: Option<&AttitudeSample>, known: &Known) -> (Option<f64>, bool) {
         let covariance = fix.camera_covariance_m2();
         let finite = fix.camera.is_valid() && covariance.iter().all(|v| v.is_finite()) && covariance.cholesky().is_some();
         if !finite {
@@ -223,7 +290,7 @@ impl Fusion {
                 height_agl_m: known.height_agl_m.or(Some(Estimate { value: fix.height_agl_m.0, sigma: fix.height_agl_m.1 })),
                 ..*known
             };
-            let mut running = self.begin(stamp_ns, fix.camera, covariance, telemetry, &known);
+            let mut running = self.begin(stamp_ns, fix.camera, covariance, attitude, &known);
             running.last_fix_ns = Some(stamp_ns);
             self.running = Some(running);
             self.counters.fixes_used += 1;
@@ -260,62 +327,13 @@ impl Fusion {
                 }
                 running.rivals.push((stamp_ns, fix.camera, covariance));
                 if running.rivals.len() >= self.settings.restart_fixes {
-                    let mut anew = self.begin(stamp_ns, fix.camera, covariance, telemetry, known);
+                    let mut anew = self.begin(stamp_ns, fix.camera, covariance, attitude, known);
                     anew.last_fix_ns = Some(stamp_ns);
                     self.running = Some(anew);
                     self.counters.restarts += 1;
                     return (Some(nis), true);
                 }
                 (Some(nis), false)
-            }
-        }
-    }
-
-    fn report(&self, stamp_ns: i64, known: &Known, nis: Option<f64>, fix_used: bool) -> Fused {
-        let lost = TrackPoint { stamp_ns, source: TrackSource::Lost, state: None, fix_age_s: None, nis, fix_used };
-        let Some(running) = &self.running else { return Fused { track: lost, prior: None } };
-        let filter = &running.filter;
-        let horizontal = filter.covariance.fixed_view::<2, 2>(0, 0).into_owned();
-        let worst = |m: Matrix2<f64>| m.symmetric_eigenvalues().max().max(0.0).sqrt();
-        let sigma_m = worst(horizontal);
-        let fix_age_s = running.last_fix_ns.map(|t| seconds_between(t, stamp_ns));
-        let p = filter.state.position_m;
-        if !(sigma_m <= self.settings.lost_sigma_m) || !p.iter().all(|v| v.is_finite()) {
-            return Fused { track: TrackPoint { fix_age_s, ..lost }, prior: None };
-        }
-        let (lat, lon) = running.plane.lat_lon_from_ground(p.x, p.y);
-        let position = Geodetic::ground(lat, lon);
-        let v = filter.state.velocity_m_s;
-        let visual = fix_age_s.is_some_and(|age| age <= self.settings.visual_age_s);
-        let state = TrackState {
-            position,
-            height_agl_m: known.height_agl_m.map(|_| p.z),
-            velocity_enu_m_s: [v.x, v.y, v.z],
-            enu_from_body: filter.state.enu_from_body,
-            covariance_en_m2: horizontal,
-            sigma_u_m: filter.sigma(2),
-        };
-        let prior = (running.frames_without_fix < self.settings.distrust_frames).then(|| Prior {
-            position,
-            sigma_m,
-            velocity_en_m_s: [v.x, v.y],
-            velocity_sigma_m_s: worst(filter.covariance.fixed_view::<2, 2>(3, 3).into_owned()),
-            stamp_ns,
-        });
-        let source = if visual { TrackSource::Visual } else { TrackSource::Inertial };
-        Fused { track: TrackPoint { stamp_ns, source, state: Some(state), fix_age_s, nis, fix_used }, prior }
-    }
-}
-
-impl Running {
-    fn predict(&mut self, dt_s: f64, imu: Option<&ImuSample>) {
-        match imu {
-            Some(sample) if dt_s <= MAX_IMU_STEP_S => self.filter.predict(&sample.accel_m_s2, &sample.gyro_rad_s, dt_s),
-            _ => {
-                let steps = (dt_s / MAX_FREE_STEP_S).ceil().clamp(1.0, 10_000.0);
-                for _ in 0..steps as usize {
-                    self.filter.predict_unmeasured(dt_s / steps);
-                }
             }
         }
     }
@@ -333,7 +351,7 @@ const _: () = assert!(STATES == 15);
 mod tests {
     use super::*;
     use crate::geo::Homography;
-    use crate::types::AbstainReason;
+    use crate::types::{AbstainReason, TrackSource};
     use nalgebra::Matrix4;
 
     const ORIGIN: Geodetic = Geodetic::ground(47.0, 8.0);
@@ -427,5 +445,62 @@ mod tests {
         let before = position_m(&fusion.step(second(1), &TelemetryBatch::default(), &known(), &fix(f64::NAN, 0.0, 4.0)));
         assert!(before.0.is_finite());
         assert_eq!(fusion.counters().fixes_refused, 1);
+    }
+
+    /// Samples of a level aircraft that turns slowly, at 100 Hz, after one time up to another, hundredths of a second.
+    fn imu(after: usize, until: usize) -> TelemetryBatch {
+        let sample = |t: usize| ImuSample {
+            stamp_ns: t as i64 * crate::time::NANOS_PER_SEC / 100,
+            gyro_rad_s: Vector3::new(0.0, 0.01, 0.05),
+            accel_m_s2: Vector3::new(0.1, 0.3, -9.81),
+        };
+        TelemetryBatch { imu: (after + 1..=until).map(sample).collect(), ..TelemetryBatch::default() }
+    }
+
+    fn with_points_every(hundredths: i64) -> Fusion {
+        let track_interval_ns = Some(hundredths * crate::time::NANOS_PER_SEC / 100);
+        Fusion::new(FusionSettings { track_interval_ns, ..FusionSettings::default() }, Some((ORIGIN, 5.0)))
+    }
+
+    #[test]
+    fn points_between_frames_lie_on_the_first_frames_grid_and_change_nothing() {
+        let (mut plain, mut dense) = (Fusion::new(FusionSettings::default(), Some((ORIGIN, 5.0))), with_points_every(20));
+        let mut between = Vec::new();
+        for (before, t) in [(0, 10), (10, 50), (50, 95), (95, 400)] {
+            let at = t as i64 * crate::time::NANOS_PER_SEC / 100;
+            let one = plain.step(at, &imu(before, t), &known(), &fix(0.0, 0.0, 4.0));
+            let two = dense.step(at, &imu(before, t), &known(), &fix(0.0, 0.0, 4.0));
+            assert_eq!((&one.track, &one.prior), (&two.track, &two.prior));
+            between.push(two.between.iter().map(|p| p.stamp_ns / 10_000_000).collect::<Vec<_>>());
+        }
+        assert_eq!(between[..3], [vec![], vec![30], vec![70, 90]]);
+        assert_eq!(between[3], (110..400).step_by(20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_pause_tells_the_points_as_time_goes_by_and_what_follows_is_the_same_to_the_last_bit() {
+        let at = |t: usize| t as i64 * crate::time::NANOS_PER_SEC / 100;
+        let (mut late, mut live) = (with_points_every(50), with_points_every(50));
+        for fusion in [&mut late, &mut live] {
+            fusion.step(at(0), &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
+        }
+        let mut told = Vec::new();
+        // Each pause settles what is over two seconds old.
+        for now in (100..=1000).step_by(50) {
+            let (settled, before) = (now.max(200) - 200, now.max(250) - 250);
+            let pause = Pause { stamp_ns: at(now), telemetry: imu(before, settled), ahead: imu(settled, now) };
+            told.extend(live.pause(&pause));
+        }
+        let abstained = Outcome::Abstained(AbstainReason::Ambiguous);
+        let live = live.step(at(1013), &imu(800, 1013), &known(), &abstained);
+        let late = late.step(at(1013), &imu(0, 1013), &known(), &abstained);
+        assert_eq!((&live.track, &live.prior), (&late.track, &late.prior));
+        told.extend(live.between);
+        assert_eq!(told, late.between);
+        let mut sources: Vec<_> = told.iter().map(|p| p.source).collect();
+        sources.dedup();
+        assert_eq!(sources, [TrackSource::Visual, TrackSource::Inertial]);
+        let sigma = |p: &TrackPoint| p.state.as_ref().unwrap().covariance_en_m2[(0, 0)];
+        assert!(told.windows(2).all(|w| sigma(&w[1]) > sigma(&w[0])));
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod eskf;
 pub mod fusion;
+mod running;
 
 pub use eskf::{Eskf, NoiseDensities, State};
 pub use fusion::{Counters, Fused, Fusion, FusionSettings};

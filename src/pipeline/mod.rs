@@ -229,6 +229,8 @@ pub struct FilterTable {
     pub speed_sigma_m_s: Option<f64>,
     /// Fastest speed of the aircraft, m/s.
     pub max_speed_m_s: Option<f64>,
+    /// Points of the track a second between frames, and while no frames come: 5 by default when live, 0 (none) otherwise.
+    pub track_rate_hz: Option<f64>,
     /// What is known of the position at the start.
     pub start: Option<StartTable>,
 }

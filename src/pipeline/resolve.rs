@@ -17,6 +17,8 @@ use crate::source::{KnowledgeOptions, Setting, Start};
 const VIEWER_PORT: u16 = 9876;
 /// Frames a second of a video file that are matched unless the file says otherwise.
 const VIDEO_FRAME_RATE: f64 = 2.0;
+/// Points of the track a second between the frames of a live flight.
+const LIVE_TRACK_RATE_HZ: f64 = 5.0;
 /// How long a live frame waits for its telemetry.
 const WAIT_S: f64 = 0.1;
 /// Milliseconds that packets may wait for those sent before them.
@@ -242,7 +244,7 @@ impl Pipeline {
             workers,
             prior: file.matching.prior.unwrap_or(true),
             lag,
-            fusion: fusion(&file.filter)?,
+            fusion: fusion(&file.filter, live)?,
             start: start(&file.filter)?,
             out: sinks.out.clone().unwrap_or_else(|| "out".into()),
             rrd: sinks.rrd.unwrap_or(true),
@@ -397,7 +399,7 @@ fn position(name: &str, [lat_deg, lon_deg]: [f64; 2]) -> Result<Geodetic, String
     if position.is_valid() { Ok(position) } else { Err(format!("{name}: {lat_deg}, {lon_deg} is no latitude and longitude")) }
 }
 
-fn fusion(table: &FilterTable) -> Result<FusionSettings, String> {
+fn fusion(table: &FilterTable, live: bool) -> Result<FusionSettings, String> {
     let positive = |name: &str, value: Option<f64>, default: f64| match value {
         Some(v) if !(v > 0.0 && v.is_finite()) => Err(format!("[filter] {name} = {v}: give a positive number")),
         other => Ok(other.unwrap_or(default)),
@@ -407,7 +409,11 @@ fn fusion(table: &FilterTable) -> Result<FusionSettings, String> {
         other => Ok(other.unwrap_or(default)),
     };
     let d = FusionSettings::default();
+    let track_rate_hz = table.track_rate_hz.unwrap_or(if live { LIVE_TRACK_RATE_HZ } else { 0.0 });
+    let track_interval_ns =
+        FusionSettings::interval_of_rate(track_rate_hz).map_err(|e| format!("[filter] track_rate_hz = {e}"))?;
     Ok(FusionSettings {
+        track_interval_ns,
         visual_age_s: positive("visual_age_s", table.visual_age_s, d.visual_age_s)?,
         lost_sigma_m: positive("lost_sigma_m", table.lost_sigma_m, d.lost_sigma_m)?,
         restart_fixes: counted("restart_fixes", table.restart_fixes, d.restart_fixes)?,

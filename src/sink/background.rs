@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use super::{FrameReport, Sink, SinkError};
+use super::{FrameReport, Report, Sink, SinkError};
+use crate::types::TrackPoint;
 
 /// Reports that may wait.
 const QUEUE: usize = 8;
@@ -13,7 +14,7 @@ const QUEUE: usize = 8;
 /// Hands reports to another sink as long as that keeps up; what it cannot take is dropped and counted. Its errors end it, with a
 /// warning, and nothing else.
 pub struct BackgroundSink {
-    reports: Option<SyncSender<FrameReport>>,
+    reports: Option<SyncSender<Report>>,
     finished: Receiver<()>,
     patience: Duration,
     dropped: Arc<AtomicU64>,
@@ -29,11 +30,11 @@ impl BackgroundSink {
         patience: Duration,
         make: impl FnOnce() -> Result<S, SinkError> + Send + 'static,
     ) -> Result<Self, SinkError> {
-        let (reports, queue) = sync_channel::<FrameReport>(QUEUE);
+        let (reports, queue) = sync_channel::<Report>(QUEUE);
         let (done, finished) = sync_channel(1);
         let run = move || -> Result<(), SinkError> {
             let mut sink = make()?;
-            queue.into_iter().try_for_each(|report| sink.frame(&report))?;
+            queue.into_iter().try_for_each(|report| sink.take(&report))?;
             sink.finish()
         };
         let thread = std::thread::Builder::new().name(name.into());
@@ -56,6 +57,14 @@ impl BackgroundSink {
 
 impl Sink for BackgroundSink {
     fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
+        self.take(&Report::Frame(Box::new(report.clone())))
+    }
+
+    fn between(&mut self, point: &TrackPoint) -> Result<(), SinkError> {
+        self.take(&Report::Between(point.clone()))
+    }
+
+    fn take(&mut self, report: &Report) -> Result<(), SinkError> {
         if let Some(reports) = &self.reports
             && let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = reports.try_send(report.clone())
         {

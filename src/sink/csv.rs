@@ -52,6 +52,10 @@ impl Sink for CsvSink {
         self.files.iter_mut().zip(lines).try_for_each(|(file, line)| write_line(file, &line))
     }
 
+    fn between(&mut self, point: &TrackPoint) -> Result<(), SinkError> {
+        self.files.iter_mut().skip(1).take(1).try_for_each(|track| write_line(track, &track_row("", point)))
+    }
+
     fn finish(&mut self) -> Result<(), SinkError> {
         for (path, file) in &mut self.files {
             file.flush().map_err(|source| SinkError::Io { path: path.clone(), source })?;

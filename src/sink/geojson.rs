@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{FrameReport, Sink, SinkError, create};
-use crate::types::Outcome;
+use crate::types::{Outcome, TrackPoint};
 
 /// Collects the track and writes it at the end.
 pub struct GeoJsonSink {
@@ -32,9 +32,7 @@ fn rounded(degrees: f64) -> f64 {
 
 impl Sink for GeoJsonSink {
     fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
-        if let Some(state) = &report.track.state {
-            self.line.push([rounded(state.position.lon_deg), rounded(state.position.lat_deg)]);
-        }
+        self.between(&report.track)?;
         if let Outcome::Fix(fix) = &report.matched.outcome {
             let p = fix.camera_covariance_m2();
             self.points.push(json!({
@@ -47,6 +45,13 @@ impl Sink for GeoJsonSink {
                     "used": report.track.fix_used,
                 },
             }));
+        }
+        Ok(())
+    }
+
+    fn between(&mut self, point: &TrackPoint) -> Result<(), SinkError> {
+        if let Some(state) = &point.state {
+            self.line.push([rounded(state.position.lon_deg), rounded(state.position.lat_deg)]);
         }
         Ok(())
     }

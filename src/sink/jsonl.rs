@@ -1,13 +1,13 @@
-//! One JSON object a frame, for programs that read along: to `fixes.jsonl`, to standard output, or as UDP datagrams.
+//! One JSON object a frame, and one a point of the track between frames, for programs that read along: to `fixes.jsonl`, to standard output, or as UDP datagrams.
 
 use std::io::{BufWriter, ErrorKind, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{FrameReport, Sink, SinkError, create};
-use crate::types::Outcome;
+use crate::types::{Outcome, TrackPoint};
 
 /// Writes a line a frame, at once.
 pub struct JsonLinesSink {
@@ -91,24 +91,11 @@ impl Sink for JsonLinesSink {
                 })
             }
         };
-        let track = report.track.state.as_ref().map(|s| {
-            json!({
-                "lat_deg": s.position.lat_deg,
-                "lon_deg": s.position.lon_deg,
-                "velocity_enu_m_s": s.velocity_enu_m_s,
-                "covariance_en_m2": [s.covariance_en_m2[(0, 0)], s.covariance_en_m2[(0, 1)], s.covariance_en_m2[(1, 1)]],
-            })
-        });
-        let line = json!({
-            "frame": report.name,
-            "stamp_ns": report.stamp_ns,
-            "fix": fix,
-            "source": report.track.source.as_str(),
-            "track": track,
-        });
-        let line = format!("{line}\n");
-        let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
-        self.outcome(written)
+        self.line(Some(&report.name), Some(fix), &report.track)
+    }
+
+    fn between(&mut self, point: &TrackPoint) -> Result<(), SinkError> {
+        self.line(None, None, point)
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
@@ -118,6 +105,28 @@ impl Sink for JsonLinesSink {
 }
 
 impl JsonLinesSink {
+    fn line(&mut self, frame: Option<&str>, fix: Option<Value>, point: &TrackPoint) -> Result<(), SinkError> {
+        let track = point.state.as_ref().map(|s| {
+            json!({
+                "lat_deg": s.position.lat_deg,
+                "lon_deg": s.position.lon_deg,
+                "velocity_enu_m_s": s.velocity_enu_m_s,
+                "covariance_en_m2": [s.covariance_en_m2[(0, 0)], s.covariance_en_m2[(0, 1)], s.covariance_en_m2[(1, 1)]],
+            })
+        });
+        let line = json!({
+            "frame": frame,
+            "stamp_ns": point.stamp_ns,
+            "fix": fix,
+            "source": point.source.as_str(),
+            "fix_age_s": point.fix_age_s,
+            "track": track,
+        });
+        let line = format!("{line}\n");
+        let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
+        self.outcome(written)
+    }
+
     fn outcome(&mut self, written: std::io::Result<()>) -> Result<(), SinkError> {
         match written {
             Err(e) if self.reader_may_leave && e.kind() == ErrorKind::BrokenPipe => {

@@ -1,4 +1,4 @@
-//! Where results go: files, the terminal, the viewer. Each sink takes one report a frame, in frame order.
+//! Where results go: files, the terminal, the viewer. Each sink takes one report a frame, in frame order, and the track between.
 
 pub mod background;
 pub mod csv;
@@ -58,6 +58,15 @@ pub struct FrameReport {
     pub intake: Intake,
 }
 
+/// What a sink takes, in order of time.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// A frame.
+    Frame(Box<FrameReport>),
+    /// The track between frames.
+    Between(TrackPoint),
+}
+
 /// The live viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ViewerTarget {
@@ -76,6 +85,17 @@ pub enum ViewerTarget {
 pub trait Sink {
     /// Takes one frame's report.
     fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError>;
+    /// Takes a point of the track between frames; a sink that shows frames alone has no use for it.
+    fn between(&mut self, _: &TrackPoint) -> Result<(), SinkError> {
+        Ok(())
+    }
+    /// Takes either.
+    fn take(&mut self, report: &Report) -> Result<(), SinkError> {
+        match report {
+            Report::Frame(frame) => self.frame(frame),
+            Report::Between(point) => self.between(point),
+        }
+    }
     /// Completes the output.
     fn finish(&mut self) -> Result<(), SinkError>;
 }

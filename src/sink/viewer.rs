@@ -31,7 +31,7 @@ use super::{FrameReport, Sink, SinkError};
 use crate::geo::Geodetic;
 use crate::map::MapStore;
 use crate::source::TruthRow;
-use crate::types::{Outcome, TrackSource};
+use crate::types::{Outcome, TrackPoint, TrackSource};
 
 /// Name of the application in the viewer.
 const APPLICATION: &str = "skyfix";
@@ -183,6 +183,13 @@ impl Sink for ViewerSink {
         }
         self.frames += 1;
         if self.frames.is_multiple_of(FRAMES_PER_FLUSH) { self.flush(&recording) } else { Ok(()) }
+    }
+
+    fn between(&mut self, point: &TrackPoint) -> Result<(), SinkError> {
+        let (Some(recording), Some(start_ns)) = (self.recording.clone(), self.start_ns) else { return Ok(()) };
+        recording.set_time(FLIGHT_TIME, TimeCell::from_duration_nanos(point.stamp_ns.saturating_sub(start_ns)));
+        let logged = self.scene.log_track(&recording, point).and_then(|()| series::log_sigma(&recording, point));
+        logged.map_err(|e| self.failed(e))
     }
 
     /// Completes the recording, and fails when the file is not complete.

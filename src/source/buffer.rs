@@ -78,10 +78,14 @@ impl<T: Stamped> Lane<T> {
         Insertion::Accepted
     }
 
-    fn take(&mut self, until_ns: i64) -> Vec<T> {
+    fn ahead(&self, until_ns: i64) -> Vec<T> {
         let end = self.samples.partition_point(|s| s.stamp_ns() <= until_ns).max(self.taken);
-        let out = self.samples.range(self.taken..end).copied().collect();
-        self.taken = end;
+        self.samples.range(self.taken..end).copied().collect()
+    }
+
+    fn take(&mut self, until_ns: i64) -> Vec<T> {
+        let out = self.ahead(until_ns);
+        self.taken += out.len();
         out
     }
 
@@ -209,6 +213,16 @@ impl TelemetryBuffer {
         // Handed out and too old to interpolate a later frame: nothing that a frame still waits for.
         self.forget(until.saturating_sub(MAX_SAMPLE_AGE_NS));
         (batch, known)
+    }
+
+    /// The samples up to a stamp that [`TelemetryBuffer::take`] would give, left where they are.
+    pub fn ahead(&self, stamp_ns: i64) -> TelemetryBatch {
+        TelemetryBatch {
+            imu: self.imu.ahead(stamp_ns),
+            height: self.height.ahead(stamp_ns),
+            heading: self.heading.ahead(stamp_ns),
+            attitude: self.attitude.ahead(stamp_ns),
+        }
     }
 
     /// What telemetry says at a stamp: interpolated between neighbours, absent when the nearest is over a second away.

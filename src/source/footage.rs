@@ -1,5 +1,7 @@
 //! The frames of a video, recorded or live, with what is known of each: camera, telemetry, pose.
 
+mod live;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,17 +12,18 @@ use super::photos::{CameraOptions, field_of_view_of_model};
 use super::record::{RecordingWriter, as_recorded};
 use super::recording::Recording;
 use super::telemetry::rows::FrameRow;
+use super::telemetry::sidecars;
 use super::telemetry::srt::{self, SrtTelemetry};
-use super::telemetry::{TelemetryStream, sidecars};
 use super::video::{VideoEvent, VideoFrame, VideoInput, VideoSettings, VideoSource, monotonic_ns};
 use super::{KnowledgeOptions, Setting, SourceError, Start, TelemetryBuffer};
 use crate::camera::{Camera, Intrinsics};
-use crate::types::{Frame, Intake, Known, Pixels, TelemetryBatch};
+use crate::types::{Frame, Intake, Known, Pause, Pixels, TelemetryBatch};
+
+use live::PauseClock;
+pub use live::{LATEST_FRAME_NS, LiveTelemetry};
 
 /// Aspect ratios further apart than this are of different pictures: cropped, or turned.
 const MAX_ASPECT_DIFFERENCE: f64 = 0.01;
-/// Live telemetry waits this long for a frame that takes it, seconds.
-const TELEMETRY_LIMIT_S: f64 = 20.0;
 
 /// How the camera of a video is known.
 #[derive(Clone, Copy, Debug)]
@@ -29,41 +32,6 @@ pub enum FootageCamera {
     Known(Camera),
     /// From the horizontal field of view, radians, of the first frame as it is shown; the rest as here.
     FieldOfView(f64, Camera),
-}
-
-/// Telemetry that arrives while flying.
-pub struct LiveTelemetry {
-    stream: Box<dyn TelemetryStream>,
-    buffer: TelemetryBuffer,
-    /// The stream's zero on the monotonic system clock.
-    epoch_monotonic_ns: i64,
-    wait: Duration,
-}
-
-impl LiveTelemetry {
-    /// A stream whose stamps count from `epoch`. A frame waits for telemetry of its time, but no longer than `wait`.
-    pub fn new(stream: Box<dyn TelemetryStream>, epoch: Instant, wait: Duration) -> Self {
-        let age_ns = i64::try_from(epoch.elapsed().as_nanos()).unwrap_or(i64::MAX);
-        let epoch_monotonic_ns = monotonic_ns().saturating_sub(age_ns);
-        Self { stream, buffer: TelemetryBuffer::new(TELEMETRY_LIMIT_S), epoch_monotonic_ns, wait }
-    }
-
-    /// A frame's time of capture on the stream's clock.
-    fn stamp_ns(&self, frame: &VideoFrame) -> Option<i64> {
-        frame.captured_ns.map(|captured| captured.saturating_sub(self.epoch_monotonic_ns))
-    }
-
-    fn is_complete_for(&self, frame: &VideoFrame) -> bool {
-        self.stamp_ns(frame).zip(self.buffer.latest_stamp_ns()).is_some_and(|(wanted, latest)| latest >= wanted)
-    }
-
-    /// What the frame takes, with stamps on the frames' clock.
-    fn take(&mut self, frame: &VideoFrame) -> (TelemetryBatch, Known) {
-        let Some(stamp_ns) = self.stamp_ns(frame) else { return Default::default() };
-        let (mut batch, known) = self.buffer.take(stamp_ns);
-        batch.shift(frame.pts_ns.saturating_sub(stamp_ns));
-        (batch, known)
-    }
 }
 
 /// How a video becomes frames of a flight.
@@ -83,6 +51,8 @@ pub struct FootageSettings {
     pub first_stamp_ns: Option<i64>,
     /// Telemetry that arrives while flying.
     pub live: Option<LiveTelemetry>,
+    /// How often a live video that gives no frames tells what is known of the time, nanoseconds.
+    pub pause_interval_ns: Option<i64>,
     /// Where to record what comes in, and the start that a replay should know.
     pub record: Option<(RecordingWriter, Option<Start>)>,
 }
@@ -100,6 +70,7 @@ pub struct Footage {
     first_stamp_ns: Option<i64>,
     shift_ns: i64,
     live: Option<LiveTelemetry>,
+    pauses: PauseClock,
     record: Option<(RecordingWriter, Option<Start>)>,
     /// A frame that waits for its telemetry, and since when.
     held: Option<(VideoFrame, Instant)>,
@@ -214,6 +185,7 @@ impl FootageSettings {
             frames: Vec::new(),
             first_stamp_ns: None,
             live: None,
+            pause_interval_ns: None,
             record: None,
         }
     }
@@ -244,6 +216,7 @@ impl Footage {
             first_stamp_ns: settings.first_stamp_ns,
             shift_ns: 0,
             live: settings.live,
+            pauses: PauseClock::new(settings.pause_interval_ns),
             record: settings.record,
             held: None,
             next_ordinal: 0,
@@ -280,7 +253,7 @@ impl Footage {
         };
         let (mut telemetry, mut known) = self.recorded.take(stamp_ns);
         if let Some(live) = &mut self.live {
-            let (arrived, now) = live.take(&shown);
+            let (arrived, now) = live.take(shown.captured_ns, shown.pts_ns);
             telemetry.append(arrived);
             known = Known {
                 height_agl_m: now.height_agl_m.or(known.height_agl_m),
@@ -299,6 +272,7 @@ impl Footage {
             }
             known = row.known();
         }
+        self.pauses.frame(stamp_ns, shown.captured_ns);
         let ordinal = self.next_ordinal;
         self.next_ordinal += 1;
         let captured = shown.captured_ns.and_then(|captured| {
@@ -359,6 +333,25 @@ impl Footage {
         ))
     }
 
+    /// What is known of the time since the last frame, when that is long ago.
+    fn pause(&mut self) -> FrameEvent {
+        let Some((stamp_ns, now_ns)) = self.pauses.due(monotonic_ns()) else { return FrameEvent::Pending };
+        let settled_ns = stamp_ns.saturating_sub(LATEST_FRAME_NS);
+        let (mut telemetry, _) = self.recorded.take(settled_ns);
+        let mut ahead = self.recorded.ahead(stamp_ns);
+        if let Some(live) = &mut self.live {
+            telemetry.append(live.take(Some(now_ns.saturating_sub(LATEST_FRAME_NS)), settled_ns).0);
+            ahead.append(live.ahead(now_ns, stamp_ns));
+        }
+        if let Some((writer, _)) = &mut self.record {
+            (telemetry, ahead) = (as_recorded(&telemetry), as_recorded(&ahead));
+            if let Err(error) = writer.telemetry(&telemetry) {
+                return FrameEvent::Failed(error);
+            }
+        }
+        FrameEvent::Pause(Box::new(Pause { stamp_ns, telemetry, ahead }))
+    }
+
     fn next(&mut self) -> Option<FrameEvent> {
         match self.video.poll() {
             VideoEvent::Frame(frame) => self.held = Some((frame, Instant::now())),
@@ -397,10 +390,13 @@ impl FrameSource for Footage {
         if self.held.is_none()
             && let Some(event) = self.next()
         {
-            return event;
+            return match event {
+                FrameEvent::Pending => self.pause(),
+                other => other,
+            };
         }
         let waits = |(frame, since): &(VideoFrame, Instant)| {
-            self.live.as_ref().is_some_and(|live| !live.is_complete_for(frame) && since.elapsed() < live.wait)
+            self.live.as_ref().is_some_and(|live| !live.is_complete_for(frame.captured_ns) && since.elapsed() < live.wait)
         };
         if self.held.as_ref().is_some_and(waits) {
             return FrameEvent::Pending;

@@ -1,13 +1,15 @@
 //! Frames one after the other, from wherever they come: a list of photos, a video, a camera.
 
 use super::SourceError;
-use crate::types::{Frame, Intake};
+use crate::types::{Frame, Intake, Pause};
 
 /// What polling a source gives.
 #[derive(Debug)]
 pub enum FrameEvent {
     /// A frame. Ordinals count up from 0 without gaps, stamps increase.
     Frame(Box<Frame>),
+    /// No frame now, and what is known of the time since the last.
+    Pause(Box<Pause>),
     /// Nothing now; ask again.
     Pending,
     /// No more frames will come.
@@ -83,6 +85,7 @@ pub fn collect(source: &mut dyn FrameSource) -> Result<Vec<Frame>, SourceError> 
     loop {
         match source.poll() {
             FrameEvent::Frame(frame) => frames.push(*frame),
+            FrameEvent::Pause(_) => {}
             FrameEvent::Pending => std::thread::sleep(std::time::Duration::from_millis(1)),
             FrameEvent::Ended => return Ok(frames),
             FrameEvent::Failed(error) => return Err(error),

@@ -94,11 +94,19 @@ impl RecordingWriter {
     /// # Errors
     /// When a table cannot be written.
     pub fn frame(&mut self, row: &FrameRow, telemetry: &TelemetryBatch) -> Result<(), SourceError> {
+        self.telemetry(telemetry)?;
+        self.frames.add(row)
+    }
+
+    /// Adds telemetry that no frame took.
+    ///
+    /// # Errors
+    /// When a table cannot be written.
+    pub fn telemetry(&mut self, telemetry: &TelemetryBatch) -> Result<(), SourceError> {
         telemetry.imu.iter().try_for_each(|s| self.imu.add(ImuRow::of(s)))?;
         telemetry.height.iter().try_for_each(|s| self.height.add(HeightRow::of(s)))?;
         telemetry.heading.iter().try_for_each(|s| self.heading.add(HeadingRow::of(s)))?;
-        telemetry.attitude.iter().try_for_each(|s| self.attitude.add(AttitudeRow::of(s)))?;
-        self.frames.add(row)
+        telemetry.attitude.iter().try_for_each(|s| self.attitude.add(AttitudeRow::of(s)))
     }
 
     /// Completes the tables.

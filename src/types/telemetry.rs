@@ -59,6 +59,17 @@ pub struct TelemetryBatch {
     pub attitude: Vec<AttitudeSample>,
 }
 
+/// A time without frames, while the aircraft flies on.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Pause {
+    /// Up to when.
+    pub stamp_ns: i64,
+    /// Samples so old that no frame before them can still come.
+    pub telemetry: TelemetryBatch,
+    /// The samples after those: the next frame, or the next pause, brings them again.
+    pub ahead: TelemetryBatch,
+}
+
 /// A sample of any kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TelemetrySample {

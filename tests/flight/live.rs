@@ -80,6 +80,10 @@ fn wait_for(child: &mut Child, line: &str) -> BufReader<std::process::ChildStder
     }
 }
 
+fn object(line: &str) -> serde_json::Value {
+    serde_json::from_str(line).unwrap()
+}
+
 /// Rows of a table by their first column, without the stamp.
 fn rows(path: &Path) -> BTreeMap<String, Vec<String>> {
     let mut reader = csv::Reader::from_path(path).unwrap();
@@ -108,10 +112,16 @@ fn a_stream_adds_up_and_the_replay_of_its_recording_gives_the_same_bytes() {
         .unwrap();
     let errors = wait_for(&mut child, "Ctrl-C");
     let lines = BufReader::new(child.stdout.take().unwrap());
-    let lines = std::thread::spawn(move || lines.lines().map(Result::unwrap).collect::<Vec<String>>());
+    let (line, said) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || lines.lines().try_for_each(|l| line.send(object(&l.unwrap()))));
     send(port);
+    let mut json: Vec<serde_json::Value> = Vec::new();
+    // Between the frames the track goes on, and after the last of them, too.
+    let sent_s = f64::from(SENT_FRAMES) / 5.0;
+    while !json.last().is_some_and(|l| l["frame"].is_null() && l["stamp_ns"].as_f64().unwrap() / 1e9 > 1.0 + sent_s) {
+        json.push(said.recv_timeout(PATIENCE).unwrap());
+    }
     // Frames under way are finished and every file is completed after Ctrl-C.
-    std::thread::sleep(Duration::from_secs(2));
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let asked = Instant::now();
     let status = child.wait().unwrap();
@@ -127,9 +137,11 @@ fn a_stream_adds_up_and_the_replay_of_its_recording_gives_the_same_bytes() {
     assert!(received > u64::from(SENT_FRAMES) / 2 && served > 2, "{summary:#}");
     let fixes = rows(&live.join("fixes.csv"));
     assert_eq!(fixes.len() as u64, served);
-    let json = lines.join().unwrap();
-    assert_eq!(json.len() as u64, served);
-    assert!(json.iter().all(|l| serde_json::from_str::<serde_json::Value>(l).is_ok()));
+    reader.join().unwrap().unwrap();
+    json.extend(said);
+    assert_eq!(json.iter().filter(|l| l["frame"].is_string()).count() as u64, served);
+    assert!(json.iter().all(|l| l["track"].is_object() || l["source"] == "lost"));
+    assert!(json.iter().map(|l| l["stamp_ns"].as_i64().unwrap()).is_sorted_by(|a, b| a < b));
 
     // Stamps have the container's intervals: multiples of 0.2 s, but for the 90 kHz of RTP.
     for stamp_ns in stamps(&live.join("fixes.csv")) {
@@ -140,14 +152,18 @@ fn a_stream_adds_up_and_the_replay_of_its_recording_gives_the_same_bytes() {
     let replay = |source: &Path, name: &str| {
         let (source, out) = (source.display().to_string(), folder.path().join(name));
         let (map, to) = (map(), out.display().to_string());
-        let output = super::skyfix(&["replay", &source, "--map", &map, "--out", &to, "--no-viewer", "-w", "1"], &[]);
+        let output =
+            super::skyfix(&["replay", &source, "--map", &map, "--out", &to, "--no-viewer", "-w", "1", "--track-rate", "5"], &[]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         out
     };
     let again = replay(&folder.path().join("recorded"), "again");
-    for name in ["fixes.csv", "track.csv"] {
-        assert!(std::fs::read(live.join(name)).unwrap() == std::fs::read(again.join(name)).unwrap(), "{name} differs");
-    }
+    let both = |name: &str| (std::fs::read(live.join(name)).unwrap(), std::fs::read(again.join(name)).unwrap());
+    let (here, there) = both("fixes.csv");
+    assert!(here == there, "fixes.csv differs");
+    // The live track goes on after the last frame.
+    let (here, there) = both("track.csv");
+    assert!(here.starts_with(&there) && here.len() > there.len(), "track.csv differs");
 
     // The fixes are those of the bundled video's frames at these times.
     let (from, to) = (1.0f64, 1.0 + f64::from(SENT_FRAMES) / 5.0);

@@ -1,27 +1,37 @@
-//! Takes the frames in order on one worker and fuses them.
+//! Takes the frames, and the pauses between them, in order on one worker and fuses them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 
-use crate::flow::message::{Finished, Frames, InProcess};
+use crate::flow::message::{Finished, Frames, InFlight, InProcess};
 use crate::flow::stages::Matched;
 use crate::fuse::Fusion;
 use crate::sink::FrameReport;
+use crate::types::Pause;
 
 /// `fuse` of the graph.
 pub trait Fuse<'scope> {
     /// Fuses the frames in order, on the first worker.
-    fn fuse(self, fusion: Fusion) -> StreamVec<'scope, u64, InProcess<Finished>>;
+    fn fuse(
+        self,
+        pauses: StreamVec<'scope, u64, InProcess<Pause>>,
+        fusion: Fusion,
+    ) -> StreamVec<'scope, u64, InProcess<Finished>>;
 }
 
 impl<'scope> Fuse<'scope> for Frames<'scope, Matched> {
-    fn fuse(self, mut fusion: Fusion) -> StreamVec<'scope, u64, InProcess<Finished>> {
-        self.unary_frontier(Exchange::new(|_| 0), "fuse", move |_, _| {
+    fn fuse(
+        self,
+        pauses: StreamVec<'scope, u64, InProcess<Pause>>,
+        mut fusion: Fusion,
+    ) -> StreamVec<'scope, u64, InProcess<Finished>> {
+        self.binary_frontier(pauses, Exchange::new(|_| 0), Pipeline, "fuse", move |_, _| {
             let mut waiting = BTreeMap::new();
-            move |(frames, complete), output| {
+            let mut paused = VecDeque::new();
+            move |(frames, complete), (pauses, told), output| {
                 frames.for_each(|capability, messages| {
                     for InProcess(message) in messages.drain(..) {
                         if let Some(capability) = capability.retain_least(output.output_index()) {
@@ -29,27 +39,50 @@ impl<'scope> Fuse<'scope> for Frames<'scope, Matched> {
                         }
                     }
                 });
-                while let Some(entry) = waiting.first_entry().filter(|e| !complete.less_equal(e.key())) {
-                    let (capability, message) = entry.remove();
-                    let frame = message.frame;
-                    let matched = message.made.unwrap_or_else(Matched::abstained);
-                    let fused = fusion.step(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome);
-                    let mut times = message.times;
-                    times.total_ms = message.entered.elapsed().as_secs_f64() * 1e3;
-                    let report = FrameReport {
-                        ordinal: frame.ordinal,
-                        name: frame.name.clone(),
-                        stamp_ns: frame.stamp_ns,
-                        matched,
-                        track: fused.track,
-                        times,
-                        preview: message.preview,
-                        frame_px: message.frame_px,
-                        intake: frame.intake,
-                    };
-                    output.session(&capability).give(InProcess(Finished { report, prior: fused.prior }));
+                pauses.for_each(|capability, messages| {
+                    for InProcess(pause) in messages.drain(..) {
+                        if let Some(capability) = capability.retain_least(output.output_index()) {
+                            paused.push_back((capability, pause));
+                        }
+                    }
+                });
+                loop {
+                    let next = waiting.first_key_value().map(|(ordinal, _)| *ordinal);
+                    // A pause has the ordinal of the frame after it.
+                    let pause = paused.front().map(|(capability, _)| *capability.time());
+                    let pause_first = pause.is_some_and(|at| next.is_none_or(|frame| at <= frame));
+                    if pause_first && pause.is_some_and(|at| !complete.less_than(&at)) {
+                        let Some((capability, pause)) = paused.pop_front() else { break };
+                        let between = fusion.pause(&pause);
+                        output.session(&capability).give(InProcess(Finished { between, frame: None }));
+                    } else if !pause_first && next.is_some_and(|at| !complete.less_equal(&at) && !told.less_equal(&at)) {
+                        let Some((_, (capability, message))) = waiting.pop_first() else { break };
+                        output.session(&capability).give(InProcess(fused(&mut fusion, message)));
+                    } else {
+                        break;
+                    }
                 }
             }
         })
     }
+}
+
+fn fused(fusion: &mut Fusion, message: InFlight<Matched>) -> Finished {
+    let frame = message.frame;
+    let matched = message.made.unwrap_or_else(Matched::abstained);
+    let fused = fusion.step(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome);
+    let mut times = message.times;
+    times.total_ms = message.entered.elapsed().as_secs_f64() * 1e3;
+    let report = FrameReport {
+        ordinal: frame.ordinal,
+        name: frame.name.clone(),
+        stamp_ns: frame.stamp_ns,
+        matched,
+        track: fused.track,
+        times,
+        preview: message.preview,
+        frame_px: message.frame_px,
+        intake: frame.intake,
+    };
+    Finished { between: fused.between, frame: Some((report, fused.prior)) }
 }

@@ -8,26 +8,29 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 use super::admit::worker_of;
 use crate::flow::message::{Finished, InProcess, Knowledge};
-use crate::sink::FrameReport;
+use crate::sink::Report;
 
 /// The ends of the graph.
 pub trait Sinks<'scope> {
     /// Sends each report to the thread that writes; a receiver that is gone ends the sending, not the graph.
-    fn sinks(self, reports: Option<SyncSender<FrameReport>>) -> Self;
+    fn sinks(self, reports: Option<SyncSender<Report>>) -> Self;
     /// The priors for the frames `lag` later, each to the worker of that frame alone: a copy that a busy worker has not looked at yet
     /// would keep the others waiting. All unknown unless `use_prior`.
     fn priors(self, matchers: u64, lag: u64, use_prior: bool) -> StreamVec<'scope, u64, Knowledge>;
 }
 
 impl<'scope> Sinks<'scope> for StreamVec<'scope, u64, InProcess<Finished>> {
-    fn sinks(self, mut reports: Option<SyncSender<FrameReport>>) -> Self {
+    fn sinks(self, mut reports: Option<SyncSender<Report>>) -> Self {
         self.unary(Pipeline, "sinks", move |_, _| {
             move |input, output| {
                 input.for_each(|capability, messages| {
                     for InProcess(finished) in messages.iter() {
-                        let gone = reports.as_ref().is_some_and(|r| r.send(finished.report.clone()).is_err());
-                        if gone {
-                            reports = None;
+                        let between = finished.between.iter().cloned().map(Report::Between);
+                        let frame = finished.frame.iter().map(|(report, _)| Report::Frame(Box::new(report.clone())));
+                        for report in between.chain(frame) {
+                            if reports.as_ref().is_some_and(|r| r.send(report).is_err()) {
+                                reports = None;
+                            }
                         }
                     }
                     output.session(&capability).give_container(messages);
@@ -42,8 +45,9 @@ impl<'scope> Sinks<'scope> for StreamVec<'scope, u64, InProcess<Finished>> {
                 input.for_each(|capability, messages| {
                     let mut session = output.session(&capability);
                     for InProcess(finished) in messages.drain(..) {
-                        let ordinal = finished.report.ordinal + lag;
-                        let prior = InProcess(finished.prior.filter(|_| use_prior));
+                        let Some((report, prior)) = finished.frame else { continue };
+                        let ordinal = report.ordinal + lag;
+                        let prior = InProcess(prior.filter(|_| use_prior));
                         session.give((worker_of(ordinal, matchers), Knowledge::Prior(ordinal, prior)));
                     }
                 });

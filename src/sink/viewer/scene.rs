@@ -8,7 +8,7 @@ use crate::geo::Geodetic;
 use crate::map::{MapError, MapStore, Region};
 use crate::sink::FrameReport;
 use crate::source::TruthRow;
-use crate::types::{Fix, Outcome, TrackSource};
+use crate::types::{Fix, Outcome, TrackPoint, TrackSource};
 
 /// Entities of the scene.
 pub mod path {
@@ -120,6 +120,20 @@ impl Scene {
         self.flown = Some(self.flown.map_or(Bounds::at(point), |flown| flown.and(point)));
     }
 
+    /// Draws the track on to a point.
+    pub fn log_track(&mut self, recording: &RecordingStream, point: &TrackPoint) -> RecordingStreamResult<()> {
+        let Some(home) = &self.home else { return Ok(()) };
+        let Some(state) = &point.state else {
+            // What follows an outage is not joined to what was before it.
+            self.track = None;
+            return Ok(());
+        };
+        let here = drawn_at(home, state.position);
+        self.saw(here);
+        let colour = if point.source == TrackSource::Visual { palette::VISUAL } else { palette::INERTIAL };
+        segment(recording, path::TRACK, self.track.replace(here), here, colour, 1.75)
+    }
+
     /// Draws a frame.
     pub fn log(
         &mut self,
@@ -129,23 +143,12 @@ impl Scene {
         truth: Option<&TruthRow>,
     ) -> RecordingStreamResult<()> {
         let Some(home) = self.home.clone() else { return Ok(()) };
-        let point = |at: Geodetic| {
-            let enu = home.plane.ground_from_lat_lon(at.lat_deg, at.lon_deg);
-            [enu.e_m as f32, -enu.n_m as f32]
-        };
+        let point = |at| drawn_at(&home, at);
         if let Some(here) = truth.map(|t| point(t.camera)) {
             self.saw(here);
             segment(recording, path::TRUTH, self.truth.replace(here), here, palette::TRUTH, 1.0)?;
         }
-        let here = report.track.state.as_ref().map(|s| point(s.position));
-        if let Some(here) = here {
-            self.saw(here);
-            let colour = if report.track.source == TrackSource::Visual { palette::VISUAL } else { palette::INERTIAL };
-            segment(recording, path::TRACK, self.track.replace(here), here, colour, 1.75)?;
-        } else {
-            // What follows an outage is not joined to what was before it.
-            self.track = None;
-        }
+        self.log_track(recording, &report.track)?;
         match &report.matched.outcome {
             Outcome::Fix(fix) => {
                 let plane = map.regions().get(fix.region as usize).map_or(home.plane, |r| r.plane);
@@ -160,7 +163,7 @@ impl Scene {
             Outcome::Abstained(_) => {
                 recording.log(path::FOOTPRINT, &LineStrips2D::clear_fields())?;
                 recording.log(path::DRONE, &Arrows2D::clear_fields())?;
-                match here.or(self.truth) {
+                match self.track.or(self.truth) {
                     Some(here) => {
                         let cross =
                             Points2D::new([here]).with_colors([palette::REFUSED]).with_radii([Radius::new_ui_points(3.0)]);
@@ -171,6 +174,12 @@ impl Scene {
             }
         }
     }
+}
+
+/// Where a place is drawn: metres east and south in the plane of the region that the flight began over.
+fn drawn_at(home: &Region, at: Geodetic) -> Point {
+    let enu = home.plane.ground_from_lat_lon(at.lat_deg, at.lon_deg);
+    [enu.e_m as f32, -enu.n_m as f32]
 }
 
 fn segment(

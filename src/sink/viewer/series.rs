@@ -4,7 +4,7 @@ use rerun::{Color, RecordingStream, RecordingStreamResult, Scalars, SeriesLines,
 
 use super::palette;
 use crate::sink::FrameReport;
-use crate::types::Outcome;
+use crate::types::{Outcome, TrackPoint};
 
 /// A plot.
 pub struct Plot {
@@ -99,6 +99,18 @@ pub fn style(recording: &RecordingStream) -> RecordingStreamResult<()> {
     Ok(())
 }
 
+fn scalar(recording: &RecordingStream, entity: &str, value: Option<f64>) -> RecordingStreamResult<()> {
+    match value.filter(|v| v.is_finite()) {
+        Some(value) => recording.log(entity, &Scalars::new([value])),
+        None => Ok(()),
+    }
+}
+
+/// Logs how well the track knows where it is.
+pub fn log_sigma(recording: &RecordingStream, point: &TrackPoint) -> RecordingStreamResult<()> {
+    scalar(recording, "/plots/error/sigma", point.state.as_ref().map(|s| worst_sigma(&s.covariance_en_m2)))
+}
+
 /// Logs a frame's numbers; errors to truth in metres, where there is one.
 pub fn log(
     recording: &RecordingStream,
@@ -106,13 +118,10 @@ pub fn log(
     fix_error_m: Option<f64>,
     track_error_m: Option<f64>,
 ) -> RecordingStreamResult<()> {
-    let scalar = |entity: &str, value: Option<f64>| match value.filter(|v| v.is_finite()) {
-        Some(value) => recording.log(entity, &Scalars::new([value])),
-        None => Ok(()),
-    };
+    let scalar = |entity: &str, value: Option<f64>| scalar(recording, entity, value);
     scalar("/plots/error/fix", fix_error_m)?;
     scalar("/plots/error/track", track_error_m)?;
-    scalar("/plots/error/sigma", report.track.state.as_ref().map(|s| worst_sigma(&s.covariance_en_m2)))?;
+    log_sigma(recording, &report.track)?;
     scalar("/plots/nis/fix", report.track.nis.filter(|_| matches!(report.matched.outcome, Outcome::Fix(_))))?;
     scalar("/plots/nis/expected", Some(NIS_95))?;
     scalar("/plots/support/score", Some(report.matched.score))?;

@@ -1,0 +1,102 @@
+//! The filter while it runs: predicted from sample to sample, and what the track and the prior are where it stands.
+
+use nalgebra::Matrix2;
+
+use super::eskf::Eskf;
+use super::fusion::FusionSettings;
+use crate::geo::{EnuPlane, Geodetic};
+use crate::time::seconds_between;
+use crate::types::{ImuSample, Prior, TrackPoint, TrackSource, TrackState};
+
+/// An IMU interval longer than this is a gap: the motion in it was not measured, seconds.
+const MAX_IMU_STEP_S: f64 = 0.5;
+/// Longest step of the model without an IMU, seconds.
+const MAX_FREE_STEP_S: f64 = 1.0;
+
+/// A filter and what goes with it.
+#[derive(Clone)]
+pub(super) struct Running {
+    pub plane: EnuPlane,
+    pub filter: Eskf,
+    pub stamp_ns: i64,
+    pub last_imu: Option<ImuSample>,
+    pub last_fix_ns: Option<i64>,
+    pub frames_without_fix: usize,
+    /// Whether the last frame's height was known.
+    pub height_known: bool,
+    /// Fixes refused in a row: stamp, position, covariance.
+    pub rivals: Vec<(i64, Geodetic, Matrix2<f64>)>,
+}
+
+/// The point of a track that does not know where it is.
+pub(super) fn lost(stamp_ns: i64, fix_age_s: Option<f64>) -> TrackPoint {
+    TrackPoint { stamp_ns, source: TrackSource::Lost, state: None, fix_age_s, nis: None, fix_used: false }
+}
+
+impl Running {
+    /// The track where the filter is.
+    pub fn track(&self, stamp_ns: i64, settings: &FusionSettings) -> TrackPoint {
+        let horizontal = self.horizontal_m2();
+        let fix_age_s = self.last_fix_ns.map(|t| seconds_between(t, stamp_ns));
+        let p = self.filter.state.position_m;
+        if !(worst(horizontal) <= settings.lost_sigma_m) || !p.iter().all(|v| v.is_finite()) {
+            return lost(stamp_ns, fix_age_s);
+        }
+        let (lat, lon) = self.plane.lat_lon_from_ground(p.x, p.y);
+        let v = self.filter.state.velocity_m_s;
+        let visual = fix_age_s.is_some_and(|age| age <= settings.visual_age_s);
+        let state = TrackState {
+            position: Geodetic::ground(lat, lon),
+            height_agl_m: self.height_known.then_some(p.z),
+            velocity_enu_m_s: [v.x, v.y, v.z],
+            enu_from_body: self.filter.state.enu_from_body,
+            covariance_en_m2: horizontal,
+            sigma_u_m: self.filter.sigma(2),
+        };
+        let source = if visual { TrackSource::Visual } else { TrackSource::Inertial };
+        TrackPoint { stamp_ns, source, state: Some(state), fix_age_s, nis: None, fix_used: false }
+    }
+
+    /// Where to search for later frames, while that is trusted.
+    pub fn prior(&self, stamp_ns: i64, state: &TrackState, settings: &FusionSettings) -> Option<Prior> {
+        let [east, north, _] = state.velocity_enu_m_s;
+        (self.frames_without_fix < settings.distrust_frames).then(|| Prior {
+            position: state.position,
+            sigma_m: worst(state.covariance_en_m2),
+            velocity_en_m_s: [east, north],
+            velocity_sigma_m_s: worst(self.filter.covariance.fixed_view::<2, 2>(3, 3).into_owned()),
+            stamp_ns,
+        })
+    }
+
+    fn horizontal_m2(&self) -> Matrix2<f64> {
+        self.filter.covariance.fixed_view::<2, 2>(0, 0).into_owned()
+    }
+
+    /// From the last sample to a stamp, which it may be at already.
+    pub fn predict_rest(&mut self, stamp_ns: i64) {
+        let rest = seconds_between(self.stamp_ns, stamp_ns);
+        if rest > 0.0 {
+            let held = self.last_imu.filter(|_| rest <= MAX_IMU_STEP_S);
+            self.predict(rest, held.as_ref());
+            self.stamp_ns = stamp_ns;
+        }
+    }
+
+    pub fn predict(&mut self, dt_s: f64, imu: Option<&ImuSample>) {
+        match imu {
+            Some(sample) if dt_s <= MAX_IMU_STEP_S => self.filter.predict(&sample.accel_m_s2, &sample.gyro_rad_s, dt_s),
+            _ => {
+                let steps = (dt_s / MAX_FREE_STEP_S).ceil().clamp(1.0, 10_000.0);
+                for _ in 0..steps as usize {
+                    self.filter.predict_unmeasured(dt_s / steps);
+                }
+            }
+        }
+    }
+}
+
+/// The largest standard deviation of a covariance.
+fn worst(covariance: Matrix2<f64>) -> f64 {
+    covariance.symmetric_eigenvalues().max().max(0.0).sqrt()
+}
