@@ -51,6 +51,9 @@ pub fn explain(pipeline: &Pipeline) -> String {
         let at = &start.position;
         line("start", format!("{:.5}, {:.5}, give or take {} m", at.lat_deg, at.lon_deg, start.sigma_m));
     }
+    if let Some(interval_ns) = p.fusion.track_interval_ns {
+        line("track", format!("a point every {:.2} s besides those of the frames", interval_ns as f64 / 1e9));
+    }
     line("results", format!("{}{}", p.out.display(), if p.rrd { ", with flight.rrd" } else { "" }));
     match &p.viewer {
         Some(ViewerTarget::Spawn { port }) => {

@@ -61,7 +61,7 @@ impl Sink for BackgroundSink {
     }
 
     fn between(&mut self, point: &TrackPoint) -> Result<(), SinkError> {
-        self.take(&Report::Between(point.clone()))
+        self.take(&Report::Between(vec![point.clone()]))
     }
 
     fn take(&mut self, report: &Report) -> Result<(), SinkError> {

@@ -63,8 +63,8 @@ pub struct FrameReport {
 pub enum Report {
     /// A frame.
     Frame(Box<FrameReport>),
-    /// The track between frames.
-    Between(TrackPoint),
+    /// The track between frames: at least one point.
+    Between(Vec<TrackPoint>),
 }
 
 /// The live viewer.
@@ -93,7 +93,7 @@ pub trait Sink {
     fn take(&mut self, report: &Report) -> Result<(), SinkError> {
         match report {
             Report::Frame(frame) => self.frame(frame),
-            Report::Between(point) => self.between(point),
+            Report::Between(points) => points.iter().try_for_each(|point| self.between(point)),
         }
     }
     /// Completes the output.

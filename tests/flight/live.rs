@@ -11,18 +11,20 @@ use gstreamer::prelude::*;
 
 use super::{map, recording, root};
 
+#[path = "../video/senders.rs"]
+mod senders;
+
 /// Frames of the bundled video that are sent: the first seconds of the flight.
 const SENT_FRAMES: u32 = 40;
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A pipeline file for an RTP stream of the bundled video with its telemetry.
-fn pipeline(folder: &Path, port: u16) -> std::path::PathBuf {
-    let path = folder.join("rtp.toml");
+/// A pipeline file for a stream of the bundled video with its telemetry.
+fn pipeline(folder: &Path, source: &str) -> std::path::PathBuf {
+    let path = folder.join("live.toml");
     let text = format!(
         r#"
 [source]
-kind = "rtp"
-listen = "{port}"
+{source}
 first_stamp_s = 1.0
 [source.camera]
 hfov_deg = 68.9542
@@ -47,6 +49,17 @@ record = "{record}"
     );
     std::fs::write(&path, text).unwrap();
     path
+}
+
+fn start(pipeline: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_skyfix"))
+        .current_dir(root())
+        .arg("run")
+        .arg(pipeline)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 /// Sends the first frames of the bundled video at their own pace.
@@ -99,17 +112,10 @@ fn stamps(path: &Path) -> Vec<i64> {
 fn a_stream_adds_up_and_the_replay_of_its_recording_gives_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let file = pipeline(folder.path(), port);
+    let file = pipeline(folder.path(), &format!("kind = \"rtp\"\nlisten = \"{port}\""));
     // The map's index is made before the clock runs.
     recording();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_skyfix"))
-        .current_dir(root())
-        .arg("run")
-        .arg(&file)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = start(&file);
     let errors = wait_for(&mut child, "Ctrl-C");
     let lines = BufReader::new(child.stdout.take().unwrap());
     let (line, said) = std::sync::mpsc::channel();
@@ -185,4 +191,61 @@ fn a_stream_adds_up_and_the_replay_of_its_recording_gives_the_same_bytes() {
         let near = truth.iter().any(|(a, b)| (lat - a).abs() < 25.0 / 111_000.0 && (lon - b).abs() < 25.0 / 74_000.0);
         assert!(near, "{lat} {lon}");
     }
+}
+
+/// The packets of each picture of the bundled video, every one a key frame.
+fn pictures() -> Vec<Vec<Vec<u8>>> {
+    let video = root().join("recordings/demo-video/video.mkv");
+    let source = format!("filesrc location=\"{}\" ! decodebin ! videoconvert ! identity eos-after=80", video.display());
+    let mut pictures = vec![Vec::new()];
+    for packet in senders::rtp_packets(&source, 1) {
+        let ends = packet[1] & 0x80 != 0;
+        pictures.last_mut().unwrap().push(packet);
+        if ends {
+            pictures.push(Vec::new());
+        }
+    }
+    pictures
+}
+
+#[test]
+fn an_outage_shows_as_inertial_and_then_as_visual_without_a_restart() {
+    /// Pictures before the sender is killed, and those that it has missed when it is found again.
+    const BEFORE: usize = 20;
+    const MISSED: usize = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let listener = senders::listen(None);
+    let address = listener.local_addr().unwrap();
+    let pictures = pictures();
+    assert!(pictures.len() > BEFORE + MISSED + 20, "{}", pictures.len());
+    let file = pipeline(folder.path(), &format!("kind = \"rtsp\"\ntransport = \"tcp\"\nurl = \"rtsp://{address}/flight\""));
+    recording();
+    let mut child = start(&file);
+    let errors = wait_for(&mut child, "Ctrl-C");
+    let sender = std::thread::spawn(move || {
+        drop(senders::serve_rtsp(&listener, &pictures[..BEFORE].concat(), &[200]));
+        drop(listener);
+        std::thread::sleep(Duration::from_secs(3));
+        senders::serve_rtsp(&senders::listen(Some(address)), &pictures[BEFORE + MISSED..].concat(), &[200])
+    });
+    let mut sources: Vec<String> = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        sources.push(object(&line.unwrap())["source"].as_str().unwrap().to_owned());
+        let found_again = sources.last().is_some_and(|s| s == "visual") && sources.iter().any(|s| s == "inertial");
+        if found_again {
+            break;
+        }
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let errors = std::thread::spawn(|| errors.lines().map(Result::unwrap).collect::<Vec<String>>());
+    let ended = child.wait().unwrap();
+    let errors = errors.join().unwrap();
+    assert!(ended.success(), "{errors:#?}");
+    drop(sender.join());
+    sources.dedup();
+    let after_start: Vec<&String> = sources.iter().skip_while(|s| *s == "lost").collect();
+    assert_eq!(after_start[after_start.len() - 3..], ["visual", "inertial", "visual"], "{sources:?}");
+    let live = folder.path().join("live");
+    let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(live.join("summary.json")).unwrap()).unwrap();
+    assert!(summary["intake"]["reconnects"].as_u64() >= Some(1), "{summary:#}");
 }

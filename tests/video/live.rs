@@ -128,6 +128,12 @@ fn a_sender_that_falls_silent_is_left_and_tried_again() {
     assert!(r.reconnects.iter().all(|e| e.to_string().contains("nothing came for")), "{:?}", r.reconnects);
 }
 
+/// 20 pictures a second, key frames every five.
+fn clip(pictures: u32) -> Vec<Vec<u8>> {
+    let source = format!("videotestsrc num-buffers={pictures} pattern=ball ! video/x-raw,width=64,height=48,framerate=20/1");
+    rtp_packets(&source, 5)
+}
+
 fn rtsp(port: u16) -> VideoSettings {
     let url = format!("rtsp://pilot:secret@127.0.0.1:{port}/clip");
     let mut settings = VideoSettings::new(VideoInput::Rtsp { url, latency_ms: 100, transport: RtspTransport::Tcp });
@@ -138,7 +144,7 @@ fn rtsp(port: u16) -> VideoSettings {
 
 #[test]
 fn rtsp_comes_back_after_a_restart_and_keeps_the_senders_intervals() {
-    let packets = rtp_packets(20);
+    let packets = clip(20);
     let listener = listen(None);
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = std::sync::mpsc::channel::<()>();

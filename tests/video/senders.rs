@@ -20,12 +20,13 @@ pub fn listen(at: Option<SocketAddr>) -> TcpListener {
     panic!("{address} stays taken");
 }
 
-/// RTP packets of a clip: 20 pictures a second, key frames every five, times from zero, with their marker bits.
-pub fn rtp_packets(pictures: u32) -> Vec<Vec<u8>> {
+/// RTP packets of the pictures that the beginning of a pipeline gives, H.264 with a key frame every so many pictures, times from
+/// zero; the marker bit ends a picture.
+pub fn rtp_packets(pictures: &str, key_every: u32) -> Vec<Vec<u8>> {
     gst::init().unwrap();
     let text = format!(
-        "videotestsrc num-buffers={pictures} pattern=ball ! video/x-raw,width=64,height=48,framerate=20/1 ! openh264enc gop-size=5 \
-         ! h264parse ! rtph264pay config-interval=-1 pt=96 timestamp-offset=0 seqnum-offset=0 ! appsink name=out sync=false"
+        "{pictures} ! openh264enc gop-size={key_every} bitrate=4000000 ! h264parse ! rtph264pay config-interval=-1 pt=96 \
+         timestamp-offset=0 seqnum-offset=0 ! appsink name=out sync=false"
     );
     let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
     let sink = pipeline.by_name("out").unwrap().downcast::<gstreamer_app::AppSink>().unwrap();

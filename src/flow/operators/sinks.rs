@@ -25,9 +25,9 @@ impl<'scope> Sinks<'scope> for StreamVec<'scope, u64, InProcess<Finished>> {
             move |input, output| {
                 input.for_each(|capability, messages| {
                     for InProcess(finished) in messages.iter() {
-                        let between = finished.between.iter().cloned().map(Report::Between);
+                        let between = Some(finished.between.clone()).filter(|points| !points.is_empty()).map(Report::Between);
                         let frame = finished.frame.iter().map(|(report, _)| Report::Frame(Box::new(report.clone())));
-                        for report in between.chain(frame) {
+                        for report in between.into_iter().chain(frame) {
                             if reports.as_ref().is_some_and(|r| r.send(report).is_err()) {
                                 reports = None;
                             }

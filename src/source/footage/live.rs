@@ -12,8 +12,10 @@ use crate::types::{Known, TelemetryBatch};
 const TELEMETRY_LIMIT_S: f64 = 20.0;
 /// No frame comes later than this after its capture: what is older is settled, nanoseconds.
 pub const LATEST_FRAME_NS: i64 = 2 * NANOS_PER_SEC;
-/// Without a frame for so long the video pauses, nanoseconds.
+/// Without a frame for so long, while it is asked for one, the video pauses, nanoseconds.
 const PAUSE_AFTER_NS: i64 = NANOS_PER_SEC;
+/// Asked less often than this, the video may have had a frame in between, nanoseconds.
+const MAX_ASKING_NS: i64 = NANOS_PER_SEC / 5;
 
 /// Telemetry that arrives while flying.
 pub struct LiveTelemetry {
@@ -63,6 +65,8 @@ pub(super) struct PauseClock {
     interval_ns: Option<i64>,
     /// Stamp and time of capture of the last frame.
     last: Option<(i64, i64)>,
+    /// When the video was first asked for a frame and when last, without one in between. Not asking is no pause.
+    asked_ns: Option<(i64, i64)>,
     /// Stamp of the last pause.
     told_ns: i64,
 }
@@ -70,21 +74,24 @@ pub(super) struct PauseClock {
 impl PauseClock {
     /// Pauses come every `interval_ns`; never when that is not given.
     pub fn new(interval_ns: Option<i64>) -> Self {
-        Self { interval_ns, last: None, told_ns: i64::MIN }
+        Self { interval_ns, last: None, asked_ns: None, told_ns: i64::MIN }
     }
 
     /// A frame came.
     pub fn frame(&mut self, stamp_ns: i64, captured_ns: Option<i64>) {
         self.last = captured_ns.map(|captured| (stamp_ns, captured));
+        self.asked_ns = None;
         self.told_ns = self.told_ns.max(stamp_ns);
     }
 
-    /// The stamp of a pause that is due, and the time that it corresponds to.
+    /// No frame came now: the stamp of a pause that is due, and the time that it corresponds to.
     pub fn due(&mut self, now_ns: i64) -> Option<(i64, i64)> {
         let ((stamp_ns, captured_ns), interval_ns) = self.last.zip(self.interval_ns)?;
-        let elapsed_ns = now_ns.saturating_sub(captured_ns);
-        let at = stamp_ns.saturating_add(elapsed_ns);
-        if elapsed_ns < PAUSE_AFTER_NS || at.saturating_sub(self.told_ns) < interval_ns {
+        let (first, last) = self.asked_ns.unwrap_or((now_ns, now_ns));
+        let first = if now_ns.saturating_sub(last) > MAX_ASKING_NS { now_ns } else { first };
+        self.asked_ns = Some((first, now_ns));
+        let at = stamp_ns.saturating_add(now_ns.saturating_sub(captured_ns));
+        if now_ns.saturating_sub(first) < PAUSE_AFTER_NS || at.saturating_sub(self.told_ns) < interval_ns {
             return None;
         }
         self.told_ns = at;
@@ -96,18 +103,30 @@ impl PauseClock {
 mod tests {
     use super::*;
 
+    const MS: i64 = 1_000_000;
+
+    /// The stamps told when asked every 50 ms, milliseconds.
+    fn asked(clock: &mut PauseClock, from_ms: i64, to_ms: i64) -> Vec<i64> {
+        let times = (from_ms..=to_ms).step_by(50);
+        times.filter_map(|t| clock.due(t * MS)).map(|(stamp_ns, _)| stamp_ns / MS).collect()
+    }
+
     #[test]
     fn a_pause_begins_a_second_after_the_last_frame_and_is_told_at_its_interval() {
-        let ms = 1_000_000;
-        let mut clock = PauseClock::new(Some(200 * ms));
-        assert_eq!(clock.due(5_000 * ms), None, "no frame yet: nothing says what the time is");
-        clock.frame(10_000 * ms, Some(500 * ms));
-        assert_eq!(clock.due(1_400 * ms), None);
-        assert_eq!(clock.due(1_600 * ms), Some((11_100 * ms, 1_600 * ms)));
-        assert_eq!(clock.due(1_700 * ms), None);
-        assert_eq!(clock.due(1_850 * ms), Some((11_350 * ms, 1_850 * ms)));
-        clock.frame(11_400 * ms, Some(1_900 * ms));
-        assert_eq!(clock.due(2_300 * ms), None);
+        let mut clock = PauseClock::new(Some(200 * MS));
+        assert!(asked(&mut clock, 0, 5_000).is_empty(), "no frame yet: nothing says what the time is");
+        clock.frame(10_000 * MS, Some(500 * MS));
+        assert_eq!(asked(&mut clock, 500, 2_000), [11_000, 11_200, 11_400]);
+        clock.frame(11_600 * MS, Some(2_100 * MS));
+        assert_eq!(asked(&mut clock, 2_100, 3_100), [12_600]);
+    }
+
+    #[test]
+    fn a_time_when_nobody_asked_is_no_pause() {
+        let mut clock = PauseClock::new(Some(200 * MS));
+        clock.frame(10_000 * MS, Some(500 * MS));
+        assert!(asked(&mut clock, 3_000, 3_900).is_empty());
+        assert_eq!(asked(&mut clock, 3_950, 4_000), [13_500]);
     }
 
     #[test]
