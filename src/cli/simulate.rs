@@ -10,7 +10,7 @@ use super::progress_bar;
 const EXAMPLES: &str = "Examples:
   skyfix simulate flight --seed 7                        the bundled demonstration flight
   skyfix simulate flight --world area.mbtiles --leg 200  over a map of yours
-  skyfix simulate flight --video 5                       a video instead of photos
+  skyfix simulate flight --video 5 --size 1920x1080      a video instead of photos
   skyfix simulate flight --height 250 --speed 18 --wind 8 --mounting strapdown";
 
 /// Fly a camera over a made-up or a mapped world and write a recording.
@@ -43,6 +43,9 @@ pub struct Arguments {
     /// Write a video (video.mkv, H.264) with this many frames a second instead of photos
     #[arg(long, value_name = "FPS", conflicts_with = "rate")]
     video: Option<f64>,
+    /// Size of the pictures, pixels; the field of view stays
+    #[arg(long, value_name = "WxH", value_parser = parse_size)]
+    size: Option<(u32, u32)>,
     /// Length of the straight legs, metres
     #[arg(long)]
     leg: Option<f64>,
@@ -76,10 +79,19 @@ enum GradeName {
     Perfect,
 }
 
+fn parse_size(text: &str) -> Result<(u32, u32), String> {
+    let sides = text.split_once('x').and_then(|(w, h)| w.parse().ok().zip(h.parse().ok()));
+    sides.ok_or_else(|| format!("'{text}': write width x height in pixels, such as 1920x1080"))
+}
+
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let defaults = Settings::default();
+    let (width_px, height_px) = arguments.size.unwrap_or((defaults.width_px, defaults.height_px));
     let settings = Settings {
+        width_px,
+        height_px,
+        focal_px: defaults.focal_px * f64::from(width_px) / f64::from(defaults.width_px),
         seed: arguments.seed,
         world: arguments.world.clone().map_or(WorldSource::Procedural, WorldSource::Raster),
         height_m: arguments.height,

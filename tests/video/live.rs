@@ -129,7 +129,7 @@ fn a_sender_that_falls_silent_is_left_and_tried_again() {
 }
 
 /// 20 pictures a second, key frames every five.
-fn clip(pictures: u32) -> Vec<Vec<u8>> {
+fn rtp_clip(pictures: u32) -> Vec<Vec<u8>> {
     let source = format!("videotestsrc num-buffers={pictures} pattern=ball ! video/x-raw,width=64,height=48,framerate=20/1");
     rtp_packets(&source, 5)
 }
@@ -144,7 +144,7 @@ fn rtsp(port: u16) -> VideoSettings {
 
 #[test]
 fn rtsp_comes_back_after_a_restart_and_keeps_the_senders_intervals() {
-    let packets = clip(20);
+    let packets = rtp_clip(20);
     let listener = listen(None);
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
