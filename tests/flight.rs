@@ -290,7 +290,7 @@ fn a_blurred_and_a_night_photo_are_localized_right_or_not_at_all() {
         let pixels = skyfix::types::Pixels::Decoded(Arc::new(image));
         match_frame(&matcher, &Frame { pixels, ..frame.clone() }, None, None, network.as_mut()).outcome
     };
-    let truth = flight.truth[&frame.name].centre.unwrap();
+    let truth = flight.truth.at(&frame.name, frame.stamp_ns).unwrap().centre.unwrap();
     let mut state = 1u32;
     let mut noise = move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

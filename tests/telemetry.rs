@@ -172,7 +172,7 @@ mod mavlink_link {
         let mut fusion = Fusion::new(FusionSettings::default(), None);
         let step = |(i, frame): (usize, &Frame)| {
             let (batch, known) = telemetry(i, frame.stamp_ns);
-            let outcome = fix(flight.truth[&frame.name].camera, &mut rng);
+            let outcome = fix(flight.truth.at(&frame.name, frame.stamp_ns).unwrap().camera, &mut rng);
             fusion.step(frame.stamp_ns, &batch, &known, &outcome).track.state.unwrap()
         };
         frames.iter().enumerate().map(step).collect()

@@ -49,6 +49,7 @@ fn video(pipeline: &Pipeline) -> anyhow::Result<Flight> {
     settings.first_stamp_ns = pipeline.first_stamp_ns;
     settings.pause_interval_ns = pipeline.fusion.track_interval_ns;
     let mut warnings = Vec::new();
+    let mut truth = Vec::new();
     let declination_rad = declination(pipeline, &mut warnings)?.unwrap_or(0.0);
     let offset_ns = skyfix::time::nanos_from_seconds(pipeline.telemetry_minus_video_s);
     for from in &pipeline.telemetry {
@@ -56,6 +57,7 @@ fn video(pipeline: &Pipeline) -> anyhow::Result<Flight> {
             TelemetrySource::Sidecars(path) | TelemetrySource::Srt(path) => {
                 let mut known = telemetry(path)?;
                 known.samples.shift(-offset_ns);
+                truth.extend(known.truth.iter().map(|(stamp_ns, at)| (stamp_ns.saturating_sub(offset_ns), *at)));
                 settings.telemetry.append(known.samples);
                 warnings.extend(known.warnings);
             }
@@ -69,7 +71,7 @@ fn video(pipeline: &Pipeline) -> anyhow::Result<Flight> {
         settings.record = Some((RecordingWriter::create(folder)?, pipeline.start));
     }
     let frames = Box::new(Footage::start(settings)?);
-    Ok(Flight { frames, truth: Default::default(), start: None, map: None, warnings })
+    Ok(Flight { frames, truth: source::Truth::of_track(truth), start: None, map: None, warnings })
 }
 
 /// What is added to magnetic headings.

@@ -1,6 +1,5 @@
 //! What replay and run share: frames through the graph, results into the sinks.
 
-use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +18,7 @@ use skyfix::sink::geojson::GeoJsonSink;
 use skyfix::sink::jsonl::JsonLinesSink;
 use skyfix::sink::summary::SummarySink;
 use skyfix::sink::{Report, Sink, SinkError, ViewerTarget};
-use skyfix::source::{FrameSource, TruthRow};
+use skyfix::source::{FrameSource, Truth};
 
 use super::localize::make_folder;
 use super::progress_bar;
@@ -65,7 +64,7 @@ pub struct Session {
     /// The frames.
     pub frames: Box<dyn FrameSource>,
     /// True positions, for scoring only.
-    pub truth: HashMap<String, TruthRow>,
+    pub truth: Truth,
     /// How the graph runs.
     pub options: GraphOptions,
 }
@@ -130,7 +129,7 @@ pub fn run(session: Session, outputs: &Outputs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn files(outputs: &Outputs, map: &MapStore, truth: &HashMap<String, TruthRow>) -> Result<Vec<Box<dyn Sink>>, SinkError> {
+fn files(outputs: &Outputs, map: &MapStore, truth: &Truth) -> Result<Vec<Box<dyn Sink>>, SinkError> {
     let out = &outputs.out;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(CsvSink::create(out)?), Box::new(GeoJsonSink::create(out)?)];
     if outputs.jsonl_file {
@@ -146,7 +145,7 @@ fn files(outputs: &Outputs, map: &MapStore, truth: &HashMap<String, TruthRow>) -
 }
 
 /// Outputs to whoever listens now; none of them may hold the flight up.
-fn live(outputs: &Outputs, map: &MapStore, truth: &HashMap<String, TruthRow>) -> Result<Vec<Box<dyn Sink>>, SinkError> {
+fn live(outputs: &Outputs, map: &MapStore, truth: &Truth) -> Result<Vec<Box<dyn Sink>>, SinkError> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
     if outputs.jsonl_stdout {
         sinks.push(Box::new(BackgroundSink::start("stdout", PATIENCE, || Ok(JsonLinesSink::stdout()))?));

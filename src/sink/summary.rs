@@ -1,6 +1,6 @@
 //! `summary.json` and the table on the terminal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{FrameReport, Sink, SinkError, create};
 use crate::eval::score::{Score, Scorer};
-use crate::source::TruthRow;
+use crate::source::Truth;
 use crate::types::{Intake, Outcome};
 
 /// A flight in numbers.
@@ -43,7 +43,7 @@ pub struct Summary {
 /// Collects the summary.
 pub struct SummarySink {
     path: PathBuf,
-    truth: HashMap<String, TruthRow>,
+    truth: Truth,
     begun: std::time::Instant,
     summary: Summary,
     sigmas: Vec<f64>,
@@ -53,7 +53,7 @@ pub struct SummarySink {
 
 impl SummarySink {
     /// Will write `summary.json` in a folder.
-    pub fn create(folder: &Path, truth: HashMap<String, TruthRow>) -> Result<Self, SinkError> {
+    pub fn create(folder: &Path, truth: Truth) -> Result<Self, SinkError> {
         let path = folder.join("summary.json");
         create(&path)?;
         Ok(Self {
@@ -108,7 +108,7 @@ impl Sink for SummarySink {
         for (stage, ms) in stages {
             self.latencies.entry(stage).or_default().push(ms);
         }
-        if let Some(truth) = self.truth.get(&report.name) {
+        if let Some(truth) = self.truth.at(&report.name, report.stamp_ns) {
             self.scorers[0].add(truth.camera, fix.map(|f| (f.camera, Some(f.camera_covariance_m2()))));
             if let Some(centre) = truth.centre {
                 self.scorers[1].add(centre, fix.map(|f| (f.centre, None)));

@@ -18,7 +18,6 @@ mod series;
 mod tests;
 mod text;
 
-use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -30,7 +29,7 @@ use rerun::{RecordingStream, RecordingStreamBuilder, TimeCell};
 use super::{FrameReport, Sink, SinkError};
 use crate::geo::Geodetic;
 use crate::map::MapStore;
-use crate::source::TruthRow;
+use crate::source::Truth;
 use crate::types::{Outcome, TrackPoint, TrackSource};
 
 /// Name of the application in the viewer.
@@ -60,7 +59,7 @@ pub struct ViewerSink {
     flush_timeout: Duration,
     recording: Option<RecordingStream>,
     map: MapStore,
-    truth: HashMap<String, TruthRow>,
+    truth: Truth,
     scene: scene::Scene,
     start_ns: Option<i64>,
     source: Option<TrackSource>,
@@ -69,11 +68,11 @@ pub struct ViewerSink {
 }
 
 impl ViewerSink {
-    /// Starts a recording. `truth` is by frame name; empty when there is none.
+    /// Starts a recording. `truth` is empty when there is none.
     ///
     /// # Errors
     /// When the file cannot be written or the map cannot be read.
-    pub fn create(path: &Path, map: &MapStore, truth: &HashMap<String, TruthRow>) -> Result<Self, SinkError> {
+    pub fn create(path: &Path, map: &MapStore, truth: &Truth) -> Result<Self, SinkError> {
         let builder = RecordingStreamBuilder::new(APPLICATION).recording_name(path.display().to_string()).enabled(true);
         let recording = builder.save(path).map_err(|e| SinkError::Viewer { path: path.into(), reason: e.to_string() })?;
         let mut sink = Self::begin(path, recording, map.path(), truth, FLUSH_TIMEOUT)?;
@@ -85,7 +84,7 @@ impl ViewerSink {
         path: &Path,
         recording: RecordingStream,
         map: &Path,
-        truth: &HashMap<String, TruthRow>,
+        truth: &Truth,
         flush_timeout: Duration,
     ) -> Result<Self, SinkError> {
         let failed = |e: &dyn std::fmt::Display| SinkError::Viewer { path: path.into(), reason: e.to_string() };
@@ -148,7 +147,7 @@ impl ViewerSink {
         recording.set_time_sequence(FRAME, report.ordinal as i64);
         recording.set_time(FLIGHT_TIME, TimeCell::from_duration_nanos(report.stamp_ns.saturating_sub(start_ns)));
 
-        let truth = self.truth.get(&report.name);
+        let truth = self.truth.at(&report.name, report.stamp_ns);
         let fix = match &report.matched.outcome {
             Outcome::Fix(fix) => Some(fix.camera),
             Outcome::Abstained(_) => None,
@@ -160,7 +159,7 @@ impl ViewerSink {
         if shown != std::mem::replace(&mut self.shown, shown) {
             blueprint::send(recording, APPLICATION, shown)?;
         }
-        self.scene.log(recording, &self.map, report, truth)?;
+        self.scene.log(recording, &self.map, report, truth.as_ref())?;
         pair::log(recording, &self.map, report)?;
         let error_m = |at: Option<Geodetic>| Some(distance_m(at?, truth?.camera));
         series::log(recording, report, error_m(fix), error_m(track))?;

@@ -2,10 +2,7 @@
 //!
 //! Photos are listed beforehand and decoded where they are matched; a video is decoded as it is asked for.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
 
 use super::buffer::TelemetryBuffer;
 #[cfg(feature = "gst")]
@@ -13,7 +10,7 @@ use super::footage;
 use super::frames::{FrameList, FrameSource};
 use super::photos::{self, CameraOptions, Photo};
 use super::recording::Recording;
-use super::telemetry::sidecars;
+use super::truth::{Truth, TruthRow};
 use super::{KnowledgeOptions, SourceError, recording};
 use crate::geo::Geodetic;
 use crate::types::{Frame, Intake, Pixels, TelemetryBatch};
@@ -27,23 +24,14 @@ pub struct Start {
     pub sigma_m: f64,
 }
 
-/// The true position of a frame: for scoring only.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TruthRow {
-    /// The camera over ground.
-    pub camera: Geodetic,
-    /// The image centre on the ground, where known.
-    pub centre: Option<Geodetic>,
-}
-
 /// A flight.
 pub struct Flight {
     /// Frames in order.
     pub frames: Box<dyn FrameSource>,
     /// What is known at the start.
     pub start: Option<Start>,
-    /// Truth by frame name.
-    pub truth: HashMap<String, TruthRow>,
+    /// Truth, for scoring only.
+    pub truth: Truth,
     /// The recording's own map.
     pub map: Option<PathBuf>,
     /// Things a user should know.
@@ -93,13 +81,13 @@ fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOpti
         }
         warnings.push(text);
     }
-    let mut truth = read_truth(&folder.join("truth.csv"))?;
+    let mut truth = Truth::read(&folder.join("truth.csv"))?;
     let frames: Vec<Frame> = photos
         .iter()
         .enumerate()
         .map(|(i, photo)| {
             if let Some((lat, lon)) = photo.metadata.gnss_deg {
-                truth.entry(photo.name.clone()).or_insert(TruthRow { camera: Geodetic::ground(lat, lon), centre: None });
+                truth.add(photo.name.clone(), TruthRow { camera: Geodetic::ground(lat, lon), centre: None });
             }
             Frame {
                 ordinal: i as u64,
@@ -133,7 +121,7 @@ fn open_recording(folder: &Path, knowledge: &KnowledgeOptions, options: &VideoOp
         (Some(_), Some(_)) => return Err(nothing("the recording has photos/ and a video; keep one of them")),
         (None, None) => return Err(nothing("the recording has neither photos/ nor a video (video.mkv, video.mp4, …)")),
     };
-    Ok(Flight { frames, start, truth: read_truth(&folder.join("truth.csv"))?, map, warnings })
+    Ok(Flight { frames, start, truth: Truth::read(&folder.join("truth.csv"))?, map, warnings })
 }
 
 fn recorded_photos(
@@ -196,31 +184,4 @@ mod footage {
     fn no_video(path: &Path) -> SourceError {
         SourceError::Nothing { path: path.into(), reason: "this skyfix was built without video (feature gst)".into() }
     }
-}
-
-#[derive(Deserialize)]
-struct TruthCsv {
-    frame: String,
-    lat: f64,
-    lon: f64,
-    centre_lat: Option<f64>,
-    centre_lon: Option<f64>,
-    centre_trusted: Option<String>,
-}
-
-/// Reads a `truth.csv`; an absent one is no truth.
-pub fn read_truth(path: &Path) -> Result<HashMap<String, TruthRow>, SourceError> {
-    let mut ordinal = 0;
-    let rows = sidecars::rows(path, |row: TruthCsv| {
-        // Rows need not be in order of time here, so the row number stands in for the stamp.
-        ordinal += 1;
-        let camera = Geodetic::ground(row.lat, row.lon);
-        if !camera.is_valid() {
-            return Err(format!("{}, {} is no latitude and longitude", row.lat, row.lon));
-        }
-        let trusted = row.centre_trusted.as_deref().is_none_or(|t| t == "yes");
-        let centre = row.centre_lat.zip(row.centre_lon).filter(|_| trusted).map(|(lat, lon)| Geodetic::ground(lat, lon));
-        Ok((ordinal, (row.frame, TruthRow { camera, centre })))
-    })?;
-    Ok(rows.into_iter().collect())
 }

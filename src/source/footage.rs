@@ -15,7 +15,7 @@ use super::telemetry::rows::FrameRow;
 use super::telemetry::sidecars;
 use super::telemetry::srt::{self, SrtTelemetry};
 use super::video::{VideoEvent, VideoFrame, VideoInput, VideoSettings, VideoSource, monotonic_ns};
-use super::{KnowledgeOptions, Setting, SourceError, Start, TelemetryBuffer};
+use super::{KnowledgeOptions, Setting, SourceError, Start, TelemetryBuffer, Truth};
 use crate::camera::{Camera, Intrinsics};
 use crate::types::{Frame, Intake, Known, Pause, Pixels, TelemetryBatch};
 
@@ -118,7 +118,7 @@ pub(super) fn open(
     }
     let settings = FootageSettings::new(file(path, options), camera, knowledge);
     let frames = Box::new(Footage::start(FootageSettings { telemetry: known.samples, ..settings })?);
-    Ok(Flight { frames, start: None, truth: HashMap::new(), map: None, warnings })
+    Ok(Flight { frames, start: None, truth: Truth::of_track(known.truth), map: None, warnings })
 }
 
 /// Telemetry of files: a folder with sidecars, one of them, or DJI's subtitles.

@@ -14,17 +14,19 @@ pub mod recording;
 mod redact;
 mod sensors;
 pub mod telemetry;
+mod truth;
 #[cfg(feature = "gst")]
 pub mod video;
 
 use std::path::PathBuf;
 
 pub use buffer::{TelemetryBuffer, TelemetryCounters};
-pub use flight::{Flight, Start, TruthRow, VideoOptions, open};
+pub use flight::{Flight, Start, VideoOptions, open};
 pub use frames::{FrameEvent, FrameList, FrameSource};
 pub use knowledge::{KnowledgeOptions, Setting};
 pub use redact::redact;
 pub use telemetry::{StreamCounters, TelemetryStream};
+pub use truth::{Truth, TruthRow};
 
 /// What can go wrong with a source.
 #[derive(Debug, thiserror::Error)]

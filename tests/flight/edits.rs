@@ -13,7 +13,7 @@ use super::{FRAMES, essence, flight, map_and_index, network, run, run_against};
 
 /// The tile around the true place of the first frame.
 fn tile_of_the_flight(z: u8) -> Tile {
-    let truth = flight().truth["000001.jpg"].camera;
+    let truth = flight().truth.at("000001.jpg", 0).unwrap().camera;
     let (x, y) = pixel_from_lat_lon(z, truth.lat_deg, truth.lon_deg);
     Tile { z, x: (x / 256.0) as u32, y: (y / 256.0) as u32 }
 }

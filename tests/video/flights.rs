@@ -180,12 +180,11 @@ fn a_simulated_flight_is_filmed_as_it_is_photographed() {
     assert_eq!(report.photo_bytes, out.path().join("video.mkv").metadata().unwrap().len());
     assert!(!out.path().join("photos").exists());
     let mut flight = open(out.path(), &CameraOptions::default(), &VideoOptions::default()).unwrap();
-    assert_eq!(flight.truth.len(), 6);
     let filmed = collect(flight.frames.as_mut()).unwrap();
     let stamps: Vec<i64> = filmed.iter().map(|f| f.stamp_ns).collect();
     // Exact, though the container keeps milliseconds.
     assert_eq!(stamps, [0, 333_333_333, 666_666_667, 1_000_000_000, 1_333_333_333, 1_666_666_667].map(|t| t + 1_000_000_000));
-    assert!(filmed.iter().all(|f| flight.truth.contains_key(&f.name) && f.known.height_agl_m.is_some()));
+    assert!(filmed.iter().all(|f| flight.truth.at(&f.name, f.stamp_ns).is_some() && f.known.height_agl_m.is_some()));
 
     let photos = Settings { video_per_s: None, photos_per_s: 3.0, ..film };
     simulate(&photos, out.path(), &|_, _| {}).unwrap();
@@ -197,4 +196,28 @@ fn a_simulated_flight_is_filmed_as_it_is_photographed() {
         let mean = off as f64 / photo.len() as f64;
         assert!(mean < 12.0, "frame {i}: {mean}");
     }
+}
+
+#[test]
+fn subtitles_tell_the_height_and_score_by_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = format!("{} ! {H264} ! matroskamux", pictures(20, "width=64,height=48,framerate=10/1"));
+    let video = clip(folder.path(), "DJI_0001.mkv", &source);
+    let subtitles = folder.path().join("DJI_0001.SRT");
+    let cue = |n: u32, lat: f64| {
+        format!(
+            "{}\n00:00:0{n},000 --> 00:00:0{},000\n[fnum: 1.8] [latitude: {lat}] [longitude: 8.5] [rel_alt: 80.0 abs_alt: 480.0]\n\n",
+            n + 1,
+            n + 1
+        )
+    };
+    std::fs::write(&subtitles, cue(0, 47.5) + &cue(1, 47.51)).unwrap();
+    let options = VideoOptions { frame_rate: Some(2.0), telemetry: Some(subtitles) };
+    let mut flight = open(&video, &hfov(), &options).unwrap();
+    let frames = collect(flight.frames.as_mut()).unwrap();
+    let height_m = frames[0].known.height_agl_m.unwrap().value;
+    assert!((height_m - 80.0).abs() < 1e-6);
+    let latitudes: Vec<f64> =
+        frames.iter().filter_map(|f| flight.truth.at(&f.name, f.stamp_ns)).map(|t| t.camera.lat_deg).collect();
+    assert!((latitudes[0] - 47.5).abs() < 1e-6 && (latitudes[1] - 47.505).abs() < 1e-6, "{latitudes:?}");
 }

@@ -1,6 +1,5 @@
 //! A viewer that watches the flight as it happens.
 
-use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use rerun::{MemoryLimit, RecordingStreamBuilder, ServerOptions, SpawnOptions};
 
 use super::{APPLICATION, ViewerSink};
 use crate::sink::{SinkError, ViewerTarget};
-use crate::source::TruthRow;
+use crate::source::Truth;
 use crate::time::nanos_from_seconds;
 
 /// A live viewer that does not take what it gets for this long is given up.
@@ -28,7 +27,7 @@ impl ViewerSink {
     pub fn live(
         target: &ViewerTarget,
         map: &Path,
-        truth: &HashMap<String, TruthRow>,
+        truth: &Truth,
         picture_rate: f64,
         executable: Option<&Path>,
     ) -> Result<Self, SinkError> {

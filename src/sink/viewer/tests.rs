@@ -91,7 +91,8 @@ fn a_recording_of_a_fix_and_an_abstention_is_complete_and_can_be_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let map = map(folder.path());
     let path = folder.path().join("flight.rrd");
-    let truth = HashMap::from([("0.jpg".into(), TruthRow { camera: HERE, centre: None })]);
+    let mut truth = Truth::default();
+    truth.add("0.jpg".into(), crate::source::TruthRow { camera: HERE, centre: None });
     let mut sink = ViewerSink::create(&path, &map, &truth).unwrap();
     sink.describe("two frames").unwrap();
     sink.frame(&report(0, Outcome::Fix(Box::new(fix())))).unwrap();
@@ -133,7 +134,7 @@ fn a_recording_of_a_fix_and_an_abstention_is_complete_and_can_be_read_again() {
 fn a_recording_that_cannot_be_written_is_an_error_with_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let map = map(folder.path());
-    let create = |path: &Path| ViewerSink::create(path, &map, &HashMap::new());
+    let create = |path: &Path| ViewerSink::create(path, &map, &Truth::default());
     let missing = folder.path().join("nowhere").join("flight.rrd");
     let error = create(&missing).err().unwrap().to_string();
     assert!(error.contains("nowhere/flight.rrd"), "{error}");
