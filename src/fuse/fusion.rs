@@ -91,6 +91,8 @@ pub struct Counters {
     pub restarts: u64,
 }
 
+/// A gap of more points is no outage but the time between two flights.
+const MAX_POINTS: i64 = 20_000;
 /// Attitudes of a telemetry stream share their errors from sample to sample: their sigma is taken this many times larger.
 const ATTITUDE_SIGMA_FACTOR: f64 = 4.0;
 /// 1 sigma of bias at the start: accelerometer, m/s², and gyroscope, rad/s.
@@ -188,11 +190,14 @@ impl Fusion {
     /// The points that are due before a stamp.
     fn points_before(&mut self, running: &Running, stamp_ns: i64, between: &mut Vec<TrackPoint>) {
         let Some((interval_ns, mut next)) = self.settings.track_interval_ns.zip(self.next_between_ns) else { return };
+        let interval_ns = interval_ns.max(1);
+        let due = stamp_ns.saturating_sub(next) / interval_ns;
+        if due > MAX_POINTS {
+            next = next.saturating_add(due.saturating_mul(interval_ns));
+        }
         while next < stamp_ns {
-            let mut there = running.clone();
-            there.predict_rest(next);
-            between.push(there.track(next, &self.settings));
-            next = next.saturating_add(interval_ns.max(1));
+            between.push(running.track_at(next, &self.settings));
+            next = next.saturating_add(interval_ns);
         }
         self.next_between_ns = Some(next);
     }
@@ -475,6 +480,16 @@ mod tests {
         }
         assert_eq!(between[..3], [vec![], vec![30], vec![70, 90]]);
         assert_eq!(between[3], (110..400).step_by(20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_long_gap_is_lost_and_the_night_between_two_flights_is_no_outage() {
+        let mut fusion = with_points_every(100);
+        fusion.step(0, &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
+        let abstained = Outcome::Abstained(AbstainReason::Ambiguous);
+        let hour = fusion.step(second(3600), &TelemetryBatch::default(), &known(), &abstained).between;
+        assert_eq!((hour.len(), hour.last().map(|p| p.source)), (3599, Some(TrackSource::Lost)));
+        assert!(fusion.step(second(90_000), &TelemetryBatch::default(), &known(), &abstained).between.is_empty());
     }
 
     #[test]

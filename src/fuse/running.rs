@@ -10,6 +10,8 @@ use crate::types::{ImuSample, Prior, TrackPoint, TrackSource, TrackState};
 
 /// An IMU interval longer than this is a gap: the motion in it was not measured, seconds.
 const MAX_IMU_STEP_S: f64 = 0.5;
+/// Without a sample or a frame for so long the track is lost, seconds.
+const MAX_BLIND_S: f64 = 300.0;
 /// Longest step of the model without an IMU, seconds.
 const MAX_FREE_STEP_S: f64 = 1.0;
 
@@ -55,6 +57,16 @@ impl Running {
         };
         let source = if visual { TrackSource::Visual } else { TrackSource::Inertial };
         TrackPoint { stamp_ns, source, state: Some(state), fix_age_s, nis: None, fix_used: false }
+    }
+
+    /// The track at a later stamp, without going there. What was not measured for so long is not predicted.
+    pub fn track_at(&self, stamp_ns: i64, settings: &FusionSettings) -> TrackPoint {
+        if seconds_between(self.stamp_ns, stamp_ns) > MAX_BLIND_S {
+            return lost(stamp_ns, self.last_fix_ns.map(|t| seconds_between(t, stamp_ns)));
+        }
+        let mut there = self.clone();
+        there.predict_rest(stamp_ns);
+        there.track(stamp_ns, settings)
     }
 
     /// Where to search for later frames, while that is trusted.
