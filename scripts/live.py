@@ -4,8 +4,11 @@
 A recording with a video is sent as RTP over the loopback interface at its own pace, with its telemetry as sidecars, to `skyfix run`:
 first at one frame a second, for the latency of a single frame, then every frame, more than the machine can serve.
 
-    skyfix simulate out/flight-480 --video 20 --duration 75
-    scripts/live.py out/flight-480
+    skyfix simulate out/flight --video 10 --duration 70
+    gst-launch-1.0 filesrc location=out/flight/video.mkv ! decodebin ! videorate ! video/x-raw,framerate=20/1 ! videoconvert ! \\
+        openh264enc bitrate=4000000 gop-size=20 ! h264parse ! matroskamux ! filesink location=out/fast.mkv
+    mv out/fast.mkv out/flight/video.mkv
+    scripts/live.py out/flight
 """
 
 import argparse

@@ -19,8 +19,8 @@ use super::{KnowledgeOptions, Setting, SourceError, Start, TelemetryBuffer, Trut
 use crate::camera::{Camera, Intrinsics};
 use crate::types::{Frame, Intake, Known, Pause, Pixels, TelemetryBatch};
 
-use live::PauseClock;
-pub use live::{LATEST_FRAME_NS, LiveTelemetry};
+pub use live::LiveTelemetry;
+use live::{LATEST_FRAME_NS, PauseClock};
 
 /// Aspect ratios further apart than this are of different pictures: cropped, or turned.
 const MAX_ASPECT_DIFFERENCE: f64 = 0.01;

@@ -11,7 +11,7 @@ use crate::types::{Known, TelemetryBatch};
 /// Live telemetry waits this long for a frame that takes it, seconds.
 const TELEMETRY_LIMIT_S: f64 = 20.0;
 /// No frame comes later than this after its capture: what is older is settled, nanoseconds.
-pub const LATEST_FRAME_NS: i64 = 2 * NANOS_PER_SEC;
+pub(super) const LATEST_FRAME_NS: i64 = 2 * NANOS_PER_SEC;
 /// Without a frame for so long, while it is asked for one, the video pauses, nanoseconds.
 const PAUSE_AFTER_NS: i64 = NANOS_PER_SEC;
 /// Asked less often than this, the video may have had a frame in between, nanoseconds.
