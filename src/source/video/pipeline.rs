@@ -6,8 +6,9 @@
 //!                           └─ recorder; first key frame
 //! ```
 //!
-//! Frames that thinning leaves out never reach the queue, so they cost no conversion. The queue is where a live source loses
-//! its oldest frames, and where a file waits.
+//! Frames that thinning leaves out never reach the queue, so they cost no conversion. The appsink is where a live source loses its oldest
+//! frames: were they to wait before conversion, the next one served would have been converted, and grown old, since the one before.
+//! A file waits in the queue.
 
 use std::sync::Arc;
 
@@ -21,8 +22,8 @@ use super::watch::{self, Findings, Shared, lock, watch_decoded, watch_parsed};
 use super::{RtspTransport, VideoInput, VideoSettings};
 use crate::source::redact;
 
-/// Frames between decoding and conversion when nothing may be dropped: enough to keep both threads busy.
-const FILE_QUEUE: u32 = 2;
+/// Frames between decoding and conversion: enough to keep both threads busy.
+const QUEUE: u32 = 2;
 /// Name of the element that user descriptions are linked to.
 const PARSE_NAME: &str = "skyfix-parse";
 
@@ -56,14 +57,9 @@ impl Connection {
         // Decoders of graphics cards must hand over ordinary memory.
         decode.set_property("caps", gst::Caps::new_empty_simple("video/x-raw"));
         let queue = make(input, "queue")?;
-        let frames = if settings.live { settings.queue.max(1) as u32 } else { FILE_QUEUE };
-        queue.set_property("max-size-buffers", frames);
+        queue.set_property("max-size-buffers", QUEUE);
         queue.set_property("max-size-bytes", 0u32);
         queue.set_property("max-size-time", 0u64);
-        if settings.live {
-            // `downstream`: what is old goes.
-            queue.set_property_from_str("leaky", "downstream");
-        }
         let convert = make(input, "videoconvert")?;
         let scale = make(input, "videoscale")?;
         scale.set_property("add-borders", false);
@@ -75,7 +71,8 @@ impl Connection {
         square.set_property("caps", &rgb);
         let flip = make(input, "videoflip")?;
         flip.set_property_from_str("video-direction", "auto");
-        let sink = AppSink::builder().sync(false).max_buffers(1).drop(false).enable_last_sample(false).build();
+        let waiting = if settings.live { settings.queue.max(1) as u32 } else { 1 };
+        let sink = AppSink::builder().sync(false).max_buffers(waiting).drop(settings.live).enable_last_sample(false).build();
         let chain = [&queue, &convert, &scale, &square, &flip, sink.upcast_ref()];
         pipeline.add(&decode).and_then(|()| pipeline.add_many(chain)).map_err(|e| broken(&e.to_string()))?;
         gst::Element::link_many(chain).map_err(|e| broken(&e.to_string()))?;
