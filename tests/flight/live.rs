@@ -228,11 +228,12 @@ fn an_outage_shows_as_inertial_and_then_as_visual_without_a_restart() {
         std::thread::sleep(Duration::from_secs(3));
         senders::serve_rtsp(&senders::listen(Some(address)), &pictures[BEFORE + MISSED..].concat(), &[200])
     });
+    let begun = Instant::now();
     let mut sources: Vec<String> = Vec::new();
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         sources.push(object(&line.unwrap())["source"].as_str().unwrap().to_owned());
         let found_again = sources.last().is_some_and(|s| s == "visual") && sources.iter().any(|s| s == "inertial");
-        if found_again {
+        if found_again || begun.elapsed() > PATIENCE {
             break;
         }
     }
