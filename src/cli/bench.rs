@@ -28,8 +28,8 @@ pub struct Arguments {
 }
 
 fn parse_setting(text: &str) -> Result<(usize, usize), String> {
-    let number = |s: &str| s.parse::<usize>().ok().filter(|n| (1..=64).contains(n));
-    let parts = text.split_once('x').and_then(|(w, t)| number(w).zip(number(t)));
+    let allowed = 1..=64;
+    let parts = super::pair(text).filter(|(w, t)| allowed.contains(w) && allowed.contains(t));
     parts.ok_or_else(|| format!("'{text}': write workers x threads, such as 2x1"))
 }
 

@@ -115,3 +115,9 @@ fn as_counter(bar: &ProgressBar) {
         bar.set_style(style);
     }
 }
+
+/// Two numbers with an x between them: 1920x1080.
+fn pair<T: std::str::FromStr>(text: &str) -> Option<(T, T)> {
+    let (a, b) = text.split_once('x')?;
+    a.parse().ok().zip(b.parse().ok())
+}

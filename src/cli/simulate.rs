@@ -80,8 +80,7 @@ enum GradeName {
 }
 
 fn parse_size(text: &str) -> Result<(u32, u32), String> {
-    let sides = text.split_once('x').and_then(|(w, h)| w.parse().ok().zip(h.parse().ok()));
-    sides.ok_or_else(|| format!("'{text}': write width x height in pixels, such as 1920x1080"))
+    super::pair(text).ok_or_else(|| format!("'{text}': write width x height in pixels, such as 1920x1080"))
 }
 
 /// Runs the verb.

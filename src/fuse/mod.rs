@@ -5,6 +5,7 @@
 
 pub mod eskf;
 pub mod fusion;
+mod grid;
 mod running;
 
 pub use eskf::{Eskf, NoiseDensities, State};

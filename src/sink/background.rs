@@ -49,6 +49,14 @@ impl BackgroundSink {
         Ok(Self { reports: Some(reports), finished, patience, dropped: Arc::default() })
     }
 
+    fn hand_over(&self, report: Report) {
+        if let Some(reports) = &self.reports
+            && let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = reports.try_send(report)
+        {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Reports dropped so far, readable while the sink is in use.
     pub fn dropped(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.dropped)
@@ -57,19 +65,17 @@ impl BackgroundSink {
 
 impl Sink for BackgroundSink {
     fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
-        self.take(&Report::Frame(Box::new(report.clone())))
+        self.hand_over(Report::Frame(Box::new(report.clone())));
+        Ok(())
     }
 
     fn between(&mut self, point: &TrackPoint) -> Result<(), SinkError> {
-        self.take(&Report::Between(vec![point.clone()]))
+        self.hand_over(Report::Between(vec![point.clone()]));
+        Ok(())
     }
 
     fn take(&mut self, report: &Report) -> Result<(), SinkError> {
-        if let Some(reports) = &self.reports
-            && let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = reports.try_send(report.clone())
-        {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        self.hand_over(report.clone());
         Ok(())
     }
 

@@ -335,7 +335,8 @@ impl Footage {
 
     /// What is known of the time since the last frame, when that is long ago.
     fn pause(&mut self) -> FrameEvent {
-        let Some((stamp_ns, now_ns)) = self.pauses.due(monotonic_ns()) else { return FrameEvent::Pending };
+        let now_ns = monotonic_ns();
+        let Some(stamp_ns) = self.pauses.due(now_ns) else { return FrameEvent::Pending };
         let settled_ns = stamp_ns.saturating_sub(LATEST_FRAME_NS);
         let (mut telemetry, _) = self.recorded.take(settled_ns);
         let mut ahead = self.recorded.ahead(stamp_ns);

@@ -42,6 +42,12 @@ struct TruthCsv {
     centre_trusted: Option<String>,
 }
 
+/// What a row of `truth.csv` goes by.
+enum Key {
+    Frame(String),
+    Time(i64),
+}
+
 impl Truth {
     /// Positions by time, in any order.
     pub fn of_track(mut track: Vec<(i64, Geodetic)>) -> Self {
@@ -64,32 +70,28 @@ impl Truth {
             }
             let trusted = row.centre_trusted.as_deref().is_none_or(|t| t == "yes");
             let centre = row.centre_lat.zip(row.centre_lon).filter(|_| trusted).map(|(lat, lon)| Geodetic::ground(lat, lon));
-            let frame = row.frame.filter(|name| !name.is_empty());
-            if frame.is_none() && row.stamp_ns.is_none() {
-                return Err("neither frame nor stamp_ns is given".into());
-            }
-            Ok((ordinal, (frame, row.stamp_ns, TruthRow { camera, centre })))
+            let key = match (row.frame.filter(|name| !name.is_empty()), row.stamp_ns) {
+                (Some(name), _) => Key::Frame(name),
+                (None, Some(stamp_ns)) => Key::Time(stamp_ns),
+                (None, None) => return Err("neither frame nor stamp_ns is given".into()),
+            };
+            Ok((ordinal, (key, TruthRow { camera, centre })))
         })?;
-        let mut truth = Self::default();
-        let mut track = Vec::new();
-        for (frame, stamp_ns, row) in rows {
-            match (frame, stamp_ns) {
-                (Some(name), _) => truth.add(name, row),
-                (None, Some(stamp_ns)) => track.push((stamp_ns, row.camera)),
-                (None, None) => {}
+        let (mut frames, mut track) = (HashMap::new(), Vec::new());
+        for (key, row) in rows {
+            match key {
+                Key::Frame(name) => {
+                    frames.insert(name, row);
+                }
+                Key::Time(stamp_ns) => track.push((stamp_ns, row.camera)),
             }
         }
-        Ok(Self { frames: truth.frames, ..Self::of_track(track) })
+        Ok(Self { frames, ..Self::of_track(track) })
     }
 
     /// Adds what is true of a frame, unless that is known already.
     pub fn add(&mut self, frame: String, row: TruthRow) {
         self.frames.entry(frame).or_insert(row);
-    }
-
-    /// Whether nothing is known.
-    pub fn is_empty(&self) -> bool {
-        self.frames.is_empty() && self.track.is_empty()
     }
 
     /// What is true of a frame: by its name, else by its time, between two positions at most two seconds apart.
@@ -143,6 +145,6 @@ mod tests {
         assert_eq!(row.centre, Some(Geodetic::ground(47.6, 8.6)));
         std::fs::write(&path, "lat,lon\n47.5,8.5\n").unwrap();
         assert!(Truth::read(&path).unwrap_err().to_string().contains("neither frame nor stamp_ns"));
-        assert!(Truth::read(&folder.path().join("absent.csv")).unwrap().is_empty());
+        assert_eq!(Truth::read(&folder.path().join("absent.csv")).unwrap(), Truth::default());
     }
 }

@@ -35,17 +35,17 @@ impl LiveTelemetry {
     }
 
     /// A time on the stream's clock.
-    fn stamp_ns(&self, captured_ns: Option<i64>) -> Option<i64> {
-        captured_ns.map(|captured| captured.saturating_sub(self.epoch_monotonic_ns))
+    fn stamp_ns(&self, captured_ns: i64) -> i64 {
+        captured_ns.saturating_sub(self.epoch_monotonic_ns)
     }
 
     pub(super) fn is_complete_for(&self, captured_ns: Option<i64>) -> bool {
-        self.stamp_ns(captured_ns).zip(self.buffer.latest_stamp_ns()).is_some_and(|(wanted, latest)| latest >= wanted)
+        captured_ns.zip(self.buffer.latest_stamp_ns()).is_some_and(|(captured, latest)| latest >= self.stamp_ns(captured))
     }
 
     /// What a frame takes that was captured then and has this stamp, with stamps on the frames' clock.
     pub(super) fn take(&mut self, captured_ns: Option<i64>, frame_ns: i64) -> (TelemetryBatch, Known) {
-        let Some(stamp_ns) = self.stamp_ns(captured_ns) else { return Default::default() };
+        let Some(stamp_ns) = captured_ns.map(|captured| self.stamp_ns(captured)) else { return Default::default() };
         let (mut batch, known) = self.buffer.take(stamp_ns);
         batch.shift(frame_ns.saturating_sub(stamp_ns));
         (batch, known)
@@ -53,7 +53,7 @@ impl LiveTelemetry {
 
     /// What such a frame would take.
     pub(super) fn ahead(&self, captured_ns: i64, frame_ns: i64) -> TelemetryBatch {
-        let stamp_ns = captured_ns.saturating_sub(self.epoch_monotonic_ns);
+        let stamp_ns = self.stamp_ns(captured_ns);
         let mut batch = self.buffer.ahead(stamp_ns);
         batch.shift(frame_ns.saturating_sub(stamp_ns));
         batch
@@ -84,8 +84,8 @@ impl PauseClock {
         self.told_ns = self.told_ns.max(stamp_ns);
     }
 
-    /// No frame came now: the stamp of a pause that is due, and the time that it corresponds to.
-    pub fn due(&mut self, now_ns: i64) -> Option<(i64, i64)> {
+    /// No frame came now: the stamp of a pause that is due.
+    pub fn due(&mut self, now_ns: i64) -> Option<i64> {
         let ((stamp_ns, captured_ns), interval_ns) = self.last.zip(self.interval_ns)?;
         let (first, last) = self.asked_ns.unwrap_or((now_ns, now_ns));
         let first = if now_ns.saturating_sub(last) > MAX_ASKING_NS { now_ns } else { first };
@@ -95,7 +95,7 @@ impl PauseClock {
             return None;
         }
         self.told_ns = at;
-        Some((at, now_ns))
+        Some(at)
     }
 }
 
@@ -108,7 +108,7 @@ mod tests {
     /// The stamps told when asked every 50 ms, milliseconds.
     fn asked(clock: &mut PauseClock, from_ms: i64, to_ms: i64) -> Vec<i64> {
         let times = (from_ms..=to_ms).step_by(50);
-        times.filter_map(|t| clock.due(t * MS)).map(|(stamp_ns, _)| stamp_ns / MS).collect()
+        times.filter_map(|t| clock.due(t * MS)).map(|stamp_ns| stamp_ns / MS).collect()
     }
 
     #[test]

@@ -1,0 +1,164 @@
+use super::*;
+use crate::geo::Homography;
+use crate::types::{AbstainReason, TrackSource};
+use nalgebra::Matrix4;
+
+const ORIGIN: Geodetic = Geodetic::ground(47.0, 8.0);
+
+fn fix(e_m: f64, n_m: f64, sigma_m: f64) -> Outcome {
+    let (lat, lon) = EnuPlane::at(ORIGIN).lat_lon_from_ground(e_m, n_m);
+    Outcome::Fix(Box::new(Fix {
+        region: 0,
+        camera_m: Vector2::new(e_m, n_m),
+        centre_m: Vector2::new(e_m, n_m),
+        covariance_m2: Matrix4::identity() * sigma_m * sigma_m,
+        camera: Geodetic::ground(lat, lon),
+        centre: Geodetic::ground(lat, lon),
+        height_agl_m: (100.0, 3.0),
+        heading_rad: (0.5, 0.05),
+        tilt_rad: 0.0,
+        ground_from_frame: Homography::identity(),
+        inliers: 100,
+        score: 0.5,
+    }))
+}
+
+fn known() -> Known {
+    Known { height_agl_m: Some(Estimate { value: 100.0, sigma: 3.0 }), ..Known::default() }
+}
+
+fn second(t: usize) -> i64 {
+    t as i64 * crate::time::NANOS_PER_SEC
+}
+
+fn position_m(fused: &Fused) -> (f64, f64) {
+    let p = fused.track.state.as_ref().unwrap().position;
+    let enu = EnuPlane::at(ORIGIN).ground_from_lat_lon(p.lat_deg, p.lon_deg);
+    (enu.e_m, enu.n_m)
+}
+
+#[test]
+fn a_straight_flight_is_followed_and_predicted() {
+    let mut fusion = Fusion::new(FusionSettings::default(), None);
+    let mut last = None;
+    for t in 0..30 {
+        last = Some(fusion.step(second(t), &TelemetryBatch::default(), &known(), &fix(10.0 * t as f64, 5.0 * t as f64, 4.0)));
+    }
+    let last = last.unwrap();
+    let (e, n) = position_m(&last);
+    assert!((e - 290.0).abs() < 5.0 && (n - 145.0).abs() < 5.0);
+    let (ahead, _) = last.prior.unwrap().at(second(31));
+    let enu = EnuPlane::at(ORIGIN).ground_from_lat_lon(ahead.lat_deg, ahead.lon_deg);
+    assert!((enu.e_m - 310.0).abs() < 12.0, "{}", enu.e_m);
+}
+
+#[test]
+fn a_single_wrong_fix_is_gated_and_three_that_agree_restart() {
+    let mut fusion = Fusion::new(FusionSettings::default(), None);
+    for t in 0..10 {
+        fusion.step(second(t), &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
+    }
+    let wrong = fusion.step(second(10), &TelemetryBatch::default(), &known(), &fix(900.0, 0.0, 4.0));
+    assert!(!wrong.track.fix_used && position_m(&wrong).0.abs() < 10.0);
+    fusion.step(second(11), &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
+    for t in 12..15 {
+        fusion.step(second(t), &TelemetryBatch::default(), &known(), &fix(900.0, 0.0, 4.0));
+    }
+    assert_eq!(fusion.counters().restarts, 1);
+    assert_eq!(fusion.counters().fixes_gated, 4);
+}
+
+#[test]
+fn without_fixes_the_sigma_grows_the_source_says_so_and_in_the_end_it_is_lost() {
+    let mut fusion = Fusion::new(FusionSettings::default(), Some((ORIGIN, 5.0)));
+    let mut sources = Vec::new();
+    let mut sigma = 0.0;
+    fusion.step(0, &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
+    for t in 1..120 {
+        let out = fusion.step(second(t), &TelemetryBatch::default(), &known(), &Outcome::Abstained(AbstainReason::Ambiguous));
+        if let Some(state) = &out.track.state {
+            let now = state.covariance_en_m2[(0, 0)].sqrt();
+            assert!(now >= sigma);
+            sigma = now;
+        }
+        sources.push(out.track.source);
+    }
+    sources.dedup();
+    assert_eq!(sources, [TrackSource::Visual, TrackSource::Inertial, TrackSource::Lost]);
+}
+
+#[test]
+fn a_fix_that_is_no_number_changes_nothing() {
+    let mut fusion = Fusion::new(FusionSettings::default(), Some((ORIGIN, 5.0)));
+    fusion.step(0, &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
+    let before = position_m(&fusion.step(second(1), &TelemetryBatch::default(), &known(), &fix(f64::NAN, 0.0, 4.0)));
+    assert!(before.0.is_finite());
+    assert_eq!(fusion.counters().fixes_refused, 1);
+}
+
+/// Samples of a level aircraft that turns slowly, at 100 Hz, after one time up to another, hundredths of a second.
+fn imu(after: usize, until: usize) -> TelemetryBatch {
+    let sample = |t: usize| ImuSample {
+        stamp_ns: t as i64 * crate::time::NANOS_PER_SEC / 100,
+        gyro_rad_s: Vector3::new(0.0, 0.01, 0.05),
+        accel_m_s2: Vector3::new(0.1, 0.3, -9.81),
+    };
+    TelemetryBatch { imu: (after + 1..=until).map(sample).collect(), ..TelemetryBatch::default() }
+}
+
+fn with_points_every(hundredths: i64) -> Fusion {
+    let track_interval_ns = Some(hundredths * crate::time::NANOS_PER_SEC / 100);
+    Fusion::new(FusionSettings { track_interval_ns, ..FusionSettings::default() }, Some((ORIGIN, 5.0)))
+}
+
+#[test]
+fn points_between_frames_lie_on_the_first_frames_grid_and_change_nothing() {
+    let (mut plain, mut dense) = (Fusion::new(FusionSettings::default(), Some((ORIGIN, 5.0))), with_points_every(20));
+    let mut between = Vec::new();
+    for (before, t) in [(0, 10), (10, 50), (50, 95), (95, 400)] {
+        let at = t as i64 * crate::time::NANOS_PER_SEC / 100;
+        let one = plain.step(at, &imu(before, t), &known(), &fix(0.0, 0.0, 4.0));
+        let two = dense.step(at, &imu(before, t), &known(), &fix(0.0, 0.0, 4.0));
+        assert_eq!((&one.track, &one.prior), (&two.track, &two.prior));
+        between.push(two.between.iter().map(|p| p.stamp_ns / 10_000_000).collect::<Vec<_>>());
+    }
+    assert_eq!(between[..3], [vec![], vec![30], vec![70, 90]]);
+    assert_eq!(between[3], (110..400).step_by(20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_long_gap_is_lost_and_the_night_between_two_flights_is_no_outage() {
+    let mut fusion = with_points_every(100);
+    fusion.step(0, &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
+    let abstained = Outcome::Abstained(AbstainReason::Ambiguous);
+    let hour = fusion.step(second(3600), &TelemetryBatch::default(), &known(), &abstained).between;
+    assert_eq!((hour.len(), hour.last().map(|p| p.source)), (3599, Some(TrackSource::Lost)));
+    assert!(fusion.step(second(90_000), &TelemetryBatch::default(), &known(), &abstained).between.is_empty());
+}
+
+#[test]
+fn a_pause_tells_the_points_as_time_goes_by_and_what_follows_is_the_same_to_the_last_bit() {
+    let at = |t: usize| t as i64 * crate::time::NANOS_PER_SEC / 100;
+    let (mut late, mut live) = (with_points_every(50), with_points_every(50));
+    for fusion in [&mut late, &mut live] {
+        fusion.step(at(0), &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
+    }
+    let mut told = Vec::new();
+    // Each pause settles what is over two seconds old.
+    for now in (100..=1000).step_by(50) {
+        let (settled, before) = (now.max(200) - 200, now.max(250) - 250);
+        let pause = Pause { stamp_ns: at(now), telemetry: imu(before, settled), ahead: imu(settled, now) };
+        told.extend(live.pause(&pause));
+    }
+    let abstained = Outcome::Abstained(AbstainReason::Ambiguous);
+    let live = live.step(at(1013), &imu(800, 1013), &known(), &abstained);
+    let late = late.step(at(1013), &imu(0, 1013), &known(), &abstained);
+    assert_eq!((&live.track, &live.prior), (&late.track, &late.prior));
+    told.extend(live.between);
+    assert_eq!(told, late.between);
+    let mut sources: Vec<_> = told.iter().map(|p| p.source).collect();
+    sources.dedup();
+    assert_eq!(sources, [TrackSource::Visual, TrackSource::Inertial]);
+    let sigma = |p: &TrackPoint| p.state.as_ref().unwrap().covariance_en_m2[(0, 0)];
+    assert!(told.windows(2).all(|w| sigma(&w[1]) > sigma(&w[0])));
+}
