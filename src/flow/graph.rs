@@ -198,8 +198,11 @@ pub fn run_graph(
         })
         .map_err(GraphError::Dataflow)?
     };
+    let mut wanted = true;
     for finished in receiver {
-        if !stop.load(Ordering::Relaxed) && !report(finished) {
+        // A stop from outside loses no frame that was admitted; whoever refused a report gets no more.
+        wanted = wanted && report(finished);
+        if !wanted {
             stop.store(true, Ordering::Relaxed);
         }
     }
