@@ -64,7 +64,18 @@ pub fn open(
         let reason = "--telemetry goes with a video file; photos and recordings bring their own";
         return Err(SourceError::Nothing { path: path.into(), reason: reason.into() });
     }
-    if path.join("flight.toml").is_file() { open_recording(path, knowledge, video) } else { open_photos(path, knowledge, camera) }
+    if path.join("flight.toml").is_file() {
+        open_recording(path, knowledge, video)
+    } else {
+        let mut flight = open_photos(path, knowledge, camera)?;
+        flight.warnings.extend(all_photos(video));
+        Ok(flight)
+    }
+}
+
+/// What to say to somebody who would thin photos.
+fn all_photos(options: &VideoOptions) -> Option<String> {
+    options.frame_rate.map(|_| "--frame-rate thins videos; of photos all are used".into())
 }
 
 fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOptions) -> Result<Flight, SourceError> {
@@ -115,11 +126,14 @@ fn open_recording(folder: &Path, knowledge: &KnowledgeOptions, options: &VideoOp
     let mut warnings = Vec::new();
     let start = recording.file.start.map(|s| Start { position: Geodetic::ground(s.lat_deg, s.lon_deg), sigma_m: s.sigma_m });
     let map = recording.map.clone();
-    let frames = match (&recording.photos, &recording.video) {
-        (Some(photos), None) => recorded_photos(&recording, photos, knowledge, &mut warnings)?,
-        (None, Some(video)) => footage::recorded(&recording, video, knowledge, options)?,
-        (Some(_), Some(_)) => return Err(nothing("the recording has photos/ and a video; keep one of them")),
-        (None, None) => return Err(nothing("the recording has neither photos/ nor a video (video.mkv, video.mp4, …)")),
+    let frames = match (&recording.photos, recording.video.as_slice()) {
+        (Some(photos), []) => {
+            warnings.extend(all_photos(options));
+            recorded_photos(&recording, photos, knowledge, &mut warnings)?
+        }
+        (None, [_, ..]) => footage::recorded(&recording, knowledge, options)?,
+        (Some(_), [_, ..]) => return Err(nothing("the recording has photos/ and a video; keep one of them")),
+        (None, []) => return Err(nothing("the recording has neither photos/ nor a video (video.mkv, video.mp4, …)")),
     };
     Ok(Flight { frames, start, truth: Truth::read(&folder.join("truth.csv"))?, map, warnings })
 }
@@ -169,12 +183,11 @@ mod footage {
     use super::{CameraOptions, Flight, FrameSource, KnowledgeOptions, Path, Recording, SourceError, VideoOptions};
 
     pub(super) fn recorded(
-        _: &Recording,
-        video: &Path,
+        recording: &Recording,
         _: &KnowledgeOptions,
         _: &VideoOptions,
     ) -> Result<Box<dyn FrameSource>, SourceError> {
-        Err(no_video(video))
+        Err(no_video(recording.video.first().map_or(Path::new(""), |part| &part.path)))
     }
 
     pub(super) fn open(path: &Path, _: &KnowledgeOptions, _: &CameraOptions, _: &VideoOptions) -> Result<Flight, SourceError> {

@@ -10,11 +10,11 @@ use super::flight::{Flight, VideoOptions};
 use super::frames::{FrameEvent, FrameSource};
 use super::photos::{CameraOptions, field_of_view_of_model};
 use super::record::{RecordingWriter, as_recorded};
-use super::recording::Recording;
+use super::recording::{Recording, VideoPart};
 use super::telemetry::rows::FrameRow;
 use super::telemetry::sidecars;
 use super::telemetry::srt::{self, SrtTelemetry};
-use super::video::{VideoEvent, VideoFrame, VideoInput, VideoSettings, VideoSource, monotonic_ns};
+use super::video::{VideoEvent, VideoFrame, VideoInput, VideoParts, VideoSettings, monotonic_ns};
 use super::{KnowledgeOptions, Setting, SourceError, Start, TelemetryBuffer, Truth};
 use crate::camera::{Camera, Intrinsics};
 use crate::types::{Frame, Intake, Known, Pause, Pixels, TelemetryBatch};
@@ -38,6 +38,8 @@ pub enum FootageCamera {
 pub struct FootageSettings {
     /// The video.
     pub video: VideoSettings,
+    /// The files of a recorded video, instead of the input above; none for any other.
+    pub parts: Vec<VideoPart>,
     /// Its camera.
     pub camera: FootageCamera,
     /// What the localizer may know.
@@ -60,7 +62,7 @@ pub struct FootageSettings {
 /// A video as frames of a flight.
 pub struct Footage {
     name: String,
-    video: VideoSource,
+    video: VideoParts,
     camera: FootageCamera,
     knowledge: KnowledgeOptions,
     recorded: TelemetryBuffer,
@@ -84,14 +86,15 @@ pub struct Footage {
 /// The frames of a recording's video.
 pub(super) fn recorded(
     recording: &Recording,
-    video: &Path,
     knowledge: &KnowledgeOptions,
     options: &VideoOptions,
 ) -> Result<Box<dyn FrameSource>, SourceError> {
+    let first = recording.video.first().map_or(Path::new(""), |part| &part.path);
     let settings = FootageSettings {
         telemetry: recording.telemetry.clone(),
         frames: recording.frames.clone(),
-        ..FootageSettings::new(file(video, options), FootageCamera::Known(recording.camera), knowledge)
+        parts: recording.video.clone(),
+        ..FootageSettings::new(file(first, options), FootageCamera::Known(recording.camera), knowledge)
     };
     Ok(Box::new(Footage::start(settings)?))
 }
@@ -179,6 +182,7 @@ impl FootageSettings {
         let telemetry = TelemetryBatch::default();
         Self {
             video,
+            parts: Vec::new(),
             camera,
             knowledge: *knowledge,
             telemetry,
@@ -207,7 +211,7 @@ impl Footage {
         }
         Ok(Self {
             name: settings.video.input.shown(),
-            video: VideoSource::start(settings.video)?,
+            video: VideoParts::start(settings.video, settings.parts)?,
             camera: settings.camera,
             knowledge: settings.knowledge,
             recorded: TelemetryBuffer::of_recording(&settings.telemetry),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use nalgebra::{Quaternion, UnitQuaternion};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::SourceError;
 use super::telemetry::rows::FrameRow;
@@ -111,13 +111,37 @@ pub struct Recording {
     pub stamps: HashMap<String, i64>,
     /// The photos' folder, where there is one.
     pub photos: Option<PathBuf>,
-    /// The video, where there is one.
-    pub video: Option<PathBuf>,
+    /// The video, where there is one; several parts when it was recorded from a stream that broke off.
+    pub video: Vec<VideoPart>,
     /// The video's frames with their exact stamps, which a container rounds, and what was known of each when it was served live, where
     /// `frames.csv` gives them.
     pub frames: Vec<FrameRow>,
     /// The recording's own map, where there is one.
     pub map: Option<PathBuf>,
+}
+
+/// A file of a video.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VideoPart {
+    /// The file.
+    pub path: PathBuf,
+    /// The number of its first frame. A frame that would have a number of the next part's was not decoded when it was recorded.
+    pub first_frame: u64,
+}
+
+/// A row of `video_parts.csv`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PartRow {
+    /// Name of the file, beside the table.
+    pub file: String,
+    /// As in [`VideoPart`].
+    pub first_frame: u64,
+}
+
+/// The table of a video's parts, beside its first.
+pub fn parts_table(video: &Path) -> PathBuf {
+    let stem = video.file_stem().unwrap_or_default().to_string_lossy();
+    video.with_file_name(format!("{stem}_parts.csv"))
 }
 
 #[derive(Deserialize)]
@@ -158,7 +182,10 @@ pub fn read(folder: &Path) -> Result<Recording, SourceError> {
         telemetry,
         stamps: stamps.into_iter().collect(),
         photos: existing("photos"),
-        video: find_video(folder)?,
+        video: match find_video(folder)? {
+            Some(first) => video_parts(first)?,
+            None => Vec::new(),
+        },
         frames,
         map,
         file,
@@ -181,6 +208,22 @@ fn find_video(folder: &Path) -> Result<Option<PathBuf>, SourceError> {
         return Err(SourceError::Nothing { path: folder.into(), reason });
     }
     Ok(found.pop())
+}
+
+/// All parts of a video whose first is given.
+fn video_parts(first: PathBuf) -> Result<Vec<VideoPart>, SourceError> {
+    let folder = first.parent().unwrap_or(Path::new(""));
+    let (mut rows, mut last_first) = (0, 0);
+    let parts = sidecars::rows(&parts_table(&first), |row: PartRow| {
+        rows += 1;
+        if row.first_frame < std::mem::replace(&mut last_first, row.first_frame) {
+            return Err("first_frame goes back".into());
+        }
+        let path = folder.join(&row.file);
+        let missing = format!("{} is not there", path.display());
+        if path.is_file() { Ok((rows, VideoPart { path, first_frame: row.first_frame })) } else { Err(missing) }
+    })?;
+    Ok(if parts.is_empty() { vec![VideoPart { path: first, first_frame: 0 }] } else { parts })
 }
 
 fn camera(table: &CameraTable) -> Result<Camera, String> {

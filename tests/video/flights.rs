@@ -163,6 +163,18 @@ fn a_recording_has_one_video_or_photos() {
 }
 
 #[test]
+fn a_frame_rate_for_photos_is_not_ignored_without_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("flight.toml"), FLIGHT).unwrap();
+    std::fs::create_dir(at("photos")).unwrap();
+    image::RgbImage::new(64, 48).save(at("photos/1.jpg")).unwrap();
+    let slow = VideoOptions { frame_rate: Some(1.0), ..VideoOptions::default() };
+    let flight = open(folder.path(), &CameraOptions::default(), &slow).unwrap();
+    assert!(flight.warnings.iter().any(|w| w.contains("--frame-rate")), "{:?}", flight.warnings);
+}
+
+#[test]
 fn a_simulated_flight_is_filmed_as_it_is_photographed() {
     let out = tempfile::tempdir().unwrap();
     let film = Settings {

@@ -4,7 +4,10 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use skyfix::source::video::{VideoError, VideoSource};
+use skyfix::camera::{Camera, Intrinsics};
+use skyfix::source::record::RecordingWriter;
+use skyfix::source::recording;
+use skyfix::source::video::{VideoError, VideoEvent, VideoParts, VideoSource};
 
 use crate::clips::{H264, Read, clip, file, launch, pictures, poll_until, read};
 use crate::senders::listen;
@@ -100,7 +103,77 @@ fn a_recording_begins_with_the_first_key_frame_and_goes_on_over_reconnections() 
     source.finish().unwrap();
     // What came before the key frames could not be decoded.
     assert!(run.counters.decoded < sent as u64, "{:?} of {sent}", run.counters);
+    // All that was recorded was decoded: one file holds it.
+    assert!(!folder.path().join("video_parts.csv").exists());
     assert_recorded(&run, &path);
+}
+
+#[test]
+fn a_stream_that_comes_back_in_another_size_is_recorded_in_parts_that_are_read_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = RecordingWriter::create(&folder.path().join("recorded")).unwrap();
+    writer.describe(&Camera::nadir(Intrinsics::centred(96, 64, 80.0)), None).unwrap();
+    let stream = |name: &str, size: &str| {
+        let chain = format!("{} ! openh264enc gop-size=6 ! h264parse config-interval=-1 ! mpegtsmux", pictures(20, size));
+        std::fs::read(clip(folder.path(), name, &chain)).unwrap()
+    };
+    let streams = [stream("a.ts", "width=96,height=64,framerate=10/1"), stream("b.ts", "width=192,height=128,framerate=10/1")];
+    let listener = listen(None);
+    let address = listener.local_addr().unwrap();
+    let sender = std::thread::spawn(move || {
+        let mut listener = Some(listener);
+        for stream in streams {
+            let listener = listener.take().unwrap_or_else(|| listen(Some(address)));
+            listener.accept().unwrap().0.write_all(&stream).unwrap();
+            drop(listener);
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    });
+    let mut settings = launch(&format!("tcpclientsrc host=127.0.0.1 port={}", address.port()));
+    (settings.live, settings.reconnect, settings.queue) = (true, true, 64);
+    settings.stall_timeout = Duration::from_secs(30);
+    settings.record = Some(writer.video());
+    let mut source = VideoSource::start(settings).unwrap();
+    let run =
+        poll_until(&mut source, |r| r.reconnects.iter().filter(|e| e.to_string().contains("the sender ended it")).count() >= 2);
+    sender.join().unwrap();
+    source.finish().unwrap();
+    assert_eq!(run.sizes(), [(96, 64), (192, 128)]);
+
+    let recorded = recording::read(&folder.path().join("recorded")).unwrap();
+    assert_eq!(recorded.video.len(), 2, "{:?}", recorded.video);
+    let mut video = VideoParts::start(file(&recorded.video[0].path), recorded.video).unwrap();
+    let mut again = Vec::new();
+    loop {
+        match video.poll() {
+            VideoEvent::Frame(frame) => again.push(frame),
+            VideoEvent::Pending => std::thread::sleep(Duration::from_millis(1)),
+            VideoEvent::Ended => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(again.iter().map(|f| f.index).eq(0..run.counters.decoded), "{:?}", run.counters);
+    assert_eq!(video.counters().delivered, run.counters.decoded);
+    for seen in &run.frames {
+        assert!(again[usize::try_from(seen.index).unwrap()].image == seen.image, "frame {}", seen.index);
+    }
+}
+
+#[test]
+fn a_part_of_a_recording_that_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = RecordingWriter::create(&folder.path().join("r")).unwrap();
+    writer.describe(&Camera::nadir(Intrinsics::centred(96, 64, 80.0)), None).unwrap();
+    let at = |name: &str| folder.path().join("r").join(name);
+    std::fs::write(at("video.mkv"), "x").unwrap();
+    let error = |rows: &str| {
+        std::fs::write(at("video_parts.csv"), format!("file,first_frame\n{rows}")).unwrap();
+        recording::read(&folder.path().join("r")).err().unwrap().to_string()
+    };
+    let text = error("video.mkv,0\nvideo.2.mkv,7\n");
+    assert!(text.contains("video.2.mkv is not there") && text.contains("video_parts.csv"), "{text}");
+    let text = error("video.mkv,9\nvideo.mkv,7\n");
+    assert!(text.contains("goes back"), "{text}");
 }
 
 #[test]

@@ -15,10 +15,11 @@
 //! # Numbers
 //!
 //! [`VideoFrame::index`] counts the frames as they leave the decoder, from 0, over all connections, before thinning. It is the
-//! position in the recorded file, too.
+//! position in the recorded file, too, or in a part of it beyond that part's first.
 
 mod backoff;
 mod error;
+mod parts;
 mod pipeline;
 mod record;
 mod settings;
@@ -39,6 +40,7 @@ use crate::source::redact;
 
 use backoff::Backoff;
 pub use error::VideoError;
+pub use parts::VideoParts;
 use pipeline::Connection;
 use record::Recorder;
 pub use settings::{RtspTransport, VideoInput, VideoSettings};

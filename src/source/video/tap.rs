@@ -67,6 +67,8 @@ pub(super) struct Tap {
     admitted: VecDeque<Admitted>,
     /// The connection whose frames count; late ones of an older one are ignored.
     connection: u64,
+    /// Number of the first frame of this connection.
+    first_frame: u64,
     /// Added to the times of this connection.
     offset_ns: Option<i64>,
     /// Whether the source's times are unrelated to the clock, so that its first frame is taken to come without delay.
@@ -105,6 +107,7 @@ impl Tap {
             last_ns: None,
             admitted: VecDeque::new(),
             connection: 0,
+            first_frame: 0,
             offset_ns: None,
             anchored_at_arrival: true,
             encoded: Encoded::default(),
@@ -115,6 +118,7 @@ impl Tap {
     pub fn connect(&mut self) -> u64 {
         self.abandon();
         self.connection += 1;
+        self.first_frame = self.counters.decoded;
         self.counters.reconnects = self.connection - 1;
         self.offset_ns = None;
         self.anchored_at_arrival = true;
@@ -130,6 +134,11 @@ impl Tap {
 
     pub fn is_current(&self, connection: u64) -> bool {
         self.connection == connection
+    }
+
+    /// Number that the first frame of this connection has, or will have.
+    pub fn first_frame(&self) -> u64 {
+        self.first_frame
     }
 
     /// The source stamps with the pipeline's clock by itself.

@@ -154,7 +154,7 @@ fn watch_pictures(pad: &gst::Pad, connection: u64, shared: &Arc<Shared>, found: 
 
 /// An encoded picture: whether it goes on to the decoder.
 fn picture(pad: &gst::Pad, buffer: &gst::Buffer, connection: u64, shared: &Shared, found: &Findings) -> bool {
-    let stamp = {
+    let (stamp, first_frame) = {
         let mut tap = lock(&shared.tap);
         if !tap.is_current(connection) {
             return false;
@@ -166,11 +166,11 @@ fn picture(pad: &gst::Pad, buffer: &gst::Buffer, connection: u64, shared: &Share
             delta: buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
         });
         let Some(stamp) = stamp else { return false };
-        stamp
+        (stamp, tap.first_frame())
     };
     // Outside the tap's lock: a slow disk may hold this thread, not the one that polls.
     if let (Some(recorder), Some(caps)) = (&shared.recorder, pad.current_caps())
-        && !lock(recorder).push(&caps, buffer, stamp)
+        && !lock(recorder).push(&caps, buffer, stamp, (connection, first_frame))
     {
         lock(&shared.tap).count_not_recorded();
     }
