@@ -31,6 +31,9 @@
 //!   for those that the tile touches. Fixes name the map's own region.
 //! - Sources are polled and never wait, so that results flow while nothing comes in; live, the graph takes a frame only when a worker is
 //!   free, and the source drops what is overtaken.
+//! - Early exit (`flow::stages`): a glance with a confident prior is one pass of the network, one place and one round of matching; it
+//!   settles a frame or escalates it, and never decides that a position is not known.
+//! - A retrieval head belongs to one dense network and takes its descriptors, so that frame and map pass through that network only.
 //! - A live flight with a recording works with samples as the recording holds them, so that its replay gives the same bytes.
 //! - One worker more than match frames: the first conducts (source, fusion, sinks) and is never busy with a frame when another waits for
 //!   a prior. A worker that matches leads one frame at a time from retrieval to its fix, and is told only the priors of its own frames.

@@ -14,6 +14,7 @@ use skyfix::flow::graph::{GraphError, GraphOptions, run_graph};
 use skyfix::flow::sequential::match_frame;
 use skyfix::flow::{MatchSettings, Matcher};
 use skyfix::fuse::{Fusion, FusionSettings};
+use skyfix::geo::Geodetic;
 use skyfix::map::MapStore;
 use skyfix::models::{DenseExtractor, Device, Manifest, OnnxDense};
 use skyfix::retrieve::build::{IndexOptions, build_index};
@@ -85,7 +86,8 @@ fn frames() -> Vec<Frame> {
 fn map_and_index() -> (MapStore, MapIndex) {
     let map = MapStore::open(&recording().join("map.mbtiles")).unwrap();
     let manifest = Manifest::read(&root().join("models/manifest.toml")).unwrap();
-    let index = MapIndex::load(&map, manifest.entry(MODEL).unwrap()).unwrap();
+    let model = manifest.entry(MODEL).unwrap();
+    let index = MapIndex::load(&map, model, manifest.aggregation_of(model)).unwrap();
     (map, index)
 }
 
@@ -255,6 +257,46 @@ fn a_confident_prior_narrows_the_candidates() {
     let first = reports[0].matched.candidates;
     let last = reports[FRAMES - 1].matched.candidates;
     assert!(last * 4 < first, "{last} of {first}");
+}
+
+#[test]
+fn a_confident_prior_goes_straight_to_fine_matching_and_what_that_leaves_open_is_looked_at_in_full() {
+    let index = Arc::new(map_and_index().1);
+    let full = Matcher::new(Arc::clone(&index), MatchSettings { glance_sigma_m: 0.0, ..MatchSettings::default() });
+    let (quick, mut network) = (Matcher::new(index, MatchSettings::default()), network());
+    let plane = full.index.regions[0].plane;
+    let mut settled = 0;
+    for frame in &frames() {
+        let mut matched = |matcher: &Matcher, prior: &Prior| match_frame(matcher, frame, Some(prior), None, network.as_mut());
+        let start = flight().start.unwrap();
+        let rough = Prior {
+            position: start.position,
+            sigma_m: start.sigma_m,
+            velocity_en_m_s: [0.0; 2],
+            velocity_sigma_m_s: 0.0,
+            stamp_ns: frame.stamp_ns,
+        };
+        let Outcome::Fix(there) = matched(&full, &rough).outcome else { continue };
+        let at = |east_m: f64| {
+            let (lat, lon) = plane.lat_lon_from_ground(there.camera_m[0] + east_m, there.camera_m[1]);
+            Prior { position: Geodetic::ground(lat, lon), sigma_m: 5.0, ..rough }
+        };
+        let glance = matched(&quick, &at(3.0));
+        let Outcome::Fix(fix) = &glance.outcome else { panic!("{}: {:?}", frame.name, glance.outcome) };
+        // The middle of the frame tells its tilt less well than all of it.
+        assert!((fix.centre_m - there.centre_m).norm() < 3.0 && (fix.camera_m - there.camera_m).norm() < 15.0, "{}", frame.name);
+        settled += usize::from(glance.candidates == 1);
+        // A prediction that is wrong, but sure of itself: found beside the window, or looked at in full.
+        let wrong = at(55.0);
+        let glance = matched(&quick, &wrong);
+        match &glance.outcome {
+            Outcome::Fix(fix) if glance.candidates == 1 => {
+                assert!((fix.centre_m - there.centre_m).norm() < 3.0, "{}: {:?}", frame.name, fix.centre_m);
+            }
+            _ => assert!(glance == matched(&full, &wrong), "{}", frame.name),
+        }
+    }
+    assert!(settled >= FRAMES / 2, "{settled} of {FRAMES}");
 }
 
 #[test]

@@ -16,6 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+import worlds
+
 cv2.setNumThreads(1)  # the images are small: threads cost more than they give
 
 HELD_OUT_CITIES = ("riverside", "claremont")
@@ -115,16 +117,25 @@ def load_forest(train_dir: Path) -> list:
     return [Pair(layer, layer, (0.1, 0.3)) for layer in layers]
 
 
+def load_worlds(folder: Path) -> list:
+    layer = lambda image: Layer(build_pyramid(image), worlds.GSD_M)
+    pairs = [Pair(layer(photo), layer(mapped), (0.2, 0.6)) for photo, mapped in worlds.load(folder)]
+    if not pairs:
+        raise FileNotFoundError(f"{folder} holds no worlds; make them with worlds.py")
+    return pairs
+
+
 class TrainingSet:
     """Draws batches; the same seed and step give the same batch."""
 
-    SHARES = {"date": 0.45, "nir": 0.10, "drone": 0.30, "forest": 0.07, "single": 0.08}
+    SHARES = {"date": 0.42, "nir": 0.10, "drone": 0.27, "forest": 0.06, "single": 0.07, "world": 0.08}
 
-    def __init__(self, data_dir: Path, view_px: int):
+    def __init__(self, data_dir: Path, worlds_dir: Path, view_px: int):
         train_dir = data_dir / "train"
         self.pairs = load_naip(train_dir, held_out=False)
         self.pairs["drone"] = load_drone(train_dir)
         self.pairs["forest"] = load_forest(train_dir)
+        self.pairs["world"] = load_worlds(worlds_dir)
         self.view_px = view_px
 
     def batch(self, seed: int, step: int, size: int):
@@ -160,7 +171,7 @@ def similarity(angle_rad: float, scale: float, shift) -> np.ndarray:
 
 
 def draw_views(rng, pair: Pair, view_px: int):
-    """Two views of the pair's ground: any common rotation; between them 7.5° and 10 % (one sigma), tilt, shift."""
+    """Two views of the pair's ground: any common rotation; between them 7.5° and 10 % (one sigma), or up to 25° and 28 %; tilt, shift."""
     low, high = pair.gsd_range_m
     gsd_m = math.exp(rng.uniform(math.log(low), math.log(high)))
     height, width = pair.a.pyramid[0].shape[:2]
@@ -175,8 +186,11 @@ def draw_views(rng, pair: Pair, view_px: int):
         to_middle = np.array([[1, 0, -middle - shift_px[0]], [0, 1, -middle - shift_px[1]], [0, 0, 1.0]])
         return similarity(angle_rad, scale * gsd_m / pair.a.gsd_m, centre) @ tilt @ to_middle
 
-    scale_b = math.exp(np.clip(rng.normal(0, 0.10), -0.3, 0.3))
-    angle_b = common + math.radians(np.clip(rng.normal(0, 7.5), -25, 25))
+    if rng.random() < 0.5:
+        turn_deg, log_scale = np.clip(rng.normal(0, 7.5), -25, 25), np.clip(rng.normal(0, 0.10), -0.3, 0.3)
+    else:
+        turn_deg, log_scale = rng.uniform(-25, 25), rng.uniform(-0.25, 0.25)
+    scale_b, angle_b = math.exp(log_scale), common + math.radians(turn_deg)
     scene_from_a = scene_from_view(common, 1.0, (0, 0))
     scene_from_b = scene_from_view(angle_b, scale_b, rng.uniform(-24, 24, 2))
     view_a, valid_a = cut_view(pair.a, scene_from_a, gsd_m, view_px)

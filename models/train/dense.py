@@ -1,6 +1,6 @@
 """The bundled dense network: 64-d descriptors, keypoints and reliability at 1/8 resolution from one pass.
 
-    python dense.py train     --run RUN_FOLDER [--data DIR] [--minutes 55]     resumes from RUN_FOLDER/last.pt
+    python dense.py train     --run RUN_FOLDER [--data DIR] [--minutes 90]     resumes from RUN_FOLDER/last.pt
     python dense.py export    --run RUN_FOLDER                                 writes ../skyfix-dense.onnx, ../manifest.toml
     python dense.py evaluate  [--data DIR] MODEL.onnx ...                      date pairs of the held-out cities
     python dense.py benchmark MODEL.onnx ...                                   time of one pass, models side by side
@@ -40,6 +40,7 @@ WEIGHT_DECAY = 1e-2
 EMA_DECAY = 0.998
 KEYPOINT_WEIGHT, RELIABILITY_WEIGHT = 0.3, 0.3
 CHECKPOINT_SECONDS = 180
+FAST_BFLOAT16 = torch.cpu._is_amx_tile_supported()  # a third less time a step there, slower elsewhere
 
 
 # --- network -------------------------------------------------------------------------------------------------------
@@ -90,7 +91,7 @@ class DenseNet(nn.Module):
         x16 = self.to_16(x8)
         x16 = self.merge_16(x16 + upsample(self.from_32(self.to_32(x16)), 2))
         x8 = self.merge_8(x8 + upsample(self.from_16(x16), 2))
-        return F.normalize(self.descriptor_head(x8), dim=1), self.reliability_head(x8)
+        return F.normalize(self.descriptor_head(x8).float(), dim=1), self.reliability_head(x8).float()
 
     def forward(self, image):
         normalised = self.normalise(image)
@@ -149,9 +150,10 @@ def losses(net, views_a, views_b, valid_a, valid_b, b_from_a, teacher, generator
     pairs, cells = views_a.shape[0], views_a.shape[-1] // STRIDE_PX
     images = torch.cat([views_a, views_b])
     normalised = net.normalise(images).contiguous(memory_format=torch.channels_last)
-    descriptors, reliability_logits = net.describe(normalised)
     taught = torch.randperm(2 * pairs, generator=generator)[:TAUGHT_VIEWS]
-    keypoint_logits = net.keypoint_head(normalised[taught])
+    with torch.autocast("cpu", torch.bfloat16, enabled=FAST_BFLOAT16):
+        descriptors, reliability_logits = net.describe(normalised)
+        keypoint_logits = net.keypoint_head(normalised[taught]).float()
     descriptors = descriptors.flatten(2).transpose(1, 2)
     a, b = descriptors[:pairs], descriptors[pairs:]
 
@@ -214,12 +216,12 @@ def update_average(average, net, step):
 
 
 def train(options):
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
     options.run.mkdir(parents=True, exist_ok=True)
     checkpoint_path = options.run / "last.pt"
     teacher = inference_session(options.teacher or options.data.parent / "models" / "xfeat.onnx")
-    training_set = data.TrainingSet(options.data, VIEW_PX)
+    training_set = data.TrainingSet(options.data, options.worlds or options.run / "worlds", VIEW_PX)
 
     net, average = DenseNet().to(memory_format=torch.channels_last), DenseNet()
     average.load_state_dict(net.state_dict())
@@ -290,12 +292,18 @@ def export(options):
         assert max(worst) < 1e-4
     print("inputs", [(i.name, i.shape) for i in session.get_inputs()])
     print("outputs", [(o.name, o.shape) for o in session.get_outputs()])
-    digest = hashlib.sha256(ONNX_PATH.read_bytes()).hexdigest()
-    manifest = MANIFEST_PATH.read_text()
-    entry = rf'(file = "{ONNX_PATH.name}".*\nsha256 = ")[^"]*'
-    assert re.search(entry, manifest), f"{MANIFEST_PATH} has no entry for {ONNX_PATH.name}"
-    MANIFEST_PATH.write_text(re.sub(entry, rf"\g<1>{digest}", manifest))
+    digest = write_checksum(ONNX_PATH)
     print(f"step {saved['step']}, {saved['seconds'] / 60:.1f} min of training, {ONNX_PATH.stat().st_size} bytes, sha256 {digest}")
+
+
+def write_checksum(path: Path) -> str:
+    """Puts the file's checksum into its entry of the manifest."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest = MANIFEST_PATH.read_text()
+    entry = rf'(file = "{path.name}".*\nsha256 = ")[^"]*'
+    assert re.search(entry, manifest), f"{MANIFEST_PATH} has no entry for {path.name}"
+    MANIFEST_PATH.write_text(re.sub(entry, rf"\g<1>{digest}", manifest))
+    return digest
 
 
 # --- measurements --------------------------------------------------------------------------------------------------
@@ -394,7 +402,9 @@ def main():
         if sub.get_default("function") is train:
             sub.add_argument("--data", type=Path, default=data.default_data_dir())
             sub.add_argument("--teacher", type=Path, help="xfeat.onnx, whose keypoints are distilled; default: models/ beside the data")
-            sub.add_argument("--minutes", type=float, default=55)
+            sub.add_argument("--worlds", type=Path, help="worlds of worlds.py; default: worlds/ in the run's folder")
+            sub.add_argument("--minutes", type=float, default=90)
+            sub.add_argument("--threads", type=int, default=2)
     sub = command(evaluate)
     sub.add_argument("--data", type=Path, default=data.default_data_dir())
     sub.add_argument("--pairs", type=int, default=120)

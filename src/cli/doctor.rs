@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use skyfix::map::MapStore;
-use skyfix::models::{Manifest, ModelEntry};
+use skyfix::models::{AggregationEntry, Manifest, ModelEntry};
 use skyfix::retrieve::{IndexError, MapIndex};
 
 const SETUP: &str = "run `make setup`";
@@ -54,8 +54,8 @@ pub fn run(map: Option<&Path>, model: Option<&str>) -> bool {
     }
     findings.push(viewer());
     if let Some(path) = map {
-        let entry = manifest.as_ref().ok().and_then(|manifest| chosen(manifest, model));
-        findings.extend(check_map(path, entry));
+        let used = manifest.as_ref().ok().and_then(|m| chosen(m, model).map(|entry| (entry, m.aggregation_of(entry))));
+        findings.extend(check_map(path, used));
     }
     print!("{}", table(&findings));
     let missing = findings.iter().filter(|f| f.state == State::Missing).count();
@@ -103,6 +103,13 @@ fn models(manifest: &Manifest, name: Option<&str>) -> Vec<Finding> {
         }
     };
     let mut findings: Vec<Finding> = manifest.models().iter().map(check).collect();
+    findings.extend(used.and_then(|entry| manifest.aggregation_of(entry)).map(|head| {
+        let what = format!("retrieval head {}", head.name);
+        match manifest.load_aggregation(head) {
+            Ok(bytes) => Finding::ok(what, format!("{:.1} MB, checksum right", bytes.len() as f64 / 1e6)),
+            Err(error) => Finding::missing(what, error.to_string(), "restore the file: git checkout models"),
+        }
+    }));
     if used.is_none() {
         let detail = name.map_or("the manifest names no model".into(), |name| format!("'{name}' is not in the manifest"));
         findings.push(Finding::missing("model", detail, "`skyfix models` lists those there are"));
@@ -127,7 +134,7 @@ fn viewer() -> Finding {
     }
 }
 
-fn check_map(path: &Path, model: Option<&ModelEntry>) -> Vec<Finding> {
+fn check_map(path: &Path, used: Option<(&ModelEntry, Option<&AggregationEntry>)>) -> Vec<Finding> {
     let map = match MapStore::open(path) {
         Ok(map) => map,
         Err(error) => return vec![Finding::missing("map", error.to_string(), "build one: skyfix map build SRC... -o FILE")],
@@ -147,8 +154,8 @@ fn check_map(path: &Path, model: Option<&ModelEntry>) -> Vec<Finding> {
     });
     let mut findings = vec![Finding::ok("map", format!("{}, zoom {:?}", path.display(), map.zoom_range()))];
     findings.extend(regions);
-    if let Some(model) = model {
-        findings.push(match MapIndex::load(&map, model) {
+    if let Some((model, head)) = used {
+        findings.push(match MapIndex::load(&map, model, head) {
             Ok(index) => {
                 let cells: usize = index.levels.iter().map(|level| level.cells.len()).sum();
                 Finding::ok("map index", format!("of model {}, {} levels, {cells} cells", model.name, index.levels.len()))

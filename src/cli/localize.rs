@@ -12,7 +12,7 @@ use skyfix::flow::catalogue::{Catalogue, MapEdits};
 use skyfix::flow::{CoarseMethod, MatchSettings, Matcher};
 use skyfix::geo::Geodetic;
 use skyfix::map::{Dem, GroundModel, MapStore};
-use skyfix::models::{DenseExtractor, Device, Manifest, ModelEntry, ModelError};
+use skyfix::models::{AggregationEntry, DenseExtractor, Device, Manifest, ModelEntry, ModelError};
 use skyfix::retrieve::build::{IndexOptions, build_index};
 use skyfix::retrieve::{IndexError, MapIndex, index_path};
 use skyfix::source::photos::CameraOptions;
@@ -44,6 +44,9 @@ pub struct LocalizeArguments {
     /// Search the whole map for every frame: no start position, nothing from the filter
     #[arg(long)]
     pub no_prior: bool,
+    /// Look at every frame in full, also where the filter's prediction is confident
+    #[arg(long)]
+    pub no_early_exit: bool,
     /// Heading: exif (metadata or telemetry), none, or degrees with their sigma: 152±5
     #[arg(long, default_value = "exif", value_name = "exif|none|DEG±S")]
     pub heading: Setting,
@@ -56,9 +59,9 @@ pub struct LocalizeArguments {
     /// Seed of --height-error
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Frames of a video to use, a second: the first at or after each step, by their times; or all
-    #[arg(long, default_value = "2", value_name = "N|all", value_parser = parse_frame_rate)]
-    pub frame_rate: FrameRate,
+    /// Frames of a video to use, a second: the first at or after each step, by their times; or all [default: 2]
+    #[arg(long, value_name = "N|all", value_parser = parse_frame_rate)]
+    pub frame_rate: Option<FrameRate>,
     /// Telemetry of a video file: a folder with imu.csv, height.csv, heading.csv, attitude.csv, or one of these
     #[arg(long, value_name = "DIR|FILE")]
     pub telemetry: Option<PathBuf>,
@@ -106,6 +109,11 @@ fn parse_mounting(text: &str) -> Result<Mounting, String> {
 #[derive(Clone, Copy, Debug)]
 pub struct FrameRate(Option<f64>);
 
+impl FrameRate {
+    /// Two frames a second are what a filter needs.
+    const DEFAULT: Self = Self(Some(2.0));
+}
+
 fn parse_frame_rate(text: &str) -> Result<FrameRate, String> {
     if text == "all" {
         return Ok(FrameRate(None));
@@ -147,7 +155,9 @@ pub fn prepare(arguments: &LocalizeArguments, edits: MapEdits) -> anyhow::Result
         height_error: arguments.height_error,
         seed: arguments.seed,
     };
-    let video = VideoOptions { frame_rate: arguments.frame_rate.0, telemetry: arguments.telemetry.clone() };
+    let frame_rate = arguments.frame_rate.unwrap_or(FrameRate::DEFAULT).0;
+    let video =
+        VideoOptions { frame_rate, frame_rate_asked: arguments.frame_rate.is_some(), telemetry: arguments.telemetry.clone() };
     let flight = source::open(&arguments.source, &knowledge, &camera, &video)?;
     for warning in &flight.warnings {
         eprintln!("skyfix: {}: {warning}", arguments.source.display());
@@ -162,6 +172,7 @@ pub fn prepare(arguments: &LocalizeArguments, edits: MapEdits) -> anyhow::Result
         device: arguments.model.device,
         coarse: arguments.coarse,
         consensus: arguments.consensus.clone(),
+        early_exit: !arguments.no_early_exit,
         search_heights: arguments.height == Setting::None,
         ground: ground(arguments.dem.as_deref(), arguments.takeoff, start)?,
     };
@@ -181,6 +192,8 @@ pub struct MatchingOptions {
     pub coarse: CoarseMethod,
     /// Weights of the neighbourhood consensus.
     pub consensus: Option<PathBuf>,
+    /// Whether a confident prediction allows to go straight to fine matching.
+    pub early_exit: bool,
     /// Whether heights that are not known are searched for.
     pub search_heights: bool,
     /// What turns heights above take-off into heights above ground.
@@ -202,7 +215,7 @@ pub fn matching(options: MatchingOptions, edits: MapEdits) -> anyhow::Result<Mat
     let map = MapStore::open(&options.map)?;
     let manifest = Manifest::find()?;
     let entry = manifest.entry(&options.model)?;
-    let mut index = match MapIndex::load(&map, entry) {
+    let mut index = match MapIndex::load(&map, entry, manifest.aggregation_of(entry)) {
         Ok(index) => index,
         Err(IndexError::Missing { path, .. }) => {
             eprintln!("skyfix: no index yet; computing {} (once)", path.display());
@@ -211,12 +224,14 @@ pub fn matching(options: MatchingOptions, edits: MapEdits) -> anyhow::Result<Mat
         Err(error) => return Err(error.into()),
     };
     let unknown_height = if options.search_heights { UnknownHeight::Search } else { UnknownHeight::Abstain };
-    let settings = MatchSettings { coarse: options.coarse, unknown_height, ..MatchSettings::default() };
+    let mut settings = MatchSettings { coarse: options.coarse, unknown_height, ..MatchSettings::default() };
+    if !options.early_exit {
+        settings.glance_sigma_m = 0.0;
+    }
     let catalogue = if edits.edit.is_empty() {
         Catalogue::default()
     } else {
-        let bytes = manifest.load(entry)?;
-        let mut network = network(entry, &bytes, options.device, 1)?;
+        let mut network = NetworkFiles::load(&manifest, entry)?.network(options.device, 1)?;
         Catalogue::prepare(edits, &mut index, &map, network.as_mut())?
     };
     for tile in catalogue.beside_the_map(&index) {
@@ -264,8 +279,8 @@ pub fn compute_index(
     let bar = progress_bar("index");
     let threads = processors().min(8);
     let options = IndexOptions { threads, ..*options };
-    let bytes = manifest.load(entry)?;
-    let index = build_index(map, &|| network(entry, &bytes, device, 1), &options, &|done, total| {
+    let files = NetworkFiles::load(manifest, entry)?;
+    let index = build_index(map, &|| files.network(device, 1), &options, &|done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })?;
@@ -278,19 +293,36 @@ pub fn compute_index(
 /// Networks for the workers of a graph, each with its number of threads.
 pub fn networks(model: &str, device: Device, workers: usize, threads: usize) -> anyhow::Result<Vec<Box<dyn DenseExtractor>>> {
     let manifest = Manifest::find()?;
-    let entry = manifest.entry(model)?;
-    let bytes = manifest.load(entry)?;
-    (0..workers).map(|_| Ok(network(entry, &bytes, device, threads)?)).collect()
+    let files = NetworkFiles::load(&manifest, manifest.entry(model)?)?;
+    (0..workers).map(|_| Ok(files.network(device, threads)?)).collect()
 }
 
-#[cfg(feature = "onnx")]
-fn network(entry: &ModelEntry, bytes: &[u8], device: Device, threads: usize) -> Result<Box<dyn DenseExtractor>, ModelError> {
-    Ok(Box::new(skyfix::models::OnnxDense::from_bytes(entry.clone(), bytes, device, threads)?))
+/// A dense network's file and that of its retrieval head, read and checked.
+struct NetworkFiles {
+    #[cfg_attr(not(feature = "onnx"), expect(dead_code, reason = "networks need ONNX Runtime"))]
+    dense: (ModelEntry, Vec<u8>),
+    #[cfg_attr(not(feature = "onnx"), expect(dead_code, reason = "networks need ONNX Runtime"))]
+    head: Option<(AggregationEntry, Vec<u8>)>,
 }
 
-#[cfg(not(feature = "onnx"))]
-fn network(_: &ModelEntry, _: &[u8], _: Device, _: usize) -> Result<Box<dyn DenseExtractor>, ModelError> {
-    Err(ModelError::Runtime("this skyfix was built without the onnx feature".into()))
+impl NetworkFiles {
+    fn load(manifest: &Manifest, entry: &ModelEntry) -> Result<Self, ModelError> {
+        let head = manifest.aggregation_of(entry).map(|head| Ok((head.clone(), manifest.load_aggregation(head)?)));
+        Ok(Self { dense: (entry.clone(), manifest.load(entry)?), head: head.transpose()? })
+    }
+
+    #[cfg(feature = "onnx")]
+    fn network(&self, device: Device, threads: usize) -> Result<Box<dyn DenseExtractor>, ModelError> {
+        use skyfix::models::{OnnxAggregation, OnnxDense};
+        let (entry, bytes) = &self.dense;
+        let head = self.head.as_ref().map(|(entry, bytes)| OnnxAggregation::from_bytes(entry.clone(), bytes, threads));
+        Ok(Box::new(OnnxDense::from_bytes(entry.clone(), bytes, device, threads)?.with_aggregation(head.transpose()?)))
+    }
+
+    #[cfg(not(feature = "onnx"))]
+    fn network(&self, _: Device, _: usize) -> Result<Box<dyn DenseExtractor>, ModelError> {
+        Err(ModelError::Runtime("this skyfix was built without the onnx feature".into()))
+    }
 }
 
 /// The folder for results, made where it is not there yet.

@@ -164,7 +164,8 @@ fn info(arguments: &InfoArguments) -> anyhow::Result<()> {
         say!("{:>6} {:>7.3}   {:.0} x {:.0}", region.id, region.ground_sampling_distance_m, e - w, n - s);
     }
     let manifest = Manifest::find()?;
-    match MapIndex::load(&map, manifest.entry(&arguments.model)?) {
+    let model = manifest.entry(&arguments.model)?;
+    match MapIndex::load(&map, model, manifest.aggregation_of(model)) {
         Ok(index) => {
             say!("\nindex for {} ({}…)", index.identity.model, index.identity.model_sha256.get(..12).unwrap_or_default());
             print_levels(&index);

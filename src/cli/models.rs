@@ -19,5 +19,16 @@ pub fn run() -> anyhow::Result<ExitCode> {
         say!("{:<16} {} channels, stride {} px; {}", entry.name, entry.descriptors.channels, entry.stride_px, entry.licence);
         say!("{:<16} {state}", "");
     }
+    for head in manifest.aggregations() {
+        let state = match manifest.load_aggregation(head) {
+            Ok(bytes) => format!("ok, {:.1} MB", bytes.len() as f64 / 1e6),
+            Err(error) => {
+                default_ok &= manifest.models().first().is_none_or(|first| first.name != head.of);
+                error.to_string()
+            }
+        };
+        say!("{:<16} retrieval head of {}, {} channels; {}", head.name, head.of, head.global.channels, head.licence);
+        say!("{:<16} {state}", "");
+    }
     Ok(if default_ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -70,6 +70,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         device: pipeline.device,
         coarse: pipeline.coarse,
         consensus: pipeline.consensus.clone(),
+        early_exit: pipeline.early_exit,
         search_heights: pipeline.knowledge.height == skyfix::source::Setting::None,
         ground: localize::ground(pipeline.dem.as_deref(), pipeline.takeoff, start.map(|s| s.position))?,
     };

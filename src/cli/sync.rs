@@ -52,7 +52,7 @@ const ENOUGH_TO_TELL_THE_RATE: usize = 16;
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let recording = recording::read(&arguments.recording)?;
     let piece = arguments.from..=arguments.from + arguments.seconds;
-    let options = VideoOptions { frame_rate: None, telemetry: None };
+    let options = VideoOptions::default();
     let mut flight = source::open(&arguments.recording, &KnowledgeOptions::default(), &CameraOptions::default(), &options)?;
     let bar = progress_bar("frames");
     match flight.frames.len_hint() {

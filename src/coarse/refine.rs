@@ -17,15 +17,22 @@ pub struct Refined {
     pub mean_cosine: f64,
 }
 
-/// Slides a view within ±`radius` cells of a position and takes the best. `None` when less than half of the view lies on imagery
-/// anywhere in the window.
-pub fn refine(view: &UnitField, level: &RegionLevel, mean: &[f32], row: f64, column: f64, radius: usize) -> Option<Refined> {
+/// Slides a view within ±`radius` cells of a position (row, column) and takes the best, by every `every`-th of its cells each way. `None`
+/// when less than half of the view lies on imagery anywhere in the window.
+pub fn refine(
+    view: &UnitField,
+    level: &RegionLevel,
+    mean: &[f32],
+    (row, column): (f64, f64),
+    radius: usize,
+    every: usize,
+) -> Option<Refined> {
     let (row0, column0) = (row.round() as i64 - radius as i64, column.round() as i64 - radius as i64);
     let side = 2 * radius + 1;
     let (rows, columns) = view.size();
     let map =
         UnitField::of_map(level, mean, row0..row0 + (rows + 2 * radius) as i64, column0..column0 + (columns + 2 * radius) as i64);
-    let Slid { sums, counts, cells } = Arch::new().dispatch(Slide { view, map: &map, row0, column0, side });
+    let Slid { sums, counts, cells } = Arch::new().dispatch(Slide { view, map: &map, row0, column0, side, every });
     let enough = (cells / 2).max(1) as u32;
     let score = |r: i64, c: i64| {
         let inside = r >= 0 && c >= 0 && r < side as i64 && c < side as i64;
@@ -54,6 +61,7 @@ struct Slide<'a> {
     row0: i64,
     column0: i64,
     side: usize,
+    every: usize,
 }
 
 /// For each position the sum of cosines and the number of cells that lie on imagery; the number of the view's cells.
@@ -68,11 +76,11 @@ impl WithSimd for Slide<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Slid {
-        let Self { view, map, row0, column0, side } = self;
+        let Self { view, map, row0, column0, side, every } = self;
         let mut slid = Slid { sums: vec![0.0; side * side], counts: vec![0; side * side], cells: 0 };
         let (rows, columns) = view.size();
-        for r in 0..rows as i64 {
-            for c in 0..columns as i64 {
+        for r in (0..rows as i64).step_by(every.max(1)) {
+            for c in (0..columns as i64).step_by(every.max(1)) {
                 let Some(unit) = view.cell(r, c) else { continue };
                 slid.cells += 1;
                 for at in 0..side * side {

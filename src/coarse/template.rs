@@ -54,14 +54,6 @@ impl Template {
         let channels = (self.planes.len() / (self.rows * self.columns).max(1)).saturating_sub(1);
         Planes { rows: self.rows, columns: self.columns, channels, values: &self.planes }
     }
-
-    /// The features of the covered cells, channels last: what retrieval aggregates.
-    pub fn features(&self) -> Vec<f32> {
-        let plane = self.rows * self.columns;
-        let channels = self.planes.len() / plane - 1;
-        let mask = &self.planes[channels * plane..];
-        (0..plane).filter(|c| mask[*c] > 0.0).flat_map(|c| (0..channels).map(move |k| self.planes[k * plane + c])).collect()
-    }
 }
 
 /// Rows and columns of the parts of a template: up to 2 × 2.

@@ -75,8 +75,8 @@ pub type Frames<'scope, T> = timely::dataflow::StreamVec<'scope, u64, InProcess<
 pub type Candidates = (Arc<Observation>, Arc<Retrieved>);
 /// After `coarse`.
 pub type Placed = (Arc<Observation>, Arc<Retrieved>, Vec<Place>);
-/// After `fine`, with the number of candidate cells.
-pub type Confirmed = (Arc<Observation>, Arc<Vec<Verified>>, usize);
+/// After `fine`.
+pub type Confirmed = (Arc<Observation>, Arc<Retrieved>, Arc<Vec<Verified>>);
 
 /// What leaves the graph, and the prior that goes back.
 #[derive(Clone)]

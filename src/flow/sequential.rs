@@ -17,11 +17,12 @@ pub fn match_frame(
 ) -> Matched {
     let mut run = || -> Result<Matched, AbstainReason> {
         let decoded = Arc::new(matcher.rectify(frame)?);
-        let observation = matcher.observe(&decoded, prior)?;
+        let whole = matcher.observe(&decoded, prior)?;
+        let observation = if active.is_some() { whole } else { matcher.at_a_glance(whole, prior) };
         let retrieved = matcher.retrieve(&observation, prior, active, network)?;
         let places = matcher.coarse(&observation, &retrieved)?;
         let verified = matcher.fine(&observation, &retrieved, &places, network)?;
-        Ok(matcher.fix(&observation, &verified, retrieved.candidates, network))
+        Ok(matcher.fix(&observation, &retrieved, &verified, network))
     };
     run().unwrap_or_else(Matched::abstained)
 }

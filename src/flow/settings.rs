@@ -51,6 +51,9 @@ pub struct MatchSettings {
     pub min_contrast: f64,
     /// A prior narrows the search when the radius it leaves is below this, metres.
     pub confident_radius_m: f64,
+    /// Early exit: when a prior is known to this, 1 sigma in metres, a frame goes straight to fine matching in the predicted window, and
+    /// is looked at in full only where that does not settle it. 0 always looks in full.
+    pub glance_sigma_m: f64,
 }
 
 impl Default for MatchSettings {
@@ -67,6 +70,7 @@ impl Default for MatchSettings {
             unknown_height: UnknownHeight::Abstain,
             min_contrast: 4.0,
             confident_radius_m: 1500.0,
+            glance_sigma_m: 15.0,
         }
     }
 }

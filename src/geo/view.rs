@@ -29,6 +29,14 @@ impl MetricView {
         }
     }
 
+    /// Its middle part, at most so many pixels a side; less than one pixel off where the parities differ.
+    pub fn middle(&self, longest_px: u32) -> Self {
+        let (width_px, height_px) = (self.width_px.min(longest_px), self.height_px.min(longest_px));
+        let (left, top) = ((self.width_px - width_px) / 2, (self.height_px - height_px) / 2);
+        let (west_m, north_m) = self.ground_from_pixel(f64::from(left), f64::from(top));
+        Self { west_m, north_m, width_px, height_px, ..*self }
+    }
+
     /// Metres east and north of continuous pixel coordinates (a pixel's centre is at .5).
     pub fn ground_from_pixel(&self, x_px: f64, y_px: f64) -> (f64, f64) {
         (self.west_m + x_px * self.ground_sampling_distance_m, self.north_m - y_px * self.ground_sampling_distance_m)

@@ -12,12 +12,15 @@ use super::ModelError;
 pub struct Manifest {
     folder: PathBuf,
     models: Vec<ModelEntry>,
+    aggregations: Vec<AggregationEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ManifestFile {
     model: Vec<ModelEntry>,
+    #[serde(default)]
+    aggregation: Vec<AggregationEntry>,
 }
 
 /// What a model is for.
@@ -50,6 +53,30 @@ pub struct ModelEntry {
     pub reliability: Output,
     /// Pixels along a cell's side.
     pub stride_px: usize,
+    /// Licence of the weights.
+    pub licence: String,
+    /// How the file was made.
+    pub source: String,
+}
+
+/// A retrieval head: a network that turns the descriptors of a dense model into one global descriptor.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AggregationEntry {
+    /// Name.
+    pub name: String,
+    /// The dense model whose descriptors it takes.
+    pub of: String,
+    /// File, as of a model.
+    pub file: String,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: String,
+    /// Input of shape (1, channels, n): descriptors of unit length in any order.
+    pub input: Output,
+    /// Output of shape (1, channels), unit length.
+    pub global: Output,
+    /// It takes more descriptors than this only.
+    pub clusters: usize,
     /// Licence of the weights.
     pub licence: String,
     /// How the file was made.
@@ -127,7 +154,7 @@ impl Manifest {
         let text = std::fs::read_to_string(path).map_err(|source| ModelError::Io { path: path.into(), source })?;
         let file: ManifestFile = toml::from_str(&text)
             .map_err(|e| ModelError::BadManifest { path: path.into(), reason: e.to_string().trim().into() })?;
-        Ok(Self { folder: path.parent().unwrap_or(Path::new(".")).into(), models: file.model })
+        Ok(Self { folder: path.parent().unwrap_or(Path::new(".")).into(), models: file.model, aggregations: file.aggregation })
     }
 
     /// All entries.
@@ -143,29 +170,52 @@ impl Manifest {
         })
     }
 
+    /// All retrieval heads.
+    pub fn aggregations(&self) -> &[AggregationEntry] {
+        &self.aggregations
+    }
+
+    /// The retrieval head of a dense model, where there is one.
+    pub fn aggregation_of(&self, model: &ModelEntry) -> Option<&AggregationEntry> {
+        self.aggregations.iter().find(|a| a.of == model.name)
+    }
+
     /// Where an entry's file lies: beside the manifest, in a folder of `SKYFIX_MODEL_PATH`, or in `shared/models` beside the
     /// clone.
     pub fn locate(&self, entry: &ModelEntry) -> Result<PathBuf, ModelError> {
+        self.locate_file(&entry.name, &entry.file)
+    }
+
+    fn locate_file(&self, name: &str, file: &str) -> Result<PathBuf, ModelError> {
         let mut folders = vec![self.folder.clone()];
         if let Some(list) = std::env::var_os("SKYFIX_MODEL_PATH") {
             folders.extend(std::env::split_paths(&list));
         }
         folders.push(self.folder.join("../../shared/models"));
-        let found = folders.iter().map(|folder| folder.join(&entry.file)).find(|path| path.is_file());
+        let found = folders.iter().map(|folder| folder.join(file)).find(|path| path.is_file());
         found.ok_or_else(|| ModelError::MissingFile {
-            name: entry.name.clone(),
-            file: entry.file.clone(),
+            name: name.into(),
+            file: file.into(),
             searched: folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "),
         })
     }
 
     /// The entry's file, read and checked against its checksum.
     pub fn load(&self, entry: &ModelEntry) -> Result<Vec<u8>, ModelError> {
-        let path = self.locate(entry)?;
+        self.load_file(&entry.name, &entry.file, &entry.sha256)
+    }
+
+    /// The same of a retrieval head.
+    pub fn load_aggregation(&self, entry: &AggregationEntry) -> Result<Vec<u8>, ModelError> {
+        self.load_file(&entry.name, &entry.file, &entry.sha256)
+    }
+
+    fn load_file(&self, name: &str, file: &str, sha256: &str) -> Result<Vec<u8>, ModelError> {
+        let path = self.locate_file(name, file)?;
         let bytes = std::fs::read(&path).map_err(|source| ModelError::Io { path: path.clone(), source })?;
         let found = sha256_hex(&bytes);
-        if found != entry.sha256.to_ascii_lowercase() {
-            return Err(ModelError::Checksum { path, expected: entry.sha256.clone(), found });
+        if found != sha256.to_ascii_lowercase() {
+            return Err(ModelError::Checksum { path, expected: sha256.into(), found });
         }
         Ok(bytes)
     }

@@ -6,13 +6,17 @@ use std::path::PathBuf;
 
 use crate::types::ImageTensor;
 
+#[cfg(feature = "onnx")]
+mod aggregation;
 pub mod manifest;
 #[cfg(feature = "onnx")]
 mod onnx;
 #[cfg(feature = "onnx")]
 pub mod runtime;
 
-pub use manifest::{Manifest, ModelEntry};
+#[cfg(feature = "onnx")]
+pub use aggregation::OnnxAggregation;
+pub use manifest::{AggregationEntry, Manifest, ModelEntry};
 #[cfg(feature = "onnx")]
 pub use onnx::OnnxDense;
 
@@ -74,6 +78,12 @@ impl DenseFeatures {
         let at = (row * self.columns + column) * self.channels;
         &self.descriptors[at..at + self.channels]
     }
+
+    /// The descriptors of the cells that a mask (row-major) lets pass, one after the other.
+    pub fn descriptors_where(&self, mask: &[bool]) -> Vec<f32> {
+        let cells = self.descriptors.chunks_exact(self.channels.max(1)).zip(mask);
+        cells.filter(|(_, pass)| **pass).flat_map(|(descriptor, _)| descriptor).copied().collect()
+    }
 }
 
 /// A network that turns an image into dense features. One per thread: a pass needs it exclusively.
@@ -82,6 +92,19 @@ pub trait DenseExtractor: Send {
     fn entry(&self) -> &ModelEntry;
     /// Runs the network on an image whose sides are multiples of `entry().input.multiple_of_px`.
     fn extract(&mut self, image: &ImageTensor) -> Result<DenseFeatures, ModelError>;
+    /// Its retrieval head, where it has one.
+    fn aggregator(&mut self) -> Option<&mut dyn Aggregator> {
+        None
+    }
+}
+
+/// A trained retrieval head.
+pub trait Aggregator: Send {
+    /// What the manifest says of it.
+    fn entry(&self) -> &AggregationEntry;
+    /// The global descriptor, of unit length, of `n · channels` values: descriptors of unit length in any order. All zeros when there
+    /// are no more descriptors than clusters.
+    fn aggregate(&mut self, descriptors: &[f32]) -> Result<Vec<f32>, ModelError>;
 }
 
 /// What can go wrong with models.

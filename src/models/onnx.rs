@@ -1,51 +1,45 @@
-//! A dense network on ONNX Runtime.
+//! A dense network on ONNX Runtime, with its retrieval head where it has one.
 
 use ort::ep::ExecutionProvider as _;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
 
+use super::aggregation::OnnxAggregation;
 use super::manifest::{Order, Output, Range};
-use super::{DenseExtractor, DenseFeatures, Device, Manifest, ModelEntry, ModelError, runtime};
+use super::{Aggregator, DenseExtractor, DenseFeatures, Device, Manifest, ModelEntry, ModelError, runtime};
 use crate::types::ImageTensor;
 
 /// A dense network in its own session.
 pub struct OnnxDense {
     entry: ModelEntry,
     session: Session,
+    aggregation: Option<OnnxAggregation>,
 }
 
 impl OnnxDense {
-    /// Loads a model after checking its checksum and interface.
+    /// Loads a model, and its retrieval head if it has one, after checking checksums and interfaces.
     ///
     /// `intra_threads` is the number of threads of one pass. The streaming graph gives each of its workers a session with one.
     pub fn load(manifest: &Manifest, name: &str, device: Device, intra_threads: usize) -> Result<Self, ModelError> {
         let entry = manifest.entry(name)?.clone();
         let bytes = manifest.load(&entry)?;
-        Self::from_bytes(entry, &bytes, device, intra_threads)
+        let aggregation = match manifest.aggregation_of(&entry) {
+            Some(head) => Some(OnnxAggregation::from_bytes(head.clone(), &manifest.load_aggregation(head)?, intra_threads)?),
+            None => None,
+        };
+        Ok(Self { aggregation, ..Self::from_bytes(entry, &bytes, device, intra_threads)? })
+    }
+
+    /// With a retrieval head.
+    pub fn with_aggregation(self, aggregation: Option<OnnxAggregation>) -> Self {
+        Self { aggregation, ..self }
     }
 
     /// Starts a session on a model already read and checked.
     pub fn from_bytes(entry: ModelEntry, bytes: &[u8], device: Device, intra_threads: usize) -> Result<Self, ModelError> {
-        let environment = runtime::environment()?;
-        let failed = |e: String| ModelError::Inference { name: entry.name.clone(), reason: e };
-        let mut builder = Session::builder(environment)
-            .and_then(|b| Ok(b.with_optimization_level(GraphOptimizationLevel::Level3)?))
-            .and_then(|b| Ok(b.with_intra_threads(intra_threads)?))
-            .and_then(|b| Ok(b.with_inter_threads(1)?))
-            .and_then(|b| Ok(b.with_intra_op_spinning(false)?))
-            .map_err(|e| failed(e.to_string()))?;
-        if let Device::Cuda(number) = device {
-            let unusable = |reason: String| ModelError::Device { device, reason };
-            if !ort::ep::CUDA::is_available().unwrap_or(false) {
-                return Err(unusable("this ONNX Runtime library was built without the CUDA provider".into()));
-            }
-            let id = i32::try_from(number).map_err(|e| unusable(e.to_string()))?;
-            let provider = ort::ep::CUDA::default().with_device_id(id).build().error_on_failure();
-            builder = builder.with_execution_providers([provider]).map_err(|e| unusable(e.to_string()))?;
-        }
-        let session = builder.commit_from_memory(bytes).map_err(|e| failed(e.to_string()))?;
-        let this = Self { entry, session };
+        let session = session(&entry.name, bytes, device, intra_threads)?;
+        let this = Self { entry, session, aggregation: None };
         this.check_interface()?;
         Ok(this)
     }
@@ -76,9 +70,35 @@ impl OnnxDense {
     }
 }
 
+/// A session on a network's file.
+pub(super) fn session(name: &str, bytes: &[u8], device: Device, intra_threads: usize) -> Result<Session, ModelError> {
+    let environment = runtime::environment()?;
+    let failed = |e: String| ModelError::Inference { name: name.into(), reason: e };
+    let mut builder = Session::builder(environment)
+        .and_then(|b| Ok(b.with_optimization_level(GraphOptimizationLevel::Level3)?))
+        .and_then(|b| Ok(b.with_intra_threads(intra_threads)?))
+        .and_then(|b| Ok(b.with_inter_threads(1)?))
+        .and_then(|b| Ok(b.with_intra_op_spinning(false)?))
+        .map_err(|e| failed(e.to_string()))?;
+    if let Device::Cuda(number) = device {
+        let unusable = |reason: String| ModelError::Device { device, reason };
+        if !ort::ep::CUDA::is_available().unwrap_or(false) {
+            return Err(unusable("this ONNX Runtime library was built without the CUDA provider".into()));
+        }
+        let id = i32::try_from(number).map_err(|e| unusable(e.to_string()))?;
+        let provider = ort::ep::CUDA::default().with_device_id(id).build().error_on_failure();
+        builder = builder.with_execution_providers([provider]).map_err(|e| unusable(e.to_string()))?;
+    }
+    builder.commit_from_memory(bytes).map_err(|e| failed(e.to_string()))
+}
+
 impl DenseExtractor for OnnxDense {
     fn entry(&self) -> &ModelEntry {
         &self.entry
+    }
+
+    fn aggregator(&mut self) -> Option<&mut dyn Aggregator> {
+        self.aggregation.as_mut().map(|head| head as &mut dyn Aggregator)
     }
 
     fn extract(&mut self, image: &ImageTensor) -> Result<DenseFeatures, ModelError> {

@@ -209,6 +209,8 @@ pub struct MatchTable {
     pub workers: Option<usize>,
     /// Whether the filter's prediction and a known start narrow the search; true by default.
     pub prior: Option<bool>,
+    /// Whether a frame goes straight to fine matching where the prediction is confident; true by default.
+    pub early_exit: Option<bool>,
     /// Frames between a prediction and the search that uses it; 4 by default.
     pub lag: Option<u64>,
 }

@@ -117,6 +117,8 @@ pub struct Pipeline {
     pub coarse: CoarseMethod,
     /// Weights of the neighbourhood consensus.
     pub consensus: Option<PathBuf>,
+    /// Whether a confident prediction allows to go straight to fine matching.
+    pub early_exit: bool,
     /// Frames matched side by side; `None` is one for each processor.
     pub workers: Option<usize>,
     /// Whether the prediction narrows the search.
@@ -241,6 +243,7 @@ impl Pipeline {
                 None => CoarseMethod::default(),
             },
             consensus: file.matching.consensus.as_ref().map(at),
+            early_exit: file.matching.early_exit.unwrap_or(true),
             workers,
             prior: file.matching.prior.unwrap_or(true),
             lag,

@@ -3,8 +3,9 @@
 //! Each of n features is distributed over m clusters and a dustbin by three Sinkhorn iterations in the log domain; the clusters'
 //! sums, each scaled to unit length, are concatenated and scaled again.
 //!
-//! Assumptions until a trained head exists: the scores are scaled cosines to k-means centres, and a cluster sums the features'
-//! residuals to its centre (as NetVLAD does) because untrained plain sums would all point at the centre.
+//! This is the form for dense networks without a trained head ([`crate::models::Aggregator`]). Assumptions: the scores are scaled
+//! cosines to k-means centres, and a cluster sums the features' residuals to its centre (as NetVLAD does) because untrained plain sums
+//! would all point at the centre.
 
 /// Scores are cosines times this: the centres compete about as sharply as SALAD's trained scores do.
 const SCORE_SCALE: f32 = 5.0;
@@ -74,7 +75,8 @@ fn log_sum_exp(values: impl Iterator<Item = f32> + Clone) -> f32 {
     highest + values.map(|v| (v - highest).exp()).sum::<f32>().ln()
 }
 
-fn to_unit_length(values: &mut [f32]) {
+/// Scales values to unit length; zeros stay.
+pub fn to_unit_length(values: &mut [f32]) {
     let norm = values.iter().map(|v| v * v).sum::<f32>().sqrt();
     if norm > 1e-12 {
         values.iter_mut().for_each(|v| *v /= norm);

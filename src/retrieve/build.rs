@@ -68,8 +68,9 @@ pub fn build_index(
     options: &IndexOptions,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<MapIndex, IndexError> {
-    let first = factory()?;
+    let mut first = factory()?;
     let entry = first.entry().clone();
+    let aggregation_sha256 = first.aggregator().map(|head| head.entry().sha256.to_ascii_lowercase());
     let stride = entry.stride_px;
     let regions = map.regions();
     if regions.is_empty() {
@@ -141,11 +142,14 @@ pub fn build_index(
             store_block(grid, block, &features, &covered, stride);
         }
     }
-    let levels = levels.iter().zip(grids).map(|(level, grids)| finish_level(*level, grids)).collect();
+    let mut network = factory()?;
+    let finished = levels.iter().zip(grids).map(|(level, grids)| finish_level(*level, grids, network.as_mut()));
+    let levels = finished.collect::<Result<_, _>>()?;
     Ok(MapIndex {
         identity: Identity {
             model: entry.name.clone(),
             model_sha256: entry.sha256.to_ascii_lowercase(),
+            aggregation_sha256,
             map_checksum: map.checksum()?,
             stride_px: stride,
         },
@@ -264,7 +268,11 @@ pub(super) fn store_block(grid: &mut RegionLevel, block: &Block, features: &Dens
     }
 }
 
-fn finish_level(level: u32, regions: Vec<Option<RegionLevel>>) -> DenseLevel {
+fn finish_level(
+    level: u32,
+    regions: Vec<Option<RegionLevel>>,
+    network: &mut dyn DenseExtractor,
+) -> Result<DenseLevel, IndexError> {
     let channels = regions.iter().flatten().map(|r| r.channels).next().unwrap_or(1);
     let covered: usize = regions.iter().flatten().map(|r| r.covered.iter().filter(|c| **c != 0).count()).sum();
     let every = covered.div_ceil(SAMPLES).max(1);
@@ -274,43 +282,55 @@ fn finish_level(level: u32, regions: Vec<Option<RegionLevel>>) -> DenseLevel {
         sample.extend(region.descriptors[cell * channels..(cell + 1) * channels].iter().map(|v| f32::from(*v) / 127.0));
     }
     let projection = Projection::fit(&sample, channels, SEARCH_CHANNELS);
-    let mut projected = vec![0.0; sample.len() / channels * projection.components];
-    let mut scratch = Vec::new();
-    for (d, p) in sample.chunks_exact(channels).zip(projected.chunks_exact_mut(projection.components)) {
-        projection.apply(d, &mut scratch, p);
-    }
-    let centres = k_means(&projected, projection.components, CLUSTERS, K_MEANS_SEED);
+    let centres = if network.aggregator().is_some() {
+        Vec::new()
+    } else {
+        k_means(&projection.apply_all(&sample), projection.components, CLUSTERS, K_MEANS_SEED)
+    };
     let mut out = DenseLevel { level, model: LevelModel { projection, centres }, regions, cells: Vec::new(), global: Vec::new() };
     for region in 0..out.regions.len() {
         let Some(grid) = &out.regions[region] else { continue };
         let starts = |n: usize| (0..n.saturating_sub(CELL_SIDE - CELL_STEP).max(1)).step_by(CELL_STEP);
         for row in starts(grid.rows) {
             for column in starts(grid.columns) {
-                let Some(global) = describe_cell(grid, &out.model, row, column) else { continue };
+                let Some(global) = describe_cell(grid, &out.model, network, row, column)? else { continue };
                 let at = |v: usize| (v / CELL_STEP) as u32;
                 out.cells.push(CellId { region: region as u32, level, row: at(row), column: at(column) });
                 out.global.extend(global);
             }
         }
     }
-    out
+    Ok(out)
 }
 
 /// Global descriptor of the cell whose north-west corner is a dense cell; `None` when too little of it is covered.
-pub fn describe_cell(grid: &RegionLevel, model: &LevelModel, row: usize, column: usize) -> Option<Vec<f32>> {
-    let mut features = Vec::new();
-    let mut scratch = Vec::new();
-    let mut unit = vec![0.0; grid.channels];
-    let components = model.projection.components;
-    let mut projected = vec![0.0; components];
+pub(super) fn describe_cell(
+    grid: &RegionLevel,
+    model: &LevelModel,
+    network: &mut dyn DenseExtractor,
+    row: usize,
+    column: usize,
+) -> Result<Option<Vec<f32>>, ModelError> {
+    let mut descriptors = Vec::new();
+    let mut cells = 0usize;
     for r in row..(row + CELL_SIDE).min(grid.rows) {
         for c in column..(column + CELL_SIDE).min(grid.columns) {
             let Some(d) = grid.descriptor(r as i64, c as i64) else { continue };
-            unit.iter_mut().zip(d).for_each(|(u, v)| *u = f32::from(*v) / 127.0);
-            model.projection.apply(&unit, &mut scratch, &mut projected);
-            features.extend_from_slice(&projected);
+            descriptors.extend(d.iter().map(|v| f32::from(*v) / 127.0));
+            cells += 1;
         }
     }
-    let enough = (CELL_SIDE * CELL_SIDE) as f64 * MIN_COVERED;
-    (features.len() as f64 / components as f64 >= enough).then(|| aggregate(&features, &model.centres, components))
+    let enough = cells as f64 >= (CELL_SIDE * CELL_SIDE) as f64 * MIN_COVERED;
+    enough.then(|| describe(&descriptors, model, network)).transpose()
+}
+
+/// Global descriptor of dense descriptors in any order: by the network's retrieval head, or by a level's clusters where it has none.
+///
+/// # Errors
+/// When the head fails.
+pub fn describe(descriptors: &[f32], model: &LevelModel, network: &mut dyn DenseExtractor) -> Result<Vec<f32>, ModelError> {
+    match network.aggregator() {
+        Some(head) => head.aggregate(descriptors),
+        None => Ok(aggregate(&model.projection.apply_all(descriptors), &model.centres, model.projection.components)),
+    }
 }

@@ -17,7 +17,7 @@ use crate::models::ModelError;
 pub const BASE_GSD_M: f64 = 0.15;
 /// Channels of the search features.
 pub const SEARCH_CHANNELS: usize = 24;
-/// Clusters of the aggregation.
+/// Clusters of the aggregation without a trained head.
 pub const CLUSTERS: usize = 32;
 /// Side of a retrieval cell, dense cells.
 pub const CELL_SIDE: usize = 32;
@@ -89,7 +89,7 @@ impl RegionLevel {
 pub struct LevelModel {
     /// Mean removal and principal components.
     pub projection: Projection,
-    /// Cluster centres of the aggregation, `CLUSTERS · SEARCH_CHANNELS` values.
+    /// Cluster centres of the aggregation, `CLUSTERS · SEARCH_CHANNELS` values; none where a trained head aggregates.
     pub centres: Vec<f32>,
 }
 
@@ -111,7 +111,7 @@ pub struct DenseLevel {
 impl DenseLevel {
     /// Length of a global descriptor.
     pub fn global_length(&self) -> usize {
-        self.model.centres.len()
+        self.global.len().checked_div(self.cells.len()).unwrap_or(0)
     }
 }
 
@@ -122,6 +122,9 @@ pub struct Identity {
     pub model: String,
     /// The model's SHA-256.
     pub model_sha256: String,
+    /// SHA-256 of the trained head that made the global descriptors; none where there is none.
+    #[serde(default)]
+    pub aggregation_sha256: Option<String>,
     /// The map's checksum.
     pub map_checksum: String,
     /// Pixels along a dense cell's side.

@@ -57,6 +57,16 @@ impl Projection {
         Self { channels, components, basis: basis.collect(), mean }
     }
 
+    /// The same as [`Projection::apply`] for several descriptors.
+    pub fn apply_all(&self, descriptors: &[f32]) -> Vec<f32> {
+        let mut scratch = Vec::new();
+        let mut out = vec![0.0; descriptors.len() / self.channels.max(1) * self.components];
+        for (d, p) in descriptors.chunks_exact(self.channels).zip(out.chunks_exact_mut(self.components)) {
+            self.apply(d, &mut scratch, p);
+        }
+        out
+    }
+
     /// Removes the mean, scales to unit length and projects: `channels` values in, `components` out.
     pub fn apply(&self, descriptor: &[f32], scratch: &mut Vec<f32>, out: &mut [f32]) {
         scratch.resize(self.channels, 0.0);

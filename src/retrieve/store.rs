@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::index::{CellId, DenseLevel, Identity, IndexError, LevelModel, MapIndex, RegionLevel};
 use super::projection::Projection;
 use crate::map::MapStore;
-use crate::models::ModelEntry;
+use crate::models::{AggregationEntry, ModelEntry};
 
 const FORMAT: &str = "skyfix-index-1";
 
@@ -108,8 +108,8 @@ impl MapIndex {
         Ok(())
     }
 
-    /// Reads the index of a map for a model and refuses one made for another map or model.
-    pub fn load(map: &MapStore, model: &ModelEntry) -> Result<Self, IndexError> {
+    /// Reads the index of a map for a model with its retrieval head, and refuses one made for another map, model or head.
+    pub fn load(map: &MapStore, model: &ModelEntry, head: Option<&AggregationEntry>) -> Result<Self, IndexError> {
         let path = index_path(map.path(), &model.name);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
@@ -120,13 +120,20 @@ impl MapIndex {
             Err(source) => return Err(IndexError::Io { path, source }),
         };
         let index = parse(&bytes, map).map_err(|reason| IndexError::Damaged { path: path.clone(), reason })?;
+        let identity = &index.identity;
+        let none = || "none".to_owned();
         let checks = [
-            ("model", &index.identity.model_sha256, model.sha256.to_ascii_lowercase()),
-            ("map", &index.identity.map_checksum, map.checksum()?),
+            ("model", identity.model_sha256.clone(), model.sha256.to_ascii_lowercase()),
+            (
+                "retrieval head",
+                identity.aggregation_sha256.clone().unwrap_or_else(none),
+                head.map_or_else(none, |h| h.sha256.to_ascii_lowercase()),
+            ),
+            ("map", identity.map_checksum.clone(), map.checksum()?),
         ];
         for (what, found, expected) in checks {
-            if *found != expected {
-                return Err(IndexError::Foreign { path, what, found: found.clone(), expected });
+            if found != expected {
+                return Err(IndexError::Foreign { path, what, found, expected });
             }
         }
         Ok(index)
@@ -171,7 +178,11 @@ fn parse(bytes: &[u8], map: &MapStore) -> Result<MapIndex, String> {
         if level.components == 0 || centres.len() % level.components != 0 {
             return Err("its cluster centres do not fit its components".into());
         }
-        let global = floats("global", Some(level.cells.len() * centres.len()))?;
+        let global = floats("global", None)?;
+        let fits = if level.cells.is_empty() { global.is_empty() } else { global.len() % level.cells.len() == 0 };
+        if !fits || (!centres.is_empty() && global.len() != level.cells.len() * centres.len()) {
+            return Err(format!("its {} global values do not fit {} cells", global.len(), level.cells.len()));
+        }
         if level.regions.len() != regions.len() {
             return Err(format!("it has {} regions and the map {}", level.regions.len(), regions.len()));
         }

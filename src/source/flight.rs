@@ -43,6 +43,8 @@ pub struct Flight {
 pub struct VideoOptions {
     /// Frames a second to use; `None` uses all.
     pub frame_rate: Option<f64>,
+    /// Whether somebody asked for that rate, and must be told where it does nothing.
+    pub frame_rate_asked: bool,
     /// Telemetry of a bare video: a folder with sidecars, or one of them. A recording brings its own.
     pub telemetry: Option<PathBuf>,
 }
@@ -75,7 +77,7 @@ pub fn open(
 
 /// What to say to somebody who would thin photos.
 fn all_photos(options: &VideoOptions) -> Option<String> {
-    options.frame_rate.map(|_| "--frame-rate thins videos; of photos all are used".into())
+    options.frame_rate_asked.then(|| "--frame-rate thins videos; of photos all are used".into())
 }
 
 fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOptions) -> Result<Flight, SourceError> {

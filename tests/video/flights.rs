@@ -40,7 +40,7 @@ fn frames_are_named_by_their_number_and_stamped_by_the_container() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.mkv");
     timed_clip(&path, "jpegenc ! matroskamux", &[100, 350, 600, 1100, 1150, 2200]);
-    let thin = VideoOptions { frame_rate: Some(2.0), telemetry: None };
+    let thin = VideoOptions { frame_rate: Some(2.0), ..VideoOptions::default() };
     let frames = frames(&path, &hfov(), &thin);
     let of: Vec<(u64, &str, i64)> = frames.iter().map(|f| (f.ordinal, f.name.as_str(), f.stamp_ns / 1_000_000)).collect();
     assert_eq!(of, [(0, "0", 100), (1, "2", 600), (2, "3", 1100), (3, "5", 2200)]);
@@ -96,7 +96,7 @@ fn telemetry_of_a_video_comes_from_a_folder_or_a_file() {
     std::fs::write(sidecars.join("height.csv"), "t_ns,height_agl_m,sigma_m\n0,100,2\n1000000000,110,2\n").unwrap();
     std::fs::write(sidecars.join("heading.csv"), "t_ns,heading_deg,sigma_deg\n0,90,3\n900000000,90,3\n").unwrap();
     let with = |telemetry: &Path| {
-        let options = VideoOptions { frame_rate: None, telemetry: Some(telemetry.to_owned()) };
+        let options = VideoOptions { telemetry: Some(telemetry.to_owned()), ..VideoOptions::default() };
         frames(&path, &hfov(), &options)
     };
     let both = with(&sidecars);
@@ -108,9 +108,9 @@ fn telemetry_of_a_video_comes_from_a_folder_or_a_file() {
     let one = with(&sidecars.join("height.csv"));
     assert!(one[5].known.height_agl_m.is_some() && one[5].known.heading_rad.is_none());
 
-    let wrong = VideoOptions { frame_rate: None, telemetry: Some(folder.path().join("a.mkv")) };
+    let wrong = VideoOptions { telemetry: Some(folder.path().join("a.mkv")), ..VideoOptions::default() };
     assert!(error_of(&path, &hfov(), &wrong).contains("is no telemetry"));
-    let missing = VideoOptions { frame_rate: None, telemetry: Some("/nowhere".into()) };
+    let missing = VideoOptions { telemetry: Some("/nowhere".into()), ..VideoOptions::default() };
     assert!(error_of(&path, &hfov(), &missing).contains("/nowhere"));
 }
 
@@ -169,7 +169,7 @@ fn a_frame_rate_for_photos_is_not_ignored_without_a_word() {
     std::fs::write(at("flight.toml"), FLIGHT).unwrap();
     std::fs::create_dir(at("photos")).unwrap();
     image::RgbImage::new(64, 48).save(at("photos/1.jpg")).unwrap();
-    let slow = VideoOptions { frame_rate: Some(1.0), ..VideoOptions::default() };
+    let slow = VideoOptions { frame_rate: Some(1.0), frame_rate_asked: true, ..VideoOptions::default() };
     let flight = open(folder.path(), &CameraOptions::default(), &slow).unwrap();
     assert!(flight.warnings.iter().any(|w| w.contains("--frame-rate")), "{:?}", flight.warnings);
 }
@@ -224,7 +224,7 @@ fn subtitles_tell_the_height_and_score_by_time() {
         )
     };
     std::fs::write(&subtitles, cue(0, 47.5) + &cue(1, 47.51)).unwrap();
-    let options = VideoOptions { frame_rate: Some(2.0), telemetry: Some(subtitles) };
+    let options = VideoOptions { frame_rate: Some(2.0), telemetry: Some(subtitles), ..VideoOptions::default() };
     let mut flight = open(&video, &hfov(), &options).unwrap();
     let frames = collect(flight.frames.as_mut()).unwrap();
     let height_m = frames[0].known.height_agl_m.unwrap().value;

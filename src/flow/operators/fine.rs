@@ -20,7 +20,7 @@ impl<'scope> Fine<'scope> for Frames<'scope, Placed> {
                 |t| &mut t.fine_ms,
                 |_, (observation, retrieved, places)| {
                     let verified = network.with(|network| matcher.fine(&observation, &retrieved, &places, network))?;
-                    Ok((observation, Arc::new(verified), retrieved.candidates))
+                    Ok((observation, retrieved, Arc::new(verified)))
                 },
             )
         })

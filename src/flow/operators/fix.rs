@@ -20,8 +20,8 @@ impl<'scope> MakeFix<'scope> for Frames<'scope, Confirmed> {
         stage(self, "fix", move |message| {
             let out = message.then(
                 |t| &mut t.fix_ms,
-                |_, (observation, verified, candidates)| {
-                    network.with(|network| Ok(matcher.fix(&observation, &verified, candidates, network)))
+                |_, (observation, retrieved, verified)| {
+                    network.with(|network| Ok(matcher.fix(&observation, &retrieved, &verified, network)))
                 },
             );
             turn.give_back();

@@ -101,7 +101,8 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<DecodedFrame>> {
                     let out = message.then(
                         |t| &mut t.retrieve_ms,
                         |_, decoded: Arc<DecodedFrame>| {
-                            let observation = Arc::new(matcher.observe(&decoded, prior.as_ref())?);
+                            let whole = matcher.observe(&decoded, prior.as_ref())?;
+                            let observation = Arc::new(if edited { whole } else { matcher.at_a_glance(whole, prior.as_ref()) });
                             let found =
                                 network.with(|network| matcher.retrieve(&observation, prior.as_ref(), active, network))?;
                             Ok((observation, Arc::new(found)))

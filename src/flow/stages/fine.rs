@@ -59,7 +59,7 @@ impl Matcher {
             let (_, seen) = &views[at];
             let view = &seen.view;
             let (row, column) = grid.grid_from_ground(place.camera_m[0] + view.west_m, place.camera_m[1] + view.north_m);
-            let Some(refined) = refine(&seen.field, grid, mean, row, column, REFINE_RADIUS) else { continue };
+            let Some(refined) = refine(&seen.field, grid, mean, (row, column), REFINE_RADIUS, 1) else { continue };
             let (e, n) = grid.ground_from_grid(refined.row, refined.column);
             let camera_m = [e - view.west_m, n - view.north_m];
             let matches = guided_matches(seen, grid, mean, camera_m, GUIDE_RADII[0]);
@@ -70,7 +70,7 @@ impl Matcher {
         }
         // The order is total: equal supports keep the order of the places.
         verified.sort_by(|a, b| b.consensus.support.total_cmp(&a.consensus.support));
-        if verified.is_empty() { Err(observation.reason(AbstainReason::FewInliers)) } else { Ok(verified) }
+        observation.found(verified, observation.reason(AbstainReason::FewInliers))
     }
 
     pub(super) fn consensus_settings(&self, observation: &Observation, cell_m: f64) -> ConsensusSettings {

@@ -3,7 +3,7 @@
 use nalgebra::{Vector2, Vector3};
 
 use super::fine::{CLEAR_LEAD, GUIDE_RADII};
-use super::{FEW_HYPOTHESES, Matched, Matcher, Observation, SAME_PLACE_CELLS, Verified};
+use super::{FEW_HYPOTHESES, Matched, Matcher, Observation, Retrieved, SAME_PLACE_CELLS, Verified};
 use crate::coarse::hypotheses::Hypothesis;
 use crate::fine::{Consensus, GuidedMatch, ViewField, consensus, guided_matches};
 use crate::fix::{self, Pose, PosePrior};
@@ -13,8 +13,8 @@ use crate::types::{AbstainReason, Fix, Match, Outcome};
 /// Places that are matched narrowly when none leads clearly.
 const CONTENDERS: usize = 3;
 
-/// A place matched again with the frame resampled by the pose of the first pass.
-struct NarrowMatch {
+/// The matches of a place with the pose that fits them, and what was known of it before.
+pub(super) struct PosedMatch {
     view: Hypothesis,
     matches: Vec<GuidedMatch>,
     consensus: Consensus,
@@ -23,8 +23,22 @@ struct NarrowMatch {
 }
 
 impl Matcher {
-    /// Makes the fix of the best place, or says why there is none.
+    /// Makes the fix of the best place, or says why there is none. What a glance does not settle is looked at in full.
     pub fn fix(
+        &self,
+        observation: &Observation,
+        retrieved: &Retrieved,
+        verified: &[Verified],
+        network: &mut dyn DenseExtractor,
+    ) -> Matched {
+        if observation.glance.is_none() {
+            return self.fix_in_full(observation, verified, retrieved.candidates, network);
+        }
+        let settled = self.settled(observation, verified, retrieved.candidates);
+        settled.unwrap_or_else(|| self.escalated(observation, network))
+    }
+
+    pub(super) fn fix_in_full(
         &self,
         observation: &Observation,
         verified: &[Verified],
@@ -38,9 +52,9 @@ impl Matcher {
         // Where no place leads clearly, the best few are matched narrowly: what is right gains by that, what is wrong hardly does.
         let clear = lead >= CLEAR_LEAD;
         let tried = if clear { 1 } else { CONTENDERS };
-        let mut narrowly: Vec<(&Verified, Result<NarrowMatch, AbstainReason>)> =
+        let mut narrowly: Vec<(&Verified, Result<PosedMatch, AbstainReason>)> =
             apart.iter().take(tried).map(|v| (*v, self.second_pass(observation, v, network))).collect();
-        let support = |m: &Result<NarrowMatch, AbstainReason>| m.as_ref().map_or(0.0, |m| m.consensus.support);
+        let support = |m: &Result<PosedMatch, AbstainReason>| m.as_ref().map_or(0.0, |m| m.consensus.support);
         // Stable: equal supports keep the order of the first pass.
         narrowly.sort_by(|a, b| support(&b.1).total_cmp(&support(&a.1)));
         let supports: Vec<f64> = narrowly.iter().map(|(_, m)| support(m)).collect();
@@ -51,6 +65,8 @@ impl Matcher {
             verified.len(),
             observation.hypotheses.len()
         );
+        // The more views were tried, the more easily one of them agrees by chance.
+        let trusted = clear || observation.hypotheses.len() <= FEW_HYPOTHESES;
         match narrowly.into_iter().next() {
             None => Matched::abstained(AbstainReason::FewInliers),
             Some((best, Err(reason))) => Matched {
@@ -59,27 +75,32 @@ impl Matcher {
                 candidates,
                 score: best.consensus.support,
             },
-            Some((best, Ok(NarrowMatch { view, matches, consensus, pose, prior }))) => {
-                let settings = &self.settings.fix;
-                // The more views were tried, the more easily one of them agrees by chance.
-                let trusted = clear || observation.hypotheses.len() <= FEW_HYPOTHESES;
-                let outcome = fix::verdict(&matches, &consensus, margin, trusted, settings)
-                    .and_then(|()| fix::plausible_pose(&pose, &prior, settings))
-                    .and_then(|()| self.make_fix(observation, best.place.region, &consensus, &pose))
-                    .map_or_else(|reason| Outcome::Abstained(observation.reason(reason)), |f| Outcome::Fix(Box::new(f)));
-                Matched {
-                    outcome,
-                    matches: frame_matches(observation, &view, &matches, &consensus.inliers),
-                    candidates,
-                    score: consensus.support,
-                }
-            }
+            Some((best, Ok(posed))) => self.judged(observation, best.place.region, &posed, (margin, trusted), candidates),
         }
+    }
+
+    /// The fix of a match, if it is good enough for one. `margin` is its lead on other places, `trusted` whether that needs no more.
+    pub(super) fn judged(
+        &self,
+        observation: &Observation,
+        region: usize,
+        posed: &PosedMatch,
+        (margin, trusted): (f64, bool),
+        candidates: usize,
+    ) -> Matched {
+        let PosedMatch { view, matches, consensus, pose, prior } = posed;
+        let settings = &self.settings.fix;
+        let outcome = fix::verdict(matches, consensus, margin, trusted, settings)
+            .and_then(|()| fix::plausible_pose(pose, prior, settings))
+            .and_then(|()| self.make_fix(observation, region, consensus, pose))
+            .map_or_else(|reason| Outcome::Abstained(observation.reason(reason)), |f| Outcome::Fix(Box::new(f)));
+        let matches = frame_matches(observation, view, matches, &consensus.inliers);
+        Matched { outcome, matches, candidates, score: consensus.support }
     }
 
     /// How many times the support of the next best place the best one has. Views of one place at other heights and headings find their
     /// way to the same position: they are no other place.
-    fn narrow_margin(&self, observation: &Observation, narrowly: &[(&Verified, Result<NarrowMatch, AbstainReason>)]) -> f64 {
+    fn narrow_margin(&self, observation: &Observation, narrowly: &[(&Verified, Result<PosedMatch, AbstainReason>)]) -> f64 {
         let Some((first, Ok(best))) = narrowly.first() else { return 0.0 };
         let region = |v: &Verified| self.index.region_of_map(v.place.region as u32);
         let next = narrowly[1..]
@@ -99,32 +120,48 @@ impl Matcher {
         reach.max(SAME_PLACE_CELLS * self.cell_m(observation.search_level))
     }
 
+    /// The pose of a place's first round of matches.
+    pub(super) fn first_pass(&self, observation: &Observation, place: &Verified) -> Result<PosedMatch, AbstainReason> {
+        let (view, matches, consensus) = (place.view, place.matches.clone(), place.consensus.clone());
+        self.posed(observation, place, view, matches, consensus)
+    }
+
     /// Resamples the frame with the pose of the first pass, so that its view lies truly flat, and matches again more narrowly.
     fn second_pass(
         &self,
         observation: &Observation,
-        best: &Verified,
+        place: &Verified,
         network: &mut dyn DenseExtractor,
-    ) -> Result<NarrowMatch, AbstainReason> {
+    ) -> Result<PosedMatch, AbstainReason> {
         let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
-        let grid = level.regions.get(best.place.region).and_then(Option::as_ref).ok_or(AbstainReason::NoCandidate)?;
+        let grid = level.regions.get(place.place.region).and_then(Option::as_ref).ok_or(AbstainReason::NoCandidate)?;
         let mean = &level.model.projection.mean;
-        let camera = &observation.frame.camera;
-        let known = self.known_at(observation, &best.place);
-        let prior = PosePrior::new(&best.view, known.height_agl_m, known.heading_rad, camera.tilt_sigma_rad);
-        let fit = |view: &Hypothesis, matches: &[GuidedMatch], inliers: &[bool]| {
-            fix::fit_pose(camera, view, matches, inliers, &prior, grid.cell_m, &self.settings.fix)
-                .ok_or(AbstainReason::FewInliers)
-        };
-        let pose = fit(&best.view, &best.matches, &best.consensus.inliers)?;
-        let view = Hypothesis { enu_from_camera: pose.enu_from_camera, height_m: pose.height_m, ..best.view };
+        let PosedMatch { pose, .. } = self.first_pass(observation, place)?;
+        let view = Hypothesis { enu_from_camera: pose.enu_from_camera, height_m: pose.height_m, ..place.view };
         let (rectified, features) = self.describe(observation, &view, observation.refine_level, network)?;
         let field = ViewField::new(&features, &rectified.covered_cells(features.stride_px), &rectified.view, mean);
         let matches = guided_matches(&field, grid, mean, [pose.camera_m.x, pose.camera_m.y], GUIDE_RADII[1]);
         let settings = self.consensus_settings(observation, grid.cell_m);
         let consensus = consensus(&matches, field.keypoints(), &settings).ok_or(AbstainReason::FewInliers)?;
-        let pose = fit(&view, &matches, &consensus.inliers)?;
-        Ok(NarrowMatch { view, matches, consensus, pose, prior })
+        self.posed(observation, place, view, matches, consensus)
+    }
+
+    /// Fits the pose of matches made at a place under a view.
+    fn posed(
+        &self,
+        observation: &Observation,
+        place: &Verified,
+        view: Hypothesis,
+        matches: Vec<GuidedMatch>,
+        consensus: Consensus,
+    ) -> Result<PosedMatch, AbstainReason> {
+        let camera = &observation.frame.camera;
+        let known = self.known_at(observation, &place.place);
+        let prior = PosePrior::new(&place.view, known.height_agl_m, known.heading_rad, camera.tilt_sigma_rad);
+        let cell_m = self.cell_m(observation.refine_level);
+        let pose = fix::fit_pose(camera, &view, &matches, &consensus.inliers, &prior, cell_m, &self.settings.fix);
+        let pose = pose.ok_or(AbstainReason::FewInliers)?;
+        Ok(PosedMatch { view, matches, consensus, pose, prior })
     }
 
     fn make_fix(

@@ -5,6 +5,7 @@
 mod coarse;
 mod fine;
 mod fix;
+mod glance;
 mod retrieve;
 
 use std::sync::{Arc, OnceLock};
@@ -48,6 +49,7 @@ pub struct DecodedFrame {
 }
 
 /// A decoded frame with the views to try.
+#[derive(Clone)]
 pub struct Observation {
     /// The frame.
     pub frame: Arc<DecodedFrame>,
@@ -61,9 +63,16 @@ pub struct Observation {
     pub search_level: usize,
     /// See `search_level`.
     pub refine_level: usize,
+    /// The prior in whose window the frame goes straight to fine matching; see [`glance`].
+    pub glance: Option<Prior>,
 }
 
 impl Observation {
+    /// What was found. Nothing is the end of a frame that is looked at in full; a glance goes on without, and is escalated.
+    fn found<T>(&self, found: Vec<T>, none: AbstainReason) -> Result<Vec<T>, AbstainReason> {
+        if found.is_empty() && self.glance.is_none() { Err(none) } else { Ok(found) }
+    }
+
     /// A reason to abstain, or the one behind it: a blurred frame has few matches.
     pub fn reason(&self, reason: AbstainReason) -> AbstainReason {
         if reason == AbstainReason::FewInliers && self.sharpness < MIN_SHARPNESS { AbstainReason::Blurred } else { reason }
@@ -189,7 +198,8 @@ impl Matcher {
         let search_level = (refine_level + coarser).min(self.index.levels.len().saturating_sub(1));
         let gsd = self.index.levels.get(refine_level).map_or(1.0, |l| level_gsd_m(l.level));
         let sharpness = pyramid.sharpness(gsd * camera.intrinsics.fx_px / first.height_m);
-        Ok(Observation { frame: Arc::clone(frame), known, hypotheses, sharpness, search_level, refine_level })
+        let frame = Arc::clone(frame);
+        Ok(Observation { frame, known, hypotheses, sharpness, search_level, refine_level, glance: None })
     }
 
     /// Height above the ground where a frame is expected: near its prior, else anywhere on the map.
@@ -246,10 +256,23 @@ impl Matcher {
         level: usize,
         network: &mut dyn DenseExtractor,
     ) -> Result<(RectifiedFrame, DenseFeatures), AbstainReason> {
+        self.describe_within(observation, hypothesis, level, u32::MAX, network)
+    }
+
+    /// The same of the middle of the view, at most `longest_px` a side.
+    fn describe_within(
+        &self,
+        observation: &Observation,
+        hypothesis: &Hypothesis,
+        level: usize,
+        longest_px: u32,
+        network: &mut dyn DenseExtractor,
+    ) -> Result<(RectifiedFrame, DenseFeatures), AbstainReason> {
         let gsd = level_gsd_m(self.index.levels.get(level).ok_or(AbstainReason::NoCandidate)?.level);
         let outline = footprint(&observation.frame.camera, &hypothesis.enu_from_camera, hypothesis.height_m)
             .ok_or(AbstainReason::BadView)?;
-        let view = view_around_footprint(&outline, gsd, network.entry().input.multiple_of_px as u32);
+        let multiple = network.entry().input.multiple_of_px as u32;
+        let view = view_around_footprint(&outline, gsd, multiple).middle((longest_px / multiple).max(1) * multiple);
         let mut rectified = rectify(
             &observation.frame.pyramid,
             &observation.frame.camera,
@@ -261,12 +284,15 @@ impl Matcher {
         let covered = std::mem::take(&mut rectified.covered);
         rectified.image.fill_with_mean(&covered);
         rectified.covered = covered;
-        let features = network.extract(&rectified.image).map_err(|error: ModelError| {
-            tracing::error!("frame {}: {error}", observation.frame.ordinal);
-            AbstainReason::Failed
-        })?;
+        let features = network.extract(&rectified.image).map_err(|error| failed(observation, &error))?;
         Ok((rectified, features))
     }
+}
+
+/// A network failed on a frame.
+fn failed(observation: &Observation, error: &ModelError) -> AbstainReason {
+    tracing::error!("frame {}: {error}", observation.frame.ordinal);
+    AbstainReason::Failed
 }
 
 fn decode(pixels: &Pixels) -> Option<Arc<RgbImage>> {

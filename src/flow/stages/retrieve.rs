@@ -1,12 +1,12 @@
 //! `retrieve`: which cells of the map a frame may show.
 
-use super::{Circle, Matcher, Observation, Retrieved};
+use super::{Circle, Matcher, Observation, Retrieved, failed};
 use crate::coarse::template::Template;
 use crate::flow::settings::CoarseMethod;
-use crate::geo::Enu;
+use crate::geo::{Enu, Geodetic};
 use crate::models::DenseExtractor;
 use crate::retrieve::CellId;
-use crate::retrieve::aggregate::aggregate;
+use crate::retrieve::build::describe;
 use crate::retrieve::index::IndexedRegion;
 use crate::retrieve::search::top_k;
 use crate::types::{AbstainReason, Prior};
@@ -25,18 +25,10 @@ impl Matcher {
         active: Option<&dyn Fn(CellId) -> bool>,
         network: &mut dyn DenseExtractor,
     ) -> Result<Retrieved, AbstainReason> {
-        let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
-        let projection = &level.model.projection;
-        let mut templates = Vec::with_capacity(observation.hypotheses.len());
-        let mut views = Vec::new();
-        for hypothesis in &observation.hypotheses {
-            let (view, features) = self.describe(observation, hypothesis, observation.search_level, network)?;
-            let covered = view.covered_cells(features.stride_px);
-            templates.push((Template::new(&features, &covered, projection), view.view));
-            if observation.search_level == observation.refine_level {
-                views.push((view, features));
-            }
+        if observation.glance.is_some() {
+            return self.glance_view(observation, network);
         }
+        let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
         let within = prior.and_then(|p| self.confident_region(p, observation));
         if within.as_ref().is_some_and(|w| w.iter().all(Option::is_none)) {
             return Err(AbstainReason::NoCandidate);
@@ -55,21 +47,33 @@ impl Matcher {
             return Err(AbstainReason::NoCandidate);
         }
         let few = within.is_some() || candidates <= self.settings.exhaustive_cells;
-        if self.settings.coarse == CoarseMethod::Correlation && active.is_none() && few {
+        let unranked = self.settings.coarse == CoarseMethod::Correlation && active.is_none() && few;
+        let projection = &level.model.projection;
+        let mut templates = Vec::with_capacity(observation.hypotheses.len());
+        let (mut views, mut queries) = (Vec::new(), Vec::new());
+        for hypothesis in &observation.hypotheses {
+            let (view, features) = self.describe(observation, hypothesis, observation.search_level, network)?;
+            let covered = view.covered_cells(features.stride_px);
+            templates.push((Template::new(&features, &covered, projection), view.view));
+            if !unranked {
+                let query = describe(&features.descriptors_where(&covered), &level.model, network);
+                queries.push(query.map_err(|error| failed(observation, &error))?);
+            }
+            if observation.search_level == observation.refine_level {
+                views.push((view, features));
+            }
+        }
+        if unranked {
             return Ok(Retrieved { templates, views, cells: Vec::new(), candidates, within });
         }
         let keep = if candidates <= self.settings.exhaustive_cells { candidates } else { self.settings.top_cells };
-        let queries: Vec<Vec<f32>> =
-            templates.iter().map(|(t, _)| aggregate(&t.features(), &level.model.centres, projection.components)).collect();
         let cells = top_k(level, &queries, keep, allowed).into_iter().map(|r| r.cell).collect();
         Ok(Retrieved { templates, views, cells, candidates, within })
     }
 
     fn confident_region(&self, prior: &Prior, observation: &Observation) -> Option<Vec<Option<Circle>>> {
-        let height = observation.known.height_agl_m.map_or(100.0, |h| h.value);
-        let tilt = observation.frame.camera.tilt_sigma_rad * height;
-        let (position, sigma_m) = prior.at(observation.frame.stamp_ns);
-        let radius = PRIOR_SIGMAS * sigma_m.hypot(tilt) + PRIOR_MARGIN_M;
+        let (position, sigma_m) = self.expected(prior, observation);
+        let radius = PRIOR_SIGMAS * sigma_m + PRIOR_MARGIN_M;
         if !(radius <= self.settings.confident_radius_m) {
             return None;
         }
@@ -79,5 +83,12 @@ impl Matcher {
             (e_m.hypot(n_m) < 1e5).then_some(([e_m, n_m], radius))
         };
         Some(self.index.regions.iter().map(in_region).collect())
+    }
+
+    /// Where a prior expects what the frame shows, and its 1 sigma, the tilt that nobody measured included, metres.
+    pub(super) fn expected(&self, prior: &Prior, observation: &Observation) -> (Geodetic, f64) {
+        let height = observation.known.height_agl_m.map_or(100.0, |h| h.value);
+        let (position, sigma_m) = prior.at(observation.frame.stamp_ns);
+        (position, sigma_m.hypot(observation.frame.camera.tilt_sigma_rad * height))
     }
 }

@@ -1,0 +1,133 @@
+//! A retrieval head on ONNX Runtime.
+
+use ort::session::Session;
+use ort::value::TensorRef;
+
+use super::{AggregationEntry, Aggregator, Device, ModelError, onnx};
+
+/// A retrieval head in its own session, on the processor: it is far smaller than the network whose descriptors it takes.
+pub struct OnnxAggregation {
+    entry: AggregationEntry,
+    session: Session,
+}
+
+impl OnnxAggregation {
+    /// Starts a session on a head already read and checked.
+    ///
+    /// # Errors
+    /// When the file is no such network.
+    pub fn from_bytes(entry: AggregationEntry, bytes: &[u8], intra_threads: usize) -> Result<Self, ModelError> {
+        let session = onnx::session(&entry.name, bytes, Device::Cpu, intra_threads)?;
+        let inputs: Vec<&str> = session.inputs().iter().map(|i| i.name()).collect();
+        let outputs: Vec<&str> = session.outputs().iter().map(|o| o.name()).collect();
+        for (what, wanted, there) in [("input", &entry.input.name, &inputs), ("output", &entry.global.name, &outputs)] {
+            if !there.contains(&wanted.as_str()) {
+                let (name, expected) = (entry.name.clone(), wanted.clone());
+                return Err(ModelError::Interface { name, what: what.into(), expected, found: there.join(", ") });
+            }
+        }
+        Ok(Self { entry, session })
+    }
+
+    /// An output for some descriptors, as it is.
+    fn run(&mut self, descriptors: &[f32], output: &str) -> Result<Vec<f32>, ModelError> {
+        let failed = |reason: String| ModelError::Inference { name: self.entry.name.clone(), reason };
+        let channels = self.entry.input.channels;
+        let n = descriptors.len() / channels;
+        let mut planes = vec![0.0; n * channels];
+        for (i, descriptor) in descriptors.chunks_exact(channels).enumerate() {
+            descriptor.iter().enumerate().for_each(|(k, v)| planes[k * n + i] = *v);
+        }
+        let tensor = TensorRef::from_array_view(([1usize, channels, n], &*planes)).map_err(|e| failed(e.to_string()))?;
+        let outputs =
+            self.session.run(ort::inputs![self.entry.input.name.as_str() => tensor]).map_err(|e| failed(e.to_string()))?;
+        let value = outputs.get(output).ok_or_else(|| failed(format!("no output {output}")))?;
+        let (_, values) = value.try_extract_tensor::<f32>().map_err(|e| failed(e.to_string()))?;
+        Ok(values.to_vec())
+    }
+}
+
+impl Aggregator for OnnxAggregation {
+    fn entry(&self) -> &AggregationEntry {
+        &self.entry
+    }
+
+    fn aggregate(&mut self, descriptors: &[f32]) -> Result<Vec<f32>, ModelError> {
+        let length = self.entry.global.channels;
+        if descriptors.len() / self.entry.input.channels.max(1) <= self.entry.clusters {
+            return Ok(vec![0.0; length]);
+        }
+        let output = self.entry.global.name.clone();
+        let found = self.run(descriptors, &output)?;
+        if found.len() != length || found.iter().any(|v| !v.is_finite()) {
+            return Err(ModelError::Interface {
+                name: self.entry.name.clone(),
+                what: format!("{output} of {} descriptors", descriptors.len() / self.entry.input.channels),
+                expected: format!("{length} finite values"),
+                found: format!("{} values", found.len()),
+            });
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::models::Manifest;
+    use crate::retrieve::aggregate::{sinkhorn, to_unit_length};
+
+    fn bundled() -> OnnxAggregation {
+        let manifest = Manifest::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/manifest.toml")).unwrap();
+        let entry = manifest.aggregation_of(manifest.entry("skyfix-dense").unwrap()).unwrap().clone();
+        let bytes = manifest.load_aggregation(&entry).unwrap();
+        OnnxAggregation::from_bytes(entry, &bytes, 1).unwrap()
+    }
+
+    fn descriptors(n: usize) -> Vec<f32> {
+        let mut out: Vec<f32> =
+            (0..n * 64).map(|i| ((i * 7_919 % 1_013) as f32 / 506.0 - 1.0) * ((i / 64 % 5) as f32 + 0.2)).collect();
+        out.chunks_exact_mut(64).for_each(to_unit_length);
+        out
+    }
+
+    /// The aggregation step by step, from the scores, features and token that the network gives out beside the result.
+    #[test]
+    fn the_bundled_head_equals_its_oracle() {
+        let mut head = bundled();
+        for n in [head.entry.clusters + 1, 300, 1024] {
+            let given = descriptors(n);
+            let global = head.aggregate(&given).unwrap();
+            let [scores, features, token, dustbin] =
+                ["scores", "features", "token", "dustbin"].map(|output| head.run(&given, output).unwrap());
+            let (clusters, length) = (head.entry.clusters, features.len() / n);
+            let plan = sinkhorn(&scores, clusters, n, dustbin[0]);
+            let mut wanted = token;
+            to_unit_length(&mut wanted);
+            for m in 0..clusters {
+                let mut sum: Vec<f32> =
+                    (0..length).map(|l| (0..n).map(|i| features[l * n + i] * plan[m * n + i]).sum()).collect();
+                to_unit_length(&mut sum);
+                wanted.extend(sum);
+            }
+            to_unit_length(&mut wanted);
+            assert_eq!(global.len(), wanted.len());
+            for (a, b) in global.iter().zip(&wanted) {
+                assert!((a - b).abs() < 1e-4, "{n}: {a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_descriptors_does_not_matter_and_too_few_give_none() {
+        let mut head = bundled();
+        let given = descriptors(100);
+        let reversed: Vec<f32> = given.chunks_exact(64).rev().flatten().copied().collect();
+        let (a, b) = (head.aggregate(&given).unwrap(), head.aggregate(&reversed).unwrap());
+        assert!(a.iter().zip(&b).all(|(x, y)| (x - y).abs() < 1e-4));
+        let none = head.aggregate(&descriptors(head.entry.clusters)).unwrap();
+        assert!(none.len() == a.len() && none.iter().all(|v| *v == 0.0));
+    }
+}
