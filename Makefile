@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test clean
+.PHONY: help setup demo test models clean
 
 target := $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
@@ -25,6 +25,10 @@ test: setup ## format, lints, all tests, documentation
 	cargo test --locked --lib --bins --tests --examples
 	cargo test --locked --doc
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+models: setup ## train the bundled networks from $SKYFIX_DATA/train (hours; resumes)
+	@cargo build --release --locked
+	@scripts/train.sh
 
 clean: ## remove what was built, installed into the clone and written by the demo
 	cargo clean

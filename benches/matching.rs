@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 
 use divan::counter::ItemsCount;
-use nalgebra::{UnitQuaternion, Vector3};
+use nalgebra::{UnitQuaternion, Vector2, Vector3};
 use skyfix::coarse::correlation::SearchGrid;
 use skyfix::coarse::template::Template;
 use skyfix::fine::consensus::ConsensusSettings;
@@ -74,6 +74,8 @@ fn predict(bencher: divan::Bencher<'_, '_>) {
         enu_from_body: UnitQuaternion::identity(),
         accel_bias_m_s2: Vector3::zeros(),
         gyro_bias_rad_s: Vector3::zeros(),
+        lean: Vector2::zeros(),
+        map_offset_m: Vector2::zeros(),
     };
     let (gravity_m_s2, noise) = (gravity_m_s2(47.0), NoiseDensities::default());
     let mut filter = Eskf { state, covariance: Covariance::identity(), gravity_m_s2, noise };

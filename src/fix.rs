@@ -330,6 +330,34 @@ pub fn plausible_pose(pose: &Pose, prior: &PosePrior, settings: &FixSettings) ->
     Ok(())
 }
 
+/// 1 sigma of the tilt, an axis, where the matches alone shall tell it: wide enough to say next to nothing, narrow enough to converge.
+const FREE_TILT_SIGMA_RAD: f64 = 20.0 * std::f64::consts::PI / 180.0;
+
+/// The prior of a pose that the matches alone shall tell.
+pub fn free_prior(prior: &PosePrior) -> PosePrior {
+    PosePrior { tilt_sigma_rad: FREE_TILT_SIGMA_RAD, ..*prior }
+}
+
+/// The lean of a pose (see [`crate::types::FreePose`]) against its nominal attitude, and the covariance of (camera e, camera n, lean right,
+/// lean down). `None` when it looks more than a right angle away.
+pub fn lean_of(pose: &Pose, nominal: &Hypothesis) -> Option<(Vector2<f64>, Matrix4<f64>)> {
+    let camera_from_enu = nominal.enu_from_camera.inverse();
+    let axis = pose.enu_from_camera * Vector3::z();
+    let seen = camera_from_enu * axis;
+    if !(seen.z > 1e-3) {
+        return None;
+    }
+    let lean = seen.xy() / seen.z;
+    let mut joint = SMatrix::<f64, 4, PARAMETERS>::zeros();
+    joint[(0, 0)] = 1.0;
+    joint[(1, 1)] = 1.0;
+    for (k, unit) in [Vector3::x(), Vector3::y(), Vector3::z()].iter().enumerate() {
+        let turned = camera_from_enu * unit.cross(&axis);
+        joint.fixed_view_mut::<2, 1>(2, 3 + k).copy_from(&((turned.xy() - lean * turned.z) / seen.z));
+    }
+    Some((lean, joint * pose.covariance * joint.transpose()))
+}
+
 /// Ground (metres in the region's plane) from frame pixels, for a pose and a camera without distortion.
 pub fn ground_from_frame(camera: &Camera, pose: &Pose) -> Homography {
     let i = &camera.intrinsics;
@@ -452,6 +480,35 @@ mod tests {
             inside += usize::from(squared < 11.8);
         }
         assert!(inside >= 57, "{inside} of 60 inside 3 sigma");
+    }
+
+    #[test]
+    fn the_lean_equals_finite_differences_and_is_that_of_the_camera() {
+        let flat = FixSettings { ground_slope_sigma_rad: 1e-4, map_sigma_m: 0.0, ..FixSettings::default() };
+        let nominal = nominal(120.0);
+        // Leaning by 0.1 about the camera's own right axis lets the image's lower edge, or the upper, come nearer.
+        let turn = nominal.enu_from_camera * Vector3::new(0.1, 0.0, 0.0);
+        let pose = fit(&matches(turn, 120.0, 0.2, 5), &flat);
+        let (lean, covariance) = lean_of(&pose, &nominal).unwrap();
+        assert!((lean - Vector2::new(0.0, -0.1f64.tan())).norm() < 0.01, "{lean}");
+        assert!(covariance.cholesky().is_some());
+        let turned = |k: usize, by: f64| {
+            let mut axis = Vector3::zeros();
+            axis[k] = by;
+            Pose { enu_from_camera: UnitQuaternion::from_scaled_axis(axis) * pose.enu_from_camera, ..pose.clone() }
+        };
+        let only = |k: usize| {
+            let mut covariance = PoseMatrix::zeros();
+            covariance[(3 + k, 3 + k)] = 1.0;
+            let one = Pose { covariance, ..pose.clone() };
+            lean_of(&one, &nominal).unwrap().1
+        };
+        for k in 0..3 {
+            let difference =
+                (lean_of(&turned(k, 1e-6), &nominal).unwrap().0 - lean_of(&turned(k, -1e-6), &nominal).unwrap().0) / 2e-6;
+            let squares = only(k).fixed_view::<2, 2>(2, 2).into_owned();
+            assert!((difference * difference.transpose() - squares).norm() < 1e-6, "{k}");
+        }
     }
 
     #[test]

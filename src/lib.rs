@@ -31,6 +31,8 @@
 //!   for those that the tile touches. Fixes name the map's own region.
 //! - Sources are polled and never wait, so that results flow while nothing comes in; live, the graph takes a frame only when a worker is
 //!   free, and the source drops what is overtaken.
+//! - A fix goes to the filter as a pose free of what was assumed of lean and map offset ([`types::FreePose`]): both are states of the
+//!   filter, because they last from frame to frame. Files and viewer show the frame's own fix, with those assumptions in its covariance.
 //! - Early exit (`flow::stages`): a glance with a confident prior is one pass of the network, one place and one round of matching; it
 //!   settles a frame or escalates it, and never decides that a position is not known.
 //! - A retrieval head belongs to one dense network and takes its descriptors, so that frame and map pass through that network only.

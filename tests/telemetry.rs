@@ -45,7 +45,7 @@ mod mavlink_link {
     use skyfix::source::telemetry::mavlink::{MavlinkClock, MavlinkDecoder, MavlinkSettings, MavlinkStream};
     use skyfix::source::{self, Flight, KnowledgeOptions, TelemetryBuffer, TelemetryStream, recording};
     use skyfix::time::NANOS_PER_SEC;
-    use skyfix::types::{Estimate, Fix, Frame, Known, Outcome, TelemetryBatch, TelemetrySample, TrackState};
+    use skyfix::types::{Estimate, Fix, Frame, FreePose, Known, Outcome, TelemetryBatch, TelemetrySample, TrackState};
 
     /// Time between messages of a kind: 50 Hz.
     const PERIOD_NS: i64 = NANOS_PER_SEC / 50;
@@ -160,6 +160,13 @@ mod mavlink_link {
             ground_from_frame: Homography::identity(),
             inliers: 100,
             score: 0.5,
+            free: FreePose {
+                camera: Geodetic::ground(lat, lon),
+                lean: Vector2::zeros(),
+                covariance: Matrix4::from_diagonal(&nalgebra::Vector4::new(9.0, 9.0, 1e-3, 1e-3)),
+                lean_sigma: 0.09,
+                map_sigma_m: 2.5,
+            },
         }))
     }
 

@@ -1,13 +1,23 @@
-//! Error-state Kalman filter after Solà 2017 (arXiv 1711.02508): position, velocity, attitude, accelerometer and gyroscope bias.
+//! Error-state Kalman filter after Solà 2017 (arXiv 1711.02508): position, velocity, attitude, accelerometer and gyroscope bias; the lean
+//! of the camera and the offset of the map, two errors that all fixes share.
 //!
-//! The nominal state lives in an east-north-up plane; the error state is (δp, δv, δθ, δa_b, δω_b), the attitude error a rotation
-//! vector in the body frame (Solà's local form). Updates use the Joseph form; the attitude error is injected with the reset
+//! The nominal state lives in an east-north-up plane; the error state is (δp, δv, δθ, δa_b, δω_b, δlean, δoffset), the attitude error a
+//! rotation vector in the body frame (Solà's local form). Updates use the Joseph form; the attitude error is injected with the reset
 //! Jacobian `I − [δθ/2]×` (Solà eq. 287).
+//!
+//! The lean (see [`FreePose`]) walks slowly. The map's offset, which nothing but another source of positions could tell from the
+//! position, is a first-order Gauss–Markov process: what a map is off by here it is off by next door, less and less.
 
-use nalgebra::{Matrix3, SMatrix, SVector, UnitQuaternion, Vector3};
+use nalgebra::{Matrix3, SMatrix, SVector, UnitQuaternion, Vector2, Vector3, Vector4};
+
+use crate::types::FreePose;
 
 /// Size of the error state.
-pub const STATES: usize = 15;
+pub const STATES: usize = 19;
+/// Where the lean begins in the error state.
+pub const LEAN: usize = 15;
+/// Where the map's offset begins in the error state.
+pub const MAP_OFFSET: usize = 17;
 /// A covariance of the error state.
 pub type Covariance = SMatrix<f64, STATES, STATES>;
 /// An error state.
@@ -26,6 +36,10 @@ pub struct State {
     pub accel_bias_m_s2: Vector3<f64>,
     /// Gyroscope bias, rad/s, body frame.
     pub gyro_bias_rad_s: Vector3<f64>,
+    /// Lean of the camera, tangents to the right and down in the image.
+    pub lean: Vector2<f64>,
+    /// What the map shows, less where it is, metres east and north.
+    pub map_offset_m: Vector2<f64>,
 }
 
 /// Noise of an IMU and of what is not measured.
@@ -43,12 +57,32 @@ pub struct NoiseDensities {
     pub unmeasured_accel: f64,
     /// Its turning, rad/s/√Hz.
     pub unmeasured_turn: f64,
+    /// Random walk of the camera's lean, rad/√s.
+    pub lean_walk: f64,
+    /// What a frame's lean differs from the lasting one by, 1 sigma an axis, radians: a gimbal that swings, an attitude that is off.
+    pub lean_jitter: f64,
+    /// The map's offset, 1 sigma an axis, metres.
+    pub map_offset_m: f64,
+    /// Time in which it becomes another one, seconds.
+    pub map_offset_time_s: f64,
 }
 
 impl Default for NoiseDensities {
-    /// A consumer MEMS unit on a vibrating airframe, and a multirotor that brakes and turns at will.
+    /// A consumer MEMS unit on a vibrating airframe, and a multirotor that brakes and turns at will. The lean walks by half a degree in
+    /// a minute; a map is off by as much as satellite imagery typically is, over some kilometres.
     fn default() -> Self {
-        Self { accel: 0.03, gyro: 2e-3, accel_bias: 2e-3, gyro_bias: 1e-4, unmeasured_accel: 1.5, unmeasured_turn: 0.3 }
+        Self {
+            accel: 0.03,
+            gyro: 2e-3,
+            accel_bias: 2e-3,
+            gyro_bias: 1e-4,
+            unmeasured_accel: 1.5,
+            unmeasured_turn: 0.3,
+            lean_walk: 1.1e-3,
+            lean_jitter: 0.0175,
+            map_offset_m: 2.5,
+            map_offset_time_s: 300.0,
+        }
     }
 }
 
@@ -106,7 +140,7 @@ impl Eskf {
         f.fixed_view_mut::<3, 3>(6, 6).copy_from(&turn.inverse().to_rotation_matrix().into_inner());
         f.fixed_view_mut::<3, 3>(6, 12).copy_from(&(-Matrix3::identity() * dt_s));
         let n = self.noise;
-        self.propagate(&f, [0.0, n.accel, n.gyro, n.accel_bias, n.gyro_bias], dt_s);
+        self.propagate(f, [0.0, n.accel, n.gyro, n.accel_bias, n.gyro_bias], dt_s);
     }
 
     /// Advances by `dt_s` without an IMU: constant velocity and attitude, white acceleration and turning.
@@ -115,7 +149,7 @@ impl Eskf {
         let mut f = Covariance::identity();
         f.fixed_view_mut::<3, 3>(0, 3).copy_from(&(Matrix3::identity() * dt_s));
         let n = self.noise;
-        self.propagate(&f, [0.0, n.unmeasured_accel, n.unmeasured_turn, 0.0, 0.0], dt_s);
+        self.propagate(f, [0.0, n.unmeasured_accel, n.unmeasured_turn, 0.0, 0.0], dt_s);
         // White acceleration over a long step also moves the position: its exact discrete form, not the first order.
         let q = n.unmeasured_accel * n.unmeasured_accel;
         for i in 0..3 {
@@ -125,8 +159,18 @@ impl Eskf {
         }
     }
 
-    fn propagate(&mut self, f: &Covariance, densities: [f64; 5], dt_s: f64) {
+    fn propagate(&mut self, mut f: Covariance, densities: [f64; 5], dt_s: f64) {
+        let n = self.noise;
+        let kept = (-dt_s / n.map_offset_time_s).exp();
+        self.state.map_offset_m *= kept;
+        for i in 0..2 {
+            f[(MAP_OFFSET + i, MAP_OFFSET + i)] = kept;
+        }
         self.covariance = f * self.covariance * f.transpose();
+        for i in 0..2 {
+            self.covariance[(LEAN + i, LEAN + i)] += n.lean_walk * n.lean_walk * dt_s;
+            self.covariance[(MAP_OFFSET + i, MAP_OFFSET + i)] += n.map_offset_m * n.map_offset_m * (1.0 - kept * kept);
+        }
         for (block, density) in densities.iter().enumerate() {
             for i in 0..3 {
                 self.covariance[(3 * block + i, 3 * block + i)] += density * density * dt_s;
@@ -177,14 +221,31 @@ impl Eskf {
             UnitQuaternion::new_normalize((self.state.enu_from_body * UnitQuaternion::from_scaled_axis(turn)).into_inner());
         self.state.accel_bias_m_s2 += part(9);
         self.state.gyro_bias_rad_s += part(12);
+        self.state.lean += Vector2::new(error[LEAN], error[LEAN + 1]);
+        self.state.map_offset_m += Vector2::new(error[MAP_OFFSET], error[MAP_OFFSET + 1]);
         let mut reset = Covariance::identity();
         reset.fixed_view_mut::<3, 3>(6, 6).copy_from(&(Matrix3::identity() - skew(&(turn * 0.5))));
         self.covariance = reset * self.covariance * reset.transpose();
         self.symmetrise();
     }
 
+    /// Fuses a frame's pose, whose camera lies at `en_m`, metres east and north.
+    pub fn update_pose(&mut self, en_m: &Vector2<f64>, pose: &FreePose, gate: f64) -> Update {
+        let mut h = SMatrix::<f64, 4, STATES>::zeros();
+        for i in 0..2 {
+            h[(i, i)] = 1.0;
+            h[(i, MAP_OFFSET + i)] = 1.0;
+            h[(2 + i, LEAN + i)] = 1.0;
+        }
+        let place = en_m - self.state.position_m.xy() - self.state.map_offset_m;
+        let lean = pose.lean - self.state.lean;
+        let jitter = self.noise.lean_jitter * self.noise.lean_jitter;
+        let covariance = pose.covariance + SMatrix::<f64, 4, 4>::from_diagonal(&Vector4::new(0.0, 0.0, jitter, jitter));
+        self.update(&Vector4::new(place.x, place.y, lean.x, lean.y), &h, &covariance, gate)
+    }
+
     /// Fuses a horizontal position, metres east and north.
-    pub fn update_position(&mut self, en_m: &nalgebra::Vector2<f64>, covariance: &nalgebra::Matrix2<f64>, gate: f64) -> Update {
+    pub fn update_position(&mut self, en_m: &Vector2<f64>, covariance: &nalgebra::Matrix2<f64>, gate: f64) -> Update {
         let mut h = SMatrix::<f64, 2, STATES>::zeros();
         h[(0, 0)] = 1.0;
         h[(1, 1)] = 1.0;
@@ -228,7 +289,7 @@ impl Eskf {
 mod tests {
     use super::*;
     use crate::camera::enu_from_body;
-    use nalgebra::{Matrix2, Vector2};
+    use nalgebra::Matrix2;
 
     fn filter() -> Eskf {
         let state = State {
@@ -237,6 +298,8 @@ mod tests {
             enu_from_body: enu_from_body(0.7, 0.1, -0.2),
             accel_bias_m_s2: Vector3::new(0.05, -0.02, 0.03),
             gyro_bias_rad_s: Vector3::new(0.001, 0.002, -0.001),
+            lean: Vector2::new(0.02, -0.05),
+            map_offset_m: Vector2::new(1.0, -2.0),
         };
         Eskf { state, covariance: Covariance::identity() * 0.5, gravity_m_s2: 9.81, noise: NoiseDensities::default() }
     }
@@ -256,6 +319,8 @@ mod tests {
         put(6, (b.enu_from_body.inverse() * a.enu_from_body).scaled_axis());
         put(9, a.accel_bias_m_s2 - b.accel_bias_m_s2);
         put(12, a.gyro_bias_rad_s - b.gyro_bias_rad_s);
+        d.fixed_rows_mut::<2>(LEAN).copy_from(&(a.lean - b.lean));
+        d.fixed_rows_mut::<2>(MAP_OFFSET).copy_from(&(a.map_offset_m - b.map_offset_m));
         d
     }
 
@@ -263,7 +328,9 @@ mod tests {
     fn the_transition_of_the_covariance_equals_finite_differences() {
         let (accel, gyro, dt) = (Vector3::new(0.3, -0.2, -9.6), Vector3::new(0.1, -0.3, 0.2), 1e-3);
         let mut clean = filter();
-        clean.noise = NoiseDensities { accel: 0.0, gyro: 0.0, accel_bias: 0.0, gyro_bias: 0.0, ..clean.noise };
+        let n = clean.noise;
+        let silent = NoiseDensities { accel: 0.0, gyro: 0.0, accel_bias: 0.0, gyro_bias: 0.0, ..n };
+        clean.noise = NoiseDensities { lean_walk: 0.0, map_offset_m: 0.0, map_offset_time_s: 0.5, ..silent };
         let mut base = clean.clone();
         base.predict(&accel, &gyro, dt);
         let mut f = Covariance::zeros();

@@ -13,7 +13,8 @@ use crate::types::{AttitudeSample, Estimate, Fix, ImuSample, Known, Outcome, Pau
 /// Settings of fusion.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FusionSettings {
-    /// Fixes beyond this squared Mahalanobis distance are not used: 99.9 % of a chi-squared distribution of two dimensions.
+    /// Fixes beyond this squared Mahalanobis distance are not used: 99.9 % of a chi-squared distribution of four dimensions, position
+    /// and lean.
     pub fix_gate: f64,
     /// The same for scalars and attitudes.
     pub sensor_gate: f64,
@@ -38,7 +39,7 @@ pub struct FusionSettings {
 impl Default for FusionSettings {
     fn default() -> Self {
         Self {
-            fix_gate: 13.8,
+            fix_gate: 18.5,
             sensor_gate: 16.0,
             visual_age_s: 2.0,
             lost_sigma_m: 400.0,
@@ -96,6 +97,8 @@ pub struct Counters {
 const ATTITUDE_SIGMA_FACTOR: f64 = 4.0;
 /// 1 sigma of bias at the start: accelerometer, m/s², and gyroscope, rad/s.
 const BIAS_SIGMAS: (f64, f64) = (0.15, 0.01);
+/// 1 sigma of a position of which nothing is known before the first fix, metres.
+const ANYWHERE_SIGMA_M: f64 = 1e4;
 /// 1 sigma of a level attitude nobody measured, radians.
 const LEVEL_SIGMA_RAD: f64 = 0.15;
 
@@ -225,6 +228,8 @@ impl Fusion {
             enu_from_body: attitude,
             accel_bias_m_s2: Vector3::zeros(),
             gyro_bias_rad_s: Vector3::zeros(),
+            lean: Vector2::zeros(),
+            map_offset_m: Vector2::zeros(),
         };
         let filter = Eskf { state, covariance: p, gravity_m_s2: gravity_m_s2(position.lat_deg), noise: self.settings.noise };
         Running {
@@ -237,6 +242,16 @@ impl Fusion {
             height_known: known.height_agl_m.is_some(),
             rivals: Vec::new(),
         }
+    }
+
+    /// A filter that knows of its position just what a fix says.
+    fn begin_at_fix(&self, stamp_ns: i64, fix: &Fix, attitude: Option<&AttitudeSample>, known: &Known) -> Running {
+        let anywhere = Matrix2::identity() * ANYWHERE_SIGMA_M * ANYWHERE_SIGMA_M;
+        let mut running = self.begin(stamp_ns, fix.free.camera, anywhere, attitude, known);
+        running.expect(&fix.free);
+        running.take_pose(&fix.free, f64::INFINITY);
+        running.last_fix_ns = Some(stamp_ns);
+        running
     }
 
     fn advance(&mut self, stamp_ns: i64, imu: &[ImuSample], attitude: Option<&AttitudeSample>, known: &Known) -> Vec<TrackPoint> {
@@ -273,7 +288,7 @@ impl Fusion {
     fn take_fix(&mut self, stamp_ns: i64, fix: &Fix, attitude: Option<&AttitudeSample>, known: &Known) -> (Option<f64>, bool) {
         let covariance = fix.camera_covariance_m2();
         let finite = fix.camera.is_valid() && covariance.iter().all(|v| v.is_finite()) && covariance.cholesky().is_some();
-        if !finite {
+        if !finite || !fix.free.is_valid() {
             self.counters.fixes_refused += 1;
             return (None, false);
         }
@@ -283,15 +298,16 @@ impl Fusion {
                 height_agl_m: known.height_agl_m.or(Some(Estimate { value: fix.height_agl_m.0, sigma: fix.height_agl_m.1 })),
                 ..*known
             };
-            let mut running = self.begin(stamp_ns, fix.camera, covariance, attitude, &known);
-            running.last_fix_ns = Some(stamp_ns);
-            self.running = Some(running);
+            self.running = Some(self.begin_at_fix(stamp_ns, fix, attitude, &known));
             self.counters.fixes_used += 1;
             return (None, true);
         };
         let here = running.plane.ground_from_lat_lon(fix.camera.lat_deg, fix.camera.lon_deg);
         let measured = Vector2::new(here.e_m, here.n_m);
-        match running.filter.update_position(&measured, &covariance, self.settings.fix_gate) {
+        if running.last_fix_ns.is_none() {
+            running.expect(&fix.free);
+        }
+        match running.take_pose(&fix.free, self.settings.fix_gate) {
             Update::Used(nis) => {
                 running.last_fix_ns = Some(stamp_ns);
                 running.frames_without_fix = 0;
@@ -320,9 +336,7 @@ impl Fusion {
                 }
                 running.rivals.push((stamp_ns, fix.camera, covariance));
                 if running.rivals.len() >= self.settings.restart_fixes {
-                    let mut anew = self.begin(stamp_ns, fix.camera, covariance, attitude, known);
-                    anew.last_fix_ns = Some(stamp_ns);
-                    self.running = Some(anew);
+                    self.running = Some(self.begin_at_fix(stamp_ns, fix, attitude, known));
                     self.counters.restarts += 1;
                     return (Some(nis), true);
                 }
@@ -338,7 +352,7 @@ pub fn heading_rad(enu_from_body: &UnitQuaternion<f64>) -> f64 {
 }
 
 // The error state's layout that `begin` fills by hand.
-const _: () = assert!(STATES == 15);
+const _: () = assert!(STATES == 19);
 
 #[cfg(test)]
 #[path = "fusion_tests.rs"]

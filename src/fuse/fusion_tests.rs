@@ -1,7 +1,9 @@
 use super::*;
 use crate::geo::Homography;
-use crate::types::{AbstainReason, TrackSource};
+use crate::types::{AbstainReason, FreePose, TrackSource};
 use nalgebra::Matrix4;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 const ORIGIN: Geodetic = Geodetic::ground(47.0, 8.0);
 
@@ -20,6 +22,13 @@ fn fix(e_m: f64, n_m: f64, sigma_m: f64) -> Outcome {
         ground_from_frame: Homography::identity(),
         inliers: 100,
         score: 0.5,
+        free: FreePose {
+            camera: Geodetic::ground(lat, lon),
+            lean: Vector2::zeros(),
+            covariance: Matrix4::from_diagonal(&nalgebra::Vector4::new(sigma_m * sigma_m, sigma_m * sigma_m, 1e-3, 1e-3)),
+            lean_sigma: 0.09,
+            map_sigma_m: 2.5,
+        },
     }))
 }
 
@@ -161,4 +170,69 @@ fn a_pause_tells_the_points_as_time_goes_by_and_what_follows_is_the_same_to_the_
     assert_eq!(sources, [TrackSource::Visual, TrackSource::Inertial]);
     let sigma = |p: &TrackPoint| p.state.as_ref().unwrap().covariance_en_m2[(0, 0)];
     assert!(told.windows(2).all(|w| sigma(&w[1]) > sigma(&w[0])));
+}
+
+/// Frames at a known height of a camera that leans, over a map that lies off: the matches tell the image centre well, the lean badly, and
+/// the camera's position as badly as the lean. Returns the last track point and the true place.
+fn leaning_flight(seed: u64, frames: usize) -> (Fused, (f64, f64)) {
+    const HEIGHT_M: f64 = 100.0;
+    const LEAN_NOISE: f64 = 0.05;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut normal = || (0..12).map(|_| rng.random::<f64>() - 0.5).sum::<f64>();
+    let lean = Vector2::new(normal(), normal()) * 0.09;
+    let offset_m = Vector2::new(normal(), normal()) * 2.5;
+    let mut fusion = Fusion::new(FusionSettings::default(), None);
+    let mut out = None;
+    let (mut truth, mut walk) = (Vector2::zeros(), lean);
+    for t in 0..frames {
+        truth = Vector2::new(8.0, 3.0) * t as f64;
+        walk += Vector2::new(normal(), normal()) * 1.1e-3;
+        let error = Vector2::new(normal(), normal()) * LEAN_NOISE;
+        let jitter = Vector2::new(normal(), normal()) * 0.0175;
+        let place = truth + offset_m - error * HEIGHT_M + Vector2::new(normal(), normal());
+        let (a, b) = (LEAN_NOISE * LEAN_NOISE, HEIGHT_M * LEAN_NOISE * LEAN_NOISE);
+        let mut covariance = Matrix4::zeros();
+        for i in 0..2 {
+            covariance[(i, i)] = HEIGHT_M * b + 1.0;
+            covariance[(i + 2, i + 2)] = a;
+            (covariance[(i, i + 2)], covariance[(i + 2, i)]) = (-b, -b);
+        }
+        let Outcome::Fix(mut one) = fix(place.x, place.y, 9.0) else { unreachable!() };
+        one.free = FreePose { lean: walk + jitter + error, covariance, ..one.free };
+        out = Some(fusion.step(second(t), &TelemetryBatch::default(), &known(), &Outcome::Fix(one)));
+    }
+    (out.unwrap(), (truth.x, truth.y))
+}
+
+#[test]
+fn errors_that_all_fixes_share_leave_the_stated_uncertainty_honest() {
+    const FLIGHTS: u64 = 150;
+    let mut squared = 0.0;
+    for seed in 0..FLIGHTS {
+        let (fused, (e, n)) = leaning_flight(seed, 40);
+        let state = fused.track.state.as_ref().unwrap();
+        let at = position_m(&fused);
+        let error = Vector2::new(at.0 - e, at.1 - n);
+        squared += (error.transpose() * state.covariance_en_m2.try_inverse().unwrap() * error)[(0, 0)];
+    }
+    // Chi-squared of two dimensions: its mean over 150 flights lies within four sigma of 2.
+    let mean = squared / FLIGHTS as f64;
+    assert!((mean - 2.0).abs() < 0.65, "normalised squared error {mean}");
+}
+
+#[test]
+fn a_lean_is_found_from_many_frames_that_each_tell_it_badly() {
+    let fusion_after = |frames| {
+        let errors: Vec<f64> = (0..40)
+            .map(|seed| {
+                let (fused, (e, n)) = leaning_flight(seed, frames);
+                let at = position_m(&fused);
+                (at.0 - e).hypot(at.1 - n)
+            })
+            .collect();
+        errors.iter().sum::<f64>() / errors.len() as f64
+    };
+    let (first, later) = (fusion_after(1), fusion_after(60));
+    // What is left of it is the map's offset.
+    assert!(later < 0.7 * first && later < 5.0, "{first} {later}");
 }

@@ -1,12 +1,12 @@
 //! The filter while it runs: predicted from sample to sample, and what the track and the prior are where it stands.
 
-use nalgebra::Matrix2;
+use nalgebra::{Matrix2, Vector2};
 
-use super::eskf::Eskf;
+use super::eskf::{Eskf, LEAN, MAP_OFFSET, Update};
 use super::fusion::FusionSettings;
 use crate::geo::{EnuPlane, Geodetic};
 use crate::time::seconds_between;
-use crate::types::{ImuSample, Prior, TrackPoint, TrackSource, TrackState};
+use crate::types::{FreePose, ImuSample, Prior, TrackPoint, TrackSource, TrackState};
 
 /// An IMU interval longer than this is a gap: the motion in it was not measured, seconds.
 const MAX_IMU_STEP_S: f64 = 0.5;
@@ -79,6 +79,27 @@ impl Running {
             velocity_sigma_m_s: worst(self.filter.covariance.fixed_view::<2, 2>(3, 3).into_owned()),
             stamp_ns,
         })
+    }
+
+    /// What is known of lean and map before their first frame.
+    pub fn expect(&mut self, pose: &FreePose) {
+        self.filter.noise.map_offset_m = pose.map_sigma_m;
+        for (first, sigma) in [(LEAN, pose.lean_sigma), (MAP_OFFSET, pose.map_sigma_m)] {
+            for i in first..first + 2 {
+                self.filter.covariance.row_mut(i).fill(0.0);
+                self.filter.covariance.column_mut(i).fill(0.0);
+                self.filter.covariance[(i, i)] = sigma * sigma;
+            }
+        }
+    }
+
+    /// Fuses a frame's pose.
+    pub fn take_pose(&mut self, pose: &FreePose, gate: f64) -> Update {
+        let here = self.plane.ground_from_lat_lon(pose.camera.lat_deg, pose.camera.lon_deg);
+        let update = self.filter.update_pose(&Vector2::new(here.e_m, here.n_m), pose, gate);
+        let (lean, sigma) = (self.filter.state.lean, [0, 1].map(|i| self.filter.sigma(LEAN + i)));
+        tracing::debug!("{update:?}, lean {:.4} ± {:.4}, {:.4} ± {:.4}", lean.x, sigma[0], lean.y, sigma[1]);
+        update
     }
 
     fn horizontal_m2(&self) -> Matrix2<f64> {

@@ -70,6 +70,30 @@ pub struct Match {
     pub inlier: bool,
 }
 
+/// A frame's pose as a filter takes it: without what was assumed of the camera's lean and of the map's offset. Both last from frame to
+/// frame, so a filter that took each fix's own assumption of them for new would soon be sure of what nobody measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FreePose {
+    /// The camera over ground as the map shows it.
+    pub camera: Geodetic,
+    /// The lean: where the optical axis points as seen by the camera in its nominal attitude, tangents to the right and down in the image.
+    pub lean: Vector2<f64>,
+    /// Covariance of (camera e, camera n in metres, lean right, lean down).
+    pub covariance: Matrix4<f64>,
+    /// 1 sigma an axis of the lean before anything is known of it.
+    pub lean_sigma: f64,
+    /// 1 sigma an axis of the map's offset, metres.
+    pub map_sigma_m: f64,
+}
+
+impl FreePose {
+    /// Whether all of it is finite and its covariance positive definite.
+    pub fn is_valid(&self) -> bool {
+        let numbers = self.lean.iter().chain(self.covariance.iter()).chain([&self.lean_sigma, &self.map_sigma_m]);
+        self.camera.is_valid() && numbers.clone().all(|v| v.is_finite()) && self.covariance.cholesky().is_some()
+    }
+}
+
 /// A position from one frame, free of any prior from the filter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fix {
@@ -97,6 +121,8 @@ pub struct Fix {
     pub inliers: u32,
     /// Share of the guided matches that agree, 0..1.
     pub score: f64,
+    /// The same pose for a filter.
+    pub free: FreePose,
 }
 
 impl Fix {

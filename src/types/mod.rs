@@ -5,7 +5,7 @@ mod frame;
 mod telemetry;
 mod tensor;
 
-pub use fix::{AbstainReason, Fix, Match, Outcome, Prior, TrackPoint, TrackSource, TrackState};
+pub use fix::{AbstainReason, Fix, FreePose, Match, Outcome, Prior, TrackPoint, TrackSource, TrackState};
 pub use frame::{Estimate, Frame, Intake, Known, Pixels};
 pub use telemetry::{AttitudeSample, HeadingSample, HeightSample, ImuSample, Pause, TelemetryBatch, TelemetrySample};
 pub use tensor::ImageTensor;

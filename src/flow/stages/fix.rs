@@ -6,9 +6,9 @@ use super::fine::{CLEAR_LEAD, GUIDE_RADII};
 use super::{FEW_HYPOTHESES, Matched, Matcher, Observation, Retrieved, SAME_PLACE_CELLS, Verified};
 use crate::coarse::hypotheses::Hypothesis;
 use crate::fine::{Consensus, GuidedMatch, ViewField, consensus, guided_matches};
-use crate::fix::{self, Pose, PosePrior};
+use crate::fix::{self, FixSettings, Pose, PosePrior};
 use crate::models::DenseExtractor;
-use crate::types::{AbstainReason, Fix, Match, Outcome};
+use crate::types::{AbstainReason, Fix, FreePose, Match, Outcome};
 
 /// Places that are matched narrowly when none leads clearly.
 const CONTENDERS: usize = 3;
@@ -92,7 +92,7 @@ impl Matcher {
         let settings = &self.settings.fix;
         let outcome = fix::verdict(matches, consensus, margin, trusted, settings)
             .and_then(|()| fix::plausible_pose(pose, prior, settings))
-            .and_then(|()| self.make_fix(observation, region, consensus, pose))
+            .and_then(|()| self.make_fix(observation, region, posed))
             .map_or_else(|reason| Outcome::Abstained(observation.reason(reason)), |f| Outcome::Fix(Box::new(f)));
         let matches = frame_matches(observation, view, matches, &consensus.inliers);
         Matched { outcome, matches, candidates, score: consensus.support }
@@ -164,13 +164,14 @@ impl Matcher {
         Ok(PosedMatch { view, matches, consensus, pose, prior })
     }
 
-    fn make_fix(
-        &self,
-        observation: &Observation,
-        region: usize,
-        consensus: &Consensus,
-        pose: &Pose,
-    ) -> Result<Fix, AbstainReason> {
+    fn make_fix(&self, observation: &Observation, region: usize, posed: &PosedMatch) -> Result<Fix, AbstainReason> {
+        let PosedMatch { view, matches, consensus, pose, prior } = posed;
+        let settings = FixSettings { map_sigma_m: 0.0, ..self.settings.fix };
+        let cell_m = self.cell_m(observation.refine_level);
+        let camera = &observation.frame.camera;
+        let free = fix::fit_pose(camera, view, matches, &consensus.inliers, &fix::free_prior(prior), cell_m, &settings);
+        let free = free.ok_or(AbstainReason::BadGeometry)?;
+        let (lean, covariance) = fix::lean_of(&free, &prior.nominal).ok_or(AbstainReason::BadGeometry)?;
         let geodetic = |p: &Vector2<f64>| self.index.geodetic(region as u32, p.x, p.y).ok_or(AbstainReason::Failed);
         let (heading, tilt_rad) = fix::heading_and_tilt(&observation.frame.camera, pose);
         Ok(Fix {
@@ -186,6 +187,13 @@ impl Matcher {
             ground_from_frame: fix::ground_from_frame(&observation.frame.camera, pose),
             inliers: consensus.count as u32,
             score: consensus.support,
+            free: FreePose {
+                camera: geodetic(&free.camera_m)?,
+                lean,
+                covariance,
+                lean_sigma: camera.tilt_sigma_rad,
+                map_sigma_m: self.settings.fix.map_sigma_m,
+            },
         })
     }
 }

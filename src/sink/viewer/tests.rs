@@ -11,7 +11,7 @@ use crate::flow::stages::Matched;
 use crate::geo::{EnuPlane, Homography};
 use crate::map::{BuildOptions, build};
 use crate::sink::StageTimes;
-use crate::types::{AbstainReason, Fix, Match, TrackPoint, TrackState};
+use crate::types::{AbstainReason, Fix, FreePose, Match, TrackPoint, TrackState};
 
 const HERE: Geodetic = Geodetic::ground(47.3, 9.1);
 
@@ -53,6 +53,13 @@ fn fix() -> Fix {
         ground_from_frame: Homography(Matrix3::new(0.2, 0.0, -16.0, 0.0, -0.2, 12.0, 0.0, 0.0, 1.0)),
         inliers: 60,
         score: 0.7,
+        free: FreePose {
+            camera: HERE,
+            lean: Vector2::zeros(),
+            covariance: Matrix4::identity(),
+            lean_sigma: 0.09,
+            map_sigma_m: 2.5,
+        },
     }
 }
 
