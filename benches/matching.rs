@@ -78,7 +78,7 @@ fn predict(bencher: divan::Bencher<'_, '_>) {
         map_offset_m: Vector2::zeros(),
     };
     let (gravity_m_s2, noise) = (gravity_m_s2(47.0), NoiseDensities::default());
-    let mut filter = Eskf { state, covariance: Covariance::identity(), gravity_m_s2, noise };
+    let mut filter = Eskf { state, covariance: Covariance::identity(), gravity_m_s2, noise, transition: None };
     bencher.counter(ItemsCount::new(1u64)).bench_local(|| {
         filter.predict(&Vector3::new(0.0, 0.0, gravity_m_s2), &Vector3::new(0.0, 0.0, 0.01), 0.005);
     });

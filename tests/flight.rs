@@ -22,7 +22,7 @@ use skyfix::retrieve::{MapIndex, index_path};
 use skyfix::sink::{FrameReport, Report};
 use skyfix::source::frames::collect;
 use skyfix::source::{self, Flight, FrameEvent, FrameList, FrameSource, KnowledgeOptions, SourceError, VideoOptions};
-use skyfix::types::{AbstainReason, Frame, Intake, Outcome, Pause, Prior};
+use skyfix::types::{AbstainReason, Frame, Intake, Outcome, Pause, Prior, TrackPoint};
 
 #[path = "flight/edits.rs"]
 mod edits;
@@ -227,6 +227,7 @@ fn a_pause_keeps_its_place_between_the_frames_and_changes_none_of_them() {
                 stamps.extend(points.iter().map(|p| p.stamp_ns));
                 between += points.len();
             }
+            Report::Smoothed(points) => panic!("nobody asked for {points:?}"),
         }
         true
     })
@@ -297,6 +298,28 @@ fn a_confident_prior_goes_straight_to_fine_matching_and_what_that_leaves_open_is
         }
     }
     assert!(settled >= FRAMES / 2, "{settled} of {FRAMES}");
+}
+
+#[test]
+fn the_smoothed_track_has_a_point_for_each_frame_and_ends_where_the_live_one_does() {
+    let flight = flight();
+    let mut options = options(&flight);
+    options.fusion.smooth = true;
+    let (mut live, mut smoothed) = (Vec::new(), Vec::new());
+    run_graph(matcher(), (0..2).map(|_| network()).collect(), flight.frames, options, |report| {
+        match report {
+            Report::Frame(frame) => live.push((frame.name.clone(), frame.track)),
+            Report::Between(points) => panic!("nobody asked for {points:?}"),
+            Report::Smoothed(points) => smoothed = points,
+        }
+        true
+    })
+    .unwrap();
+    assert!(live.iter().map(|(name, p)| (name, p.stamp_ns)).eq(smoothed.iter().map(|(name, p)| (name, p.stamp_ns))));
+    let last = |track: &[(String, TrackPoint)]| track.last().unwrap().1.state.clone();
+    assert_eq!(last(&live), last(&smoothed));
+    let sigma = |track: &[(String, TrackPoint)]| track[1].1.state.as_ref().unwrap().covariance_en_m2[(0, 0)].sqrt();
+    assert!(sigma(&smoothed) < sigma(&live));
 }
 
 #[test]

@@ -8,8 +8,7 @@ The frame is 12×12 regions and the window of the map 16×16 (two dense cells a 
 
 - `weak`, as in NC-Net and in arXiv 2506.09748: only that a pair shows the same ground is known. Softmax over either side, the largest
   value at each position, their mean is the pair's score; loss = score of a wrong pair − score of the right one.
-- `known`: the homography is known, so cross entropy of each region's assignment among all regions of its own window and of a wrong one,
-  at the temperature (a tenth of the tensor's largest value) at which skyfix reads confidences.
+- `known`: the homography is known, so cross entropy of each region's assignment among all regions of its own window and of a wrong one.
 """
 import argparse
 import math
@@ -32,7 +31,7 @@ REGION_CELLS = 2
 FRAME_PX, WINDOW_PX = 192, 256
 PAIRS_PER_STEP = 4
 PEAK_LEARNING_RATE = 2e-4
-TEMPERATURE = 0.1
+SHARPNESS = 2.0
 EPSILON = 1e-5
 
 
@@ -192,8 +191,8 @@ def weak_loss(network, right, wrong, *_):
 def known_loss(network, right, wrong, wanted, found):
     outputs = match(network, torch.cat([right, wrong]))
     inside, outside = (o.flatten(3).flatten(1, 2) for o in outputs.chunk(2))
-    largest = torch.maximum(inside.amax((1, 2)), outside.amax((1, 2))).detach().clamp(min=1e-9)[:, None, None]
-    logits = torch.cat([inside, outside], 2) / (TEMPERATURE * largest)
+    # Powers of the values: only their ratios count, as for whoever takes the largest.
+    logits = SHARPNESS * (torch.cat([inside, outside], 2) + 1e-9).log()
     loss = logits.logsumexp(2) - (wanted * logits[:, :, : wanted.shape[2]]).sum(2)
     return (loss * found).sum() / found.sum().clamp(min=1)
 

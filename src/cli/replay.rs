@@ -22,7 +22,7 @@ const EXAMPLES: &str = "Examples:
   skyfix replay flight.mp4 --map area.mbtiles --hfov 69 --height 120±6 --heading none --frame-rate 1
   skyfix replay recordings/demo-video --frame-rate all
 
-Writes fixes.csv, track.csv, timing.csv, track.geojson, summary.json and flight.rrd (for the Rerun viewer).";
+Writes fixes.csv, track.csv, track_smoothed.csv, timing.csv, track.geojson, summary.json and flight.rrd (for the Rerun viewer).";
 
 /// Localize a recorded flight: photos, a video or a recording in, positions and a picture out.
 #[derive(Args)]
@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let track_interval_ns =
         FusionSettings::interval_of_rate(arguments.track_rate).map_err(|e| anyhow::anyhow!("--track-rate {e}"))?;
-    let fusion = FusionSettings { track_interval_ns, ..FusionSettings::default() };
+    let fusion = FusionSettings { track_interval_ns, smooth: true, ..FusionSettings::default() };
     let options = GraphOptions {
         lag: arguments.lag,
         use_prior: !arguments.localize.no_prior,

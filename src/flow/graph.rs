@@ -29,7 +29,7 @@ use super::operators::catalogue;
 use super::operators::coarse::Coarse;
 use super::operators::fine::Fine;
 use super::operators::fix::MakeFix;
-use super::operators::fuse::Fuse;
+use super::operators::fuse::{self, Fuse};
 use super::operators::rectify::Rectify;
 use super::operators::retrieve::Retrieve;
 use super::operators::sinks::Sinks;
@@ -105,6 +105,8 @@ pub fn run_graph(
     let frames = Arc::new(Mutex::new(Some(frames)));
     let stop = Arc::clone(&options.stop);
     let end: Arc<Mutex<(Intake, Option<SourceError>)>> = Arc::default();
+    let fusion = Arc::new(Mutex::new(Fusion::new(options.fusion, options.start)));
+    let smooth = options.fusion.smooth;
     let (sender, receiver) = sync_channel::<Report>(REPORT_QUEUE);
     let conductor = Equipment { network: None, reports: Some(sender) };
     let matchers = networks.into_iter().map(|network| Equipment { network: Some(network), reports: None });
@@ -117,7 +119,7 @@ pub fn run_graph(
         worker: timely::WorkerConfig::default().progress_mode(timely::worker::ProgressMode::Eager),
     };
     let guards = {
-        let end = Arc::clone(&end);
+        let (end, fusion) = (Arc::clone(&end), Arc::clone(&fusion));
         timely::execute(config, move |worker| {
             let take = |e: &Mutex<Equipment>| std::mem::take(&mut *e.lock().unwrap_or_else(PoisonError::into_inner));
             let Equipment { network, reports } = equipment.get(worker.index()).map(take).unwrap_or_default();
@@ -146,7 +148,7 @@ pub fn run_graph(
                     .coarse(Arc::clone(&matcher))
                     .fine(Arc::clone(&matcher), network.clone())
                     .fix(Arc::clone(&matcher), network.clone(), turn)
-                    .fuse(pauses, Fusion::new(options.fusion, options.start))
+                    .fuse(pauses, Arc::clone(&fusion))
                     .sinks(reports);
                 let (probe, finished) = finished.probe();
                 finished.priors(matchers, lag, options.use_prior).connect_loop(feedback);
@@ -199,7 +201,13 @@ pub fn run_graph(
         .map_err(GraphError::Dataflow)?
     };
     let mut wanted = true;
+    let mut names = Vec::new();
     for finished in receiver {
+        if let Report::Frame(frame) = &finished
+            && smooth
+        {
+            names.push(frame.name.clone());
+        }
         // A stop from outside loses no frame that was admitted; whoever refused a report gets no more.
         wanted = wanted && report(finished);
         if !wanted {
@@ -208,6 +216,10 @@ pub fn run_graph(
     }
     for result in guards.join() {
         result.map_err(GraphError::Dataflow)?;
+    }
+    let smoothed: Vec<_> = names.into_iter().zip(fuse::lock(&fusion).smoothed()).collect();
+    if wanted && !smoothed.is_empty() {
+        report(Report::Smoothed(smoothed));
     }
     let (intake, failure) = std::mem::take(&mut *end.lock().unwrap_or_else(PoisonError::into_inner));
     failure.map_or(Ok(intake), |error| Err(error.into()))

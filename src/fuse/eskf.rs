@@ -42,6 +42,37 @@ pub struct State {
     pub map_offset_m: Vector2<f64>,
 }
 
+impl State {
+    /// The state with an error added.
+    pub fn plus(&self, error: &ErrorState) -> Self {
+        let part = |i: usize| Vector3::new(error[i], error[i + 1], error[i + 2]);
+        let turned = self.enu_from_body * UnitQuaternion::from_scaled_axis(part(6));
+        Self {
+            position_m: self.position_m + part(0),
+            velocity_m_s: self.velocity_m_s + part(3),
+            enu_from_body: UnitQuaternion::new_normalize(turned.into_inner()),
+            accel_bias_m_s2: self.accel_bias_m_s2 + part(9),
+            gyro_bias_rad_s: self.gyro_bias_rad_s + part(12),
+            lean: self.lean + Vector2::new(error[LEAN], error[LEAN + 1]),
+            map_offset_m: self.map_offset_m + Vector2::new(error[MAP_OFFSET], error[MAP_OFFSET + 1]),
+        }
+    }
+
+    /// The error that leads from another state to this one: the inverse of [`State::plus`].
+    pub fn minus(&self, from: &Self) -> ErrorState {
+        let mut error = ErrorState::zeros();
+        let mut put = |at: usize, v: Vector3<f64>| error.fixed_rows_mut::<3>(at).copy_from(&v);
+        put(0, self.position_m - from.position_m);
+        put(3, self.velocity_m_s - from.velocity_m_s);
+        put(6, (from.enu_from_body.inverse() * self.enu_from_body).scaled_axis());
+        put(9, self.accel_bias_m_s2 - from.accel_bias_m_s2);
+        put(12, self.gyro_bias_rad_s - from.gyro_bias_rad_s);
+        error.fixed_rows_mut::<2>(LEAN).copy_from(&(self.lean - from.lean));
+        error.fixed_rows_mut::<2>(MAP_OFFSET).copy_from(&(self.map_offset_m - from.map_offset_m));
+        error
+    }
+}
+
 /// Noise of an IMU and of what is not measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NoiseDensities {
@@ -103,6 +134,8 @@ pub struct Eskf {
     pub gravity_m_s2: f64,
     /// Noise.
     pub noise: NoiseDensities,
+    /// Product of the transitions since somebody began to ask for it, for a smoother.
+    pub transition: Option<Box<Covariance>>,
 }
 
 /// What an update did.
@@ -167,6 +200,9 @@ impl Eskf {
             f[(MAP_OFFSET + i, MAP_OFFSET + i)] = kept;
         }
         self.covariance = f * self.covariance * f.transpose();
+        if let Some(transition) = &mut self.transition {
+            **transition = f * **transition;
+        }
         for i in 0..2 {
             self.covariance[(LEAN + i, LEAN + i)] += n.lean_walk * n.lean_walk * dt_s;
             self.covariance[(MAP_OFFSET + i, MAP_OFFSET + i)] += n.map_offset_m * n.map_offset_m * (1.0 - kept * kept);
@@ -213,16 +249,8 @@ impl Eskf {
     }
 
     fn inject(&mut self, error: &ErrorState) {
-        let part = |i: usize| Vector3::new(error[i], error[i + 1], error[i + 2]);
-        let turn = part(6);
-        self.state.position_m += part(0);
-        self.state.velocity_m_s += part(3);
-        self.state.enu_from_body =
-            UnitQuaternion::new_normalize((self.state.enu_from_body * UnitQuaternion::from_scaled_axis(turn)).into_inner());
-        self.state.accel_bias_m_s2 += part(9);
-        self.state.gyro_bias_rad_s += part(12);
-        self.state.lean += Vector2::new(error[LEAN], error[LEAN + 1]);
-        self.state.map_offset_m += Vector2::new(error[MAP_OFFSET], error[MAP_OFFSET + 1]);
+        let turn = Vector3::new(error[6], error[7], error[8]);
+        self.state = self.state.plus(error);
         let mut reset = Covariance::identity();
         reset.fixed_view_mut::<3, 3>(6, 6).copy_from(&(Matrix3::identity() - skew(&(turn * 0.5))));
         self.covariance = reset * self.covariance * reset.transpose();
@@ -301,7 +329,8 @@ mod tests {
             lean: Vector2::new(0.02, -0.05),
             map_offset_m: Vector2::new(1.0, -2.0),
         };
-        Eskf { state, covariance: Covariance::identity() * 0.5, gravity_m_s2: 9.81, noise: NoiseDensities::default() }
+        let noise = NoiseDensities::default();
+        Eskf { state, covariance: Covariance::identity() * 0.5, gravity_m_s2: 9.81, noise, transition: None }
     }
 
     /// State after an error is injected.
@@ -309,19 +338,6 @@ mod tests {
         let mut out = filter.clone();
         out.inject(error);
         out
-    }
-
-    fn difference(a: &State, b: &State) -> ErrorState {
-        let mut d = ErrorState::zeros();
-        let mut put = |at: usize, v: Vector3<f64>| d.fixed_rows_mut::<3>(at).copy_from(&v);
-        put(0, a.position_m - b.position_m);
-        put(3, a.velocity_m_s - b.velocity_m_s);
-        put(6, (b.enu_from_body.inverse() * a.enu_from_body).scaled_axis());
-        put(9, a.accel_bias_m_s2 - b.accel_bias_m_s2);
-        put(12, a.gyro_bias_rad_s - b.gyro_bias_rad_s);
-        d.fixed_rows_mut::<2>(LEAN).copy_from(&(a.lean - b.lean));
-        d.fixed_rows_mut::<2>(MAP_OFFSET).copy_from(&(a.map_offset_m - b.map_offset_m));
-        d
     }
 
     #[test]
@@ -340,7 +356,7 @@ mod tests {
             let (mut plus, mut minus) = (perturbed(&clean, &e), perturbed(&clean, &-e));
             plus.predict(&accel, &gyro, dt);
             minus.predict(&accel, &gyro, dt);
-            f.set_column(k, &(difference(&plus.state, &minus.state) / 2e-5));
+            f.set_column(k, &(plus.state.minus(&minus.state) / 2e-5));
         }
         let expected = f * clean.covariance * f.transpose();
         assert!((expected - base.covariance).abs().max() < 1e-5, "{}", (expected - base.covariance).abs().max());

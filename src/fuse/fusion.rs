@@ -5,6 +5,7 @@ use nalgebra::{Matrix2, Matrix3, UnitQuaternion, Vector2, Vector3};
 use super::eskf::{Covariance, Eskf, NoiseDensities, STATES, State, Update, gravity_m_s2};
 use super::grid::Grid;
 use super::running::{Running, lost};
+use super::smoother::{Knot, Passage, smooth};
 use crate::camera::{enu_from_body, heading_pitch_roll};
 use crate::geo::{EnuPlane, Geodetic};
 use crate::time::{nanos_from_seconds, seconds_between};
@@ -32,6 +33,8 @@ pub struct FusionSettings {
     pub max_speed_m_s: f64,
     /// Points of the track between frames, this far apart from the first frame on, nanoseconds.
     pub track_interval_ns: Option<i64>,
+    /// Whether the whole flight is kept for [`Fusion::smoothed`].
+    pub smooth: bool,
     /// Noise.
     pub noise: NoiseDensities,
 }
@@ -48,6 +51,7 @@ impl Default for FusionSettings {
             speed_sigma_m_s: 12.0,
             max_speed_m_s: 45.0,
             track_interval_ns: None,
+            smooth: false,
             noise: NoiseDensities::default(),
         }
     }
@@ -112,13 +116,31 @@ pub struct Fusion {
     /// The latest attitude that came without a frame.
     attitude: Option<AttitudeSample>,
     counters: Counters,
+    /// The filter at each frame so far, where it is kept.
+    knots: Vec<Knot>,
+    /// How the filter came to the frame it is at.
+    passage: Option<Passage>,
 }
 
 impl Fusion {
     /// `start` is a known position and its 1 sigma, metres.
     pub fn new(settings: FusionSettings, start: Option<(Geodetic, f64)>) -> Self {
         let grid = settings.track_interval_ns.map(Grid::new);
-        Self { settings, start, running: None, grid, attitude: None, counters: Counters::default() }
+        Self {
+            settings,
+            start,
+            running: None,
+            grid,
+            attitude: None,
+            counters: Counters::default(),
+            knots: Vec::new(),
+            passage: None,
+        }
+    }
+
+    /// The track at the frames so far as the whole flight knows it; empty unless [`FusionSettings::smooth`].
+    pub fn smoothed(&self) -> Vec<TrackPoint> {
+        smooth(&self.knots, &self.settings)
     }
 
     /// Refusals so far.
@@ -128,6 +150,17 @@ impl Fusion {
 
     /// Takes a frame with the telemetry up to it.
     pub fn step(&mut self, stamp_ns: i64, telemetry: &TelemetryBatch, known: &Known, outcome: &Outcome) -> Fused {
+        let fused = self.fuse(stamp_ns, telemetry, known, outcome);
+        if self.settings.smooth {
+            self.knots.push(Knot::of(&fused.track, self.running.as_ref(), self.passage.take()));
+            if let Some(running) = &mut self.running {
+                running.filter.transition = Some(Box::new(Covariance::identity()));
+            }
+        }
+        fused
+    }
+
+    fn fuse(&mut self, stamp_ns: i64, telemetry: &TelemetryBatch, known: &Known, outcome: &Outcome) -> Fused {
         if self.running.as_ref().is_some_and(|r| stamp_ns < r.stamp_ns) {
             self.counters.time_went_back += 1;
         }
@@ -231,7 +264,13 @@ impl Fusion {
             lean: Vector2::zeros(),
             map_offset_m: Vector2::zeros(),
         };
-        let filter = Eskf { state, covariance: p, gravity_m_s2: gravity_m_s2(position.lat_deg), noise: self.settings.noise };
+        let filter = Eskf {
+            state,
+            covariance: p,
+            gravity_m_s2: gravity_m_s2(position.lat_deg),
+            noise: self.settings.noise,
+            transition: None,
+        };
         Running {
             plane,
             filter,
@@ -266,6 +305,9 @@ impl Fusion {
         }
         let Some(running) = &mut self.running else { return between };
         running.predict_rest(stamp_ns);
+        let Eskf { state, covariance, transition, .. } = &mut running.filter;
+        self.passage =
+            transition.take().map(|transition| Passage { transition: *transition, state: *state, covariance: *covariance });
         running.height_known = known.height_agl_m.is_some();
         let gate = self.settings.sensor_gate;
         let filter = &mut running.filter;
@@ -337,6 +379,7 @@ impl Fusion {
                 running.rivals.push((stamp_ns, fix.camera, covariance));
                 if running.rivals.len() >= self.settings.restart_fixes {
                     self.running = Some(self.begin_at_fix(stamp_ns, fix, attitude, known));
+                    self.passage = None;
                     self.counters.restarts += 1;
                     return (Some(nis), true);
                 }

@@ -173,19 +173,18 @@ fn a_pause_tells_the_points_as_time_goes_by_and_what_follows_is_the_same_to_the_
 }
 
 /// Frames at a known height of a camera that leans, over a map that lies off: the matches tell the image centre well, the lean badly, and
-/// the camera's position as badly as the lean. Returns the last track point and the true place.
-fn leaning_flight(seed: u64, frames: usize) -> (Fused, (f64, f64)) {
+/// the camera's position as badly as the lean. Returns each frame's result and true place.
+fn leaning_flight(fusion: &mut Fusion, seed: u64, frames: usize) -> Vec<(Fused, Vector2<f64>)> {
     const HEIGHT_M: f64 = 100.0;
     const LEAN_NOISE: f64 = 0.05;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut normal = || (0..12).map(|_| rng.random::<f64>() - 0.5).sum::<f64>();
     let lean = Vector2::new(normal(), normal()) * 0.09;
     let offset_m = Vector2::new(normal(), normal()) * 2.5;
-    let mut fusion = Fusion::new(FusionSettings::default(), None);
-    let mut out = None;
-    let (mut truth, mut walk) = (Vector2::zeros(), lean);
+    let mut out = Vec::new();
+    let mut walk = lean;
     for t in 0..frames {
-        truth = Vector2::new(8.0, 3.0) * t as f64;
+        let truth = Vector2::new(8.0, 3.0) * t as f64;
         walk += Vector2::new(normal(), normal()) * 1.1e-3;
         let error = Vector2::new(normal(), normal()) * LEAN_NOISE;
         let jitter = Vector2::new(normal(), normal()) * 0.0175;
@@ -199,40 +198,156 @@ fn leaning_flight(seed: u64, frames: usize) -> (Fused, (f64, f64)) {
         }
         let Outcome::Fix(mut one) = fix(place.x, place.y, 9.0) else { unreachable!() };
         one.free = FreePose { lean: walk + jitter + error, covariance, ..one.free };
-        out = Some(fusion.step(second(t), &TelemetryBatch::default(), &known(), &Outcome::Fix(one)));
+        out.push((fusion.step(second(t), &TelemetryBatch::default(), &known(), &Outcome::Fix(one)), truth));
     }
-    (out.unwrap(), (truth.x, truth.y))
+    out
+}
+
+/// Squared error of a track point in units of its own covariance.
+fn normalised_squared(point: &TrackPoint, truth: Vector2<f64>) -> f64 {
+    let state = point.state.as_ref().unwrap();
+    let error = place_of(point) - truth;
+    (error.transpose() * state.covariance_en_m2.try_inverse().unwrap() * error)[(0, 0)]
+}
+
+fn place_of(point: &TrackPoint) -> Vector2<f64> {
+    let p = point.state.as_ref().unwrap().position;
+    let enu = EnuPlane::at(ORIGIN).ground_from_lat_lon(p.lat_deg, p.lon_deg);
+    Vector2::new(enu.e_m, enu.n_m)
 }
 
 #[test]
 fn errors_that_all_fixes_share_leave_the_stated_uncertainty_honest() {
     const FLIGHTS: u64 = 150;
-    let mut squared = 0.0;
+    let (mut live, mut smoothed) = (0.0, 0.0);
     for seed in 0..FLIGHTS {
-        let (fused, (e, n)) = leaning_flight(seed, 40);
-        let state = fused.track.state.as_ref().unwrap();
-        let at = position_m(&fused);
-        let error = Vector2::new(at.0 - e, at.1 - n);
-        squared += (error.transpose() * state.covariance_en_m2.try_inverse().unwrap() * error)[(0, 0)];
+        let mut fusion = Fusion::new(FusionSettings { smooth: true, ..FusionSettings::default() }, None);
+        let flight = leaning_flight(&mut fusion, seed, 40);
+        let (last, truth) = flight.last().unwrap();
+        live += normalised_squared(&last.track, *truth);
+        smoothed += normalised_squared(&fusion.smoothed()[15], flight[15].1);
     }
     // Chi-squared of two dimensions: its mean over 150 flights lies within four sigma of 2.
-    let mean = squared / FLIGHTS as f64;
-    assert!((mean - 2.0).abs() < 0.65, "normalised squared error {mean}");
+    for (name, sum) in [("live", live), ("smoothed", smoothed)] {
+        let mean = sum / FLIGHTS as f64;
+        assert!((mean - 2.0).abs() < 0.65, "{name}: normalised squared error {mean}");
+    }
 }
 
 #[test]
-fn a_lean_is_found_from_many_frames_that_each_tell_it_badly() {
-    let fusion_after = |frames| {
-        let errors: Vec<f64> = (0..40)
-            .map(|seed| {
-                let (fused, (e, n)) = leaning_flight(seed, frames);
-                let at = position_m(&fused);
-                (at.0 - e).hypot(at.1 - n)
-            })
-            .collect();
-        errors.iter().sum::<f64>() / errors.len() as f64
-    };
-    let (first, later) = (fusion_after(1), fusion_after(60));
+fn a_lean_is_found_from_many_frames_that_each_tell_it_badly_and_the_smoother_tells_the_first_of_them() {
+    let mut error = [0.0; 3];
+    const FLIGHTS: u64 = 40;
+    for seed in 0..FLIGHTS {
+        let mut fusion = Fusion::new(FusionSettings { smooth: true, ..FusionSettings::default() }, None);
+        let flight = leaning_flight(&mut fusion, seed, 60);
+        let of = |point: &TrackPoint, frame: usize| (place_of(point) - flight[frame].1).norm() / FLIGHTS as f64;
+        error[0] += of(&flight[0].0.track, 0);
+        error[1] += of(&flight[59].0.track, 59);
+        error[2] += of(&fusion.smoothed()[0], 0);
+    }
     // What is left of it is the map's offset.
-    assert!(later < 0.7 * first && later < 5.0, "{first} {later}");
+    let [first, last, first_smoothed] = error;
+    assert!(last < 0.7 * first && last < 5.0 && first_smoothed < 0.7 * first, "{error:?}");
+}
+
+/// Weighted least squares over all frames at once: position, velocity, lean and map offset along one axis.
+fn batch_positions(places: &[(f64, f64)], covariance: &nalgebra::Matrix2<f64>, settings: &FusionSettings) -> Vec<f64> {
+    use nalgebra::{DMatrix, DVector, Matrix4x2};
+    let n = settings.noise;
+    let size = 4 * places.len();
+    let (mut information, mut right) = (DMatrix::<f64>::zeros(size, size), DVector::<f64>::zeros(size));
+    // Before the first frame: anywhere, with what is known of speed, lean and map.
+    let first = [ANYWHERE_SIGMA_M, settings.speed_sigma_m_s, 0.09, 2.5];
+    for (i, sigma) in first.into_iter().enumerate() {
+        information[(i, i)] += 1.0 / (sigma * sigma);
+    }
+    right[0] += places[0].0 / (ANYWHERE_SIGMA_M * ANYWHERE_SIGMA_M);
+    let jitter = nalgebra::Matrix2::new(0.0, 0.0, 0.0, n.lean_jitter * n.lean_jitter);
+    let weight = (covariance + jitter).try_inverse().unwrap();
+    let h = Matrix4x2::new(1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0).transpose();
+    let kept = (-1.0 / n.map_offset_time_s).exp();
+    let q = n.unmeasured_accel * n.unmeasured_accel;
+    let noise = Matrix4::new(
+        q / 3.0,
+        q / 2.0,
+        0.0,
+        0.0,
+        q / 2.0,
+        q,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+        n.lean_walk * n.lean_walk,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+        2.5 * 2.5 * (1.0 - kept * kept),
+    );
+    let f = Matrix4::new(1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, kept);
+    let step = noise.try_inverse().unwrap();
+    for (k, (place, lean)) in places.iter().enumerate() {
+        let measured = h.transpose() * weight * nalgebra::Vector2::new(*place, *lean);
+        let own = h.transpose() * weight * h;
+        let mut add = |a: usize, b: usize, m: &Matrix4<f64>| {
+            let mut block = information.view_mut((4 * a, 4 * b), (4, 4));
+            block += m;
+        };
+        add(k, k, &own);
+        if k + 1 < places.len() {
+            add(k, k, &(f.transpose() * step * f));
+            add(k, k + 1, &-(f.transpose() * step));
+            add(k + 1, k, &-(step * f));
+            add(k + 1, k + 1, &step);
+        }
+        let mut part = right.rows_mut(4 * k, 4);
+        part += measured;
+    }
+    let solution = information.cholesky().unwrap().solve(&right);
+    (0..places.len()).map(|k| solution[4 * k]).collect()
+}
+
+#[test]
+fn the_smoother_equals_least_squares_over_the_whole_flight() {
+    let settings = FusionSettings { smooth: true, fix_gate: f64::INFINITY, ..FusionSettings::default() };
+    let mut fusion = Fusion::new(settings, None);
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let (a, b) = (0.05f64.powi(2), 100.0 * 0.05f64.powi(2));
+    let covariance = nalgebra::Matrix2::new(100.0 * b + 1.0, -b, -b, a);
+    let mut places = Vec::new();
+    for t in 0..14 {
+        let (place, lean) = (8.0 * t as f64 + 5.0 * rng.random::<f64>(), 0.05 + 0.05 * rng.random::<f64>());
+        places.push((place, lean));
+        let mut all = Matrix4::zeros();
+        for i in 0..2 {
+            for (r, c) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                all[(2 * r + i, 2 * c + i)] = covariance[(r, c)];
+            }
+        }
+        let Outcome::Fix(mut one) = fix(place, 0.0, 9.0) else { unreachable!() };
+        one.free = FreePose { lean: Vector2::new(lean, 0.0), covariance: all, ..one.free };
+        fusion.step(second(t), &TelemetryBatch::default(), &known(), &Outcome::Fix(one));
+    }
+    let expected = batch_positions(&places, &covariance, &settings);
+    for (point, east_m) in fusion.smoothed().iter().zip(expected) {
+        let found = place_of(point).x;
+        assert!((found - east_m).abs() < 1e-3, "{found} {east_m}");
+    }
+}
+
+#[test]
+fn a_restart_is_where_two_smoothed_parts_meet() {
+    let mut fusion = Fusion::new(FusionSettings { smooth: true, ..FusionSettings::default() }, None);
+    for t in 0..10 {
+        fusion.step(second(t), &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
+    }
+    for t in 10..16 {
+        fusion.step(second(t), &TelemetryBatch::default(), &known(), &fix(900.0, 0.0, 4.0));
+    }
+    assert_eq!(fusion.counters().restarts, 1);
+    let smoothed = fusion.smoothed();
+    assert!(smoothed[..10].iter().all(|p| place_of(p).x.abs() < 10.0));
+    assert!(smoothed[13..].iter().all(|p| (place_of(p).x - 900.0).abs() < 10.0));
 }

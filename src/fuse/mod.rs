@@ -7,6 +7,7 @@ pub mod eskf;
 pub mod fusion;
 mod grid;
 mod running;
+mod smoother;
 
 pub use eskf::{Eskf, NoiseDensities, State};
 pub use fusion::{Counters, Fused, Fusion, FusionSettings};

@@ -2,7 +2,7 @@
 
 use nalgebra::{Matrix2, Vector2};
 
-use super::eskf::{Eskf, LEAN, MAP_OFFSET, Update};
+use super::eskf::{Covariance, Eskf, LEAN, MAP_OFFSET, State, Update};
 use super::fusion::FusionSettings;
 use crate::geo::{EnuPlane, Geodetic};
 use crate::time::seconds_between;
@@ -35,28 +35,41 @@ pub(super) fn lost(stamp_ns: i64, fix_age_s: Option<f64>) -> TrackPoint {
     TrackPoint { stamp_ns, source: TrackSource::Lost, state: None, fix_age_s, nis: None, fix_used: false }
 }
 
+/// A point of the track from a filter's state, with the stamp, and what is known of its fix, of another point.
+pub(super) fn track_point(
+    plane: &EnuPlane,
+    state: &State,
+    covariance: &Covariance,
+    height_known: bool,
+    like: &TrackPoint,
+    settings: &FusionSettings,
+) -> TrackPoint {
+    let horizontal: Matrix2<f64> = covariance.fixed_view::<2, 2>(0, 0).into_owned();
+    let p = state.position_m;
+    if !(worst(horizontal) <= settings.lost_sigma_m) || !p.iter().all(|v| v.is_finite()) {
+        return lost(like.stamp_ns, like.fix_age_s);
+    }
+    let (lat, lon) = plane.lat_lon_from_ground(p.x, p.y);
+    let v = state.velocity_m_s;
+    let visual = like.fix_age_s.is_some_and(|age| age <= settings.visual_age_s);
+    let source = if visual { TrackSource::Visual } else { TrackSource::Inertial };
+    let state = TrackState {
+        position: Geodetic::ground(lat, lon),
+        height_agl_m: height_known.then_some(p.z),
+        velocity_enu_m_s: [v.x, v.y, v.z],
+        enu_from_body: state.enu_from_body,
+        covariance_en_m2: horizontal,
+        sigma_u_m: covariance[(2, 2)].max(0.0).sqrt(),
+    };
+    TrackPoint { source, state: Some(state), ..like.clone() }
+}
+
 impl Running {
     /// The track where the filter is.
     pub fn track(&self, stamp_ns: i64, settings: &FusionSettings) -> TrackPoint {
-        let horizontal = self.horizontal_m2();
         let fix_age_s = self.last_fix_ns.map(|t| seconds_between(t, stamp_ns));
-        let p = self.filter.state.position_m;
-        if !(worst(horizontal) <= settings.lost_sigma_m) || !p.iter().all(|v| v.is_finite()) {
-            return lost(stamp_ns, fix_age_s);
-        }
-        let (lat, lon) = self.plane.lat_lon_from_ground(p.x, p.y);
-        let v = self.filter.state.velocity_m_s;
-        let visual = fix_age_s.is_some_and(|age| age <= settings.visual_age_s);
-        let state = TrackState {
-            position: Geodetic::ground(lat, lon),
-            height_agl_m: self.height_known.then_some(p.z),
-            velocity_enu_m_s: [v.x, v.y, v.z],
-            enu_from_body: self.filter.state.enu_from_body,
-            covariance_en_m2: horizontal,
-            sigma_u_m: self.filter.sigma(2),
-        };
-        let source = if visual { TrackSource::Visual } else { TrackSource::Inertial };
-        TrackPoint { stamp_ns, source, state: Some(state), fix_age_s, nis: None, fix_used: false }
+        let Eskf { state, covariance, .. } = &self.filter;
+        track_point(&self.plane, state, covariance, self.height_known, &lost(stamp_ns, fix_age_s), settings)
     }
 
     /// The track at a later stamp, without going there. What was not measured for so long is not predicted.
@@ -100,10 +113,6 @@ impl Running {
         let (lean, sigma) = (self.filter.state.lean, [0, 1].map(|i| self.filter.sigma(LEAN + i)));
         tracing::debug!("{update:?}, lean {:.4} ± {:.4}, {:.4} ± {:.4}", lean.x, sigma[0], lean.y, sigma[1]);
         update
-    }
-
-    fn horizontal_m2(&self) -> Matrix2<f64> {
-        self.filter.covariance.fixed_view::<2, 2>(0, 0).into_owned()
     }
 
     /// From the last sample to a stamp, which it may be at already.

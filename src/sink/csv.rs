@@ -1,4 +1,4 @@
-//! `fixes.csv`, `track.csv` and `timing.csv`. Numbers have fixed precision, so that a replay gives the same bytes.
+//! `fixes.csv`, `track.csv` and `timing.csv`; `track_smoothed.csv` after a replay. Numbers have fixed precision, so that a replay gives the same bytes.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,10 +9,12 @@ use crate::types::{Outcome, TrackPoint};
 
 const FIXES: &str = "frame,stamp_ns,outcome,lat_deg,lon_deg,sigma_e_m,sigma_n_m,corr_en,centre_lat_deg,centre_lon_deg,heading_deg,tilt_deg,candidates,inliers,score,reason";
 const TRACK: &str = "frame,stamp_ns,lat_deg,lon_deg,alt_m,height_agl_m,vel_e_m_s,vel_n_m_s,vel_u_m_s,qw,qx,qy,qz,sigma_e_m,sigma_n_m,corr_en,sigma_u_m,source,fix_age_s";
+const SMOOTHED: &str = "track_smoothed.csv";
 const TIMING: &str = "frame,rectify_ms,retrieve_ms,coarse_ms,fine_ms,fix_ms,capture_to_fix_ms";
 
-/// The three tables of a flight.
+/// The tables of a flight.
 pub struct CsvSink {
+    folder: PathBuf,
     files: Vec<(PathBuf, BufWriter<File>)>,
 }
 
@@ -27,7 +29,11 @@ impl CsvSink {
             let last = files.len() - 1;
             write_line(&mut files[last], header)?;
         }
-        Ok(Self { files })
+        let stale = folder.join(SMOOTHED);
+        match std::fs::remove_file(&stale) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(SinkError::Io { path: stale, source }),
+            _ => Ok(Self { folder: folder.into(), files }),
+        }
     }
 }
 
@@ -54,6 +60,15 @@ impl Sink for CsvSink {
 
     fn between(&mut self, point: &TrackPoint) -> Result<(), SinkError> {
         self.files.iter_mut().skip(1).take(1).try_for_each(|track| write_line(track, &track_row("", point)))
+    }
+
+    fn smoothed(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
+        let path = self.folder.join(SMOOTHED);
+        let mut table = (path.clone(), create(&path)?);
+        write_line(&mut table, TRACK)?;
+        points.iter().try_for_each(|(name, point)| write_line(&mut table, &track_row(name, point)))?;
+        self.files.push(table);
+        Ok(())
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
@@ -152,7 +167,7 @@ mod tests {
     fn a_full_disk_is_an_error_that_names_the_file() {
         let full = Path::new("/dev/full");
         if full.exists() {
-            let mut sink = CsvSink { files: vec![(full.into(), create(full).unwrap())] };
+            let mut sink = CsvSink { folder: "/dev".into(), files: vec![(full.into(), create(full).unwrap())] };
             sink.frame(&report()).unwrap();
             assert!(sink.finish().unwrap_err().to_string().starts_with("/dev/full"));
         }

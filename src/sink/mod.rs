@@ -65,6 +65,8 @@ pub enum Report {
     Frame(Box<FrameReport>),
     /// The track between frames: at least one point.
     Between(Vec<TrackPoint>),
+    /// At the end of a replay, the smoothed track: each frame's name and point.
+    Smoothed(Vec<(String, TrackPoint)>),
 }
 
 /// The live viewer.
@@ -89,11 +91,16 @@ pub trait Sink {
     fn between(&mut self, _: &TrackPoint) -> Result<(), SinkError> {
         Ok(())
     }
-    /// Takes either.
+    /// Takes the smoothed track, at the end of a replay.
+    fn smoothed(&mut self, _: &[(String, TrackPoint)]) -> Result<(), SinkError> {
+        Ok(())
+    }
+    /// Takes any of them.
     fn take(&mut self, report: &Report) -> Result<(), SinkError> {
         match report {
             Report::Frame(frame) => self.frame(frame),
             Report::Between(points) => points.iter().try_for_each(|point| self.between(point)),
+            Report::Smoothed(points) => self.smoothed(points),
         }
     }
     /// Completes the output.

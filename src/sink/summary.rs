@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{FrameReport, Sink, SinkError, create};
 use crate::eval::score::{Score, Scorer};
 use crate::source::Truth;
-use crate::types::{Intake, Outcome};
+use crate::types::{Intake, Outcome, TrackPoint};
 
 /// A flight in numbers.
 #[derive(Clone, Debug, PartialEq, Default, Serialize)]
@@ -34,6 +34,8 @@ pub struct Summary {
     pub centre: Option<Score>,
     /// The fused track against truth.
     pub fused: Option<Score>,
+    /// The smoothed track against truth.
+    pub smoothed: Option<Score>,
     /// Median and 99th percentile of each stage, milliseconds.
     pub latency_ms: BTreeMap<&'static str, [f64; 2]>,
     /// Frames per second of the whole run.
@@ -48,7 +50,7 @@ pub struct SummarySink {
     summary: Summary,
     sigmas: Vec<f64>,
     latencies: BTreeMap<&'static str, Vec<f64>>,
-    scorers: [Scorer; 3],
+    scorers: [Scorer; 4],
 }
 
 impl SummarySink {
@@ -119,12 +121,22 @@ impl Sink for SummarySink {
         Ok(())
     }
 
+    fn smoothed(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
+        for (name, point) in points {
+            if let Some(truth) = self.truth.at(name, point.stamp_ns) {
+                self.scorers[3].add(truth.camera, point.state.as_ref().map(|s| (s.position, Some(s.covariance_en_m2))));
+            }
+        }
+        Ok(())
+    }
+
     fn finish(&mut self) -> Result<(), SinkError> {
         let s = &mut self.summary;
         s.median_sigma_m = percentile(&mut self.sigmas, 0.5);
         s.camera = self.scorers[0].score();
         s.centre = self.scorers[1].score();
         s.fused = self.scorers[2].score();
+        s.smoothed = self.scorers[3].score();
         for (stage, values) in &mut self.latencies {
             if let (Some(p50), Some(p99)) = (percentile(values, 0.5), percentile(values, 0.99)) {
                 s.latency_ms.insert(stage, [p50, p99]);
@@ -162,7 +174,7 @@ impl std::fmt::Display for Summary {
         }
         writeln!(f, "track       {}", list(&self.track))?;
         let metres = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.1}"));
-        let scores = [("camera", &self.camera), ("centre", &self.centre), ("fused", &self.fused)];
+        let scores = [("camera", &self.camera), ("centre", &self.centre), ("fused", &self.fused), ("smoothed", &self.smoothed)];
         if scores.iter().any(|(_, s)| s.is_some()) {
             writeln!(f, "\nagainst truth   <5 m   <25 m   P50 m   P90 m   P99 m   wrong >50 m   inside 1/2/3 sigma")?;
         }

@@ -191,6 +191,11 @@ impl Sink for ViewerSink {
         logged.map_err(|e| self.failed(e))
     }
 
+    fn smoothed(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
+        let Some(recording) = self.recording.clone() else { return Ok(()) };
+        self.scene.log_smoothed(&recording, points).map_err(|e| self.failed(e))
+    }
+
     /// Completes the recording, and fails when the file is not complete.
     fn finish(&mut self) -> Result<(), SinkError> {
         let Some(recording) = self.recording.take() else { return Ok(()) };

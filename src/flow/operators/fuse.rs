@@ -1,6 +1,7 @@
 //! Takes the frames, and the pauses between them, in order on one worker and fuses them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -18,7 +19,7 @@ pub trait Fuse<'scope> {
     fn fuse(
         self,
         pauses: StreamVec<'scope, u64, InProcess<Pause>>,
-        fusion: Fusion,
+        fusion: Arc<Mutex<Fusion>>,
     ) -> StreamVec<'scope, u64, InProcess<Finished>>;
 }
 
@@ -26,7 +27,7 @@ impl<'scope> Fuse<'scope> for Frames<'scope, Matched> {
     fn fuse(
         self,
         pauses: StreamVec<'scope, u64, InProcess<Pause>>,
-        mut fusion: Fusion,
+        fusion: Arc<Mutex<Fusion>>,
     ) -> StreamVec<'scope, u64, InProcess<Finished>> {
         self.binary_frontier(pauses, Exchange::new(|_| 0), Pipeline, "fuse", move |_, _| {
             let mut waiting = BTreeMap::new();
@@ -53,11 +54,11 @@ impl<'scope> Fuse<'scope> for Frames<'scope, Matched> {
                     let pause_first = pause.is_some_and(|at| next.is_none_or(|frame| at <= frame));
                     if pause_first && pause.is_some_and(|at| !complete.less_than(&at)) {
                         let Some((capability, pause)) = paused.pop_front() else { break };
-                        let between = fusion.pause(&pause);
+                        let between = lock(&fusion).pause(&pause);
                         output.session(&capability).give(InProcess(Finished { between, frame: None }));
                     } else if !pause_first && next.is_some_and(|at| !complete.less_equal(&at) && !told.less_equal(&at)) {
                         let Some((_, (capability, message))) = waiting.pop_first() else { break };
-                        output.session(&capability).give(InProcess(fused(&mut fusion, message)));
+                        output.session(&capability).give(InProcess(fused(&mut lock(&fusion), message)));
                     } else {
                         break;
                     }
@@ -65,6 +66,11 @@ impl<'scope> Fuse<'scope> for Frames<'scope, Matched> {
             }
         })
     }
+}
+
+/// Only one worker fuses: nobody else holds it while the graph runs.
+pub fn lock(fusion: &Mutex<Fusion>) -> MutexGuard<'_, Fusion> {
+    fusion.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn fused(fusion: &mut Fusion, message: InFlight<Matched>) -> Finished {

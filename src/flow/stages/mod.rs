@@ -63,7 +63,7 @@ pub struct Observation {
     pub search_level: usize,
     /// See `search_level`.
     pub refine_level: usize,
-    /// The prior in whose window the frame goes straight to fine matching; see [`glance`].
+    /// The prior in whose window the frame goes straight to fine matching; see [`Matcher::at_a_glance`].
     pub glance: Option<Prior>,
 }
 

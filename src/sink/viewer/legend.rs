@@ -11,9 +11,10 @@ pub const ROOT: &str = "/legend";
 /// What the legend's view shows.
 pub const BOUNDS: Bounds = Bounds { x: [-1.0, 23.0], y: [-1.0, 8.0] };
 
-const LINES: [(Color, &str); 5] = [
+const LINES: [(Color, &str); 6] = [
     (palette::VISUAL, "track on fixes"),
     (palette::INERTIAL, "dead reckoning"),
+    (palette::SMOOTHED, "smoothed"),
     (palette::TRUTH, "truth"),
     (palette::FOOTPRINT, "frame's outline"),
     (palette::INLIER, "match"),

@@ -8,6 +8,8 @@ pub const TRUTH: Color = rgb(255, 255, 255);
 pub const VISUAL: Color = rgb(0, 229, 255);
 /// The track on dead reckoning.
 pub const INERTIAL: Color = rgb(255, 145, 0);
+/// The track as the whole flight knows it.
+pub const SMOOTHED: Color = rgb(190, 140, 255);
 /// A fix that the filter used, and its ellipse.
 pub const FIX: Color = rgb(255, 238, 0);
 /// A fix that the filter refused; where a frame had none; outliers.

@@ -15,6 +15,7 @@ pub mod path {
     pub const IMAGE: &str = "/map/image";
     pub const TRUTH: &str = "/map/truth";
     pub const TRACK: &str = "/map/track";
+    pub const SMOOTHED: &str = "/map/smoothed";
     pub const FIXES: &str = "/map/fixes";
     pub const ELLIPSES: &str = "/map/fixes/ellipses";
     pub const ABSTAINED: &str = "/map/abstained";
@@ -118,6 +119,18 @@ impl Scene {
 
     fn saw(&mut self, point: Point) {
         self.flown = Some(self.flown.map_or(Bounds::at(point), |flown| flown.and(point)));
+    }
+
+    /// Draws the whole smoothed track, at all times; parts that are not known are left out.
+    pub fn log_smoothed(&self, recording: &RecordingStream, points: &[(String, TrackPoint)]) -> RecordingStreamResult<()> {
+        let Some(home) = &self.home else { return Ok(()) };
+        let parts = points.split(|(_, point)| point.state.is_none());
+        let strip = |part: &[(String, TrackPoint)]| {
+            part.iter().filter_map(|(_, p)| p.state.as_ref()).map(|s| drawn_at(home, s.position)).collect::<Vec<Point>>()
+        };
+        let strips: Vec<_> = parts.map(strip).filter(|strip| strip.len() > 1).collect();
+        let line = LineStrips2D::new(strips).with_colors([palette::SMOOTHED]).with_radii([Radius::new_ui_points(1.0)]);
+        recording.log_static(path::SMOOTHED, &line)
     }
 
     /// Draws the track on to a point.

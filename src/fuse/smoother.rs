@@ -1,0 +1,89 @@
+//! The Rauch–Tung–Striebel smoother over the error states at the frames of a whole flight: what the end knows, the beginning learns.
+//!
+//! Between two frames the filter only predicts, so a frame's knot holds all there is: the state after its measurements, and how the
+//! filter came to it from the frame before. Going back,
+//!
+//! ```text
+//!     C = P_k Φᵀ P⁻¹_{k+1|k},   x^s_k = x_k ⊕ C (x^s_{k+1} ⊖ x_{k+1|k}),   P^s_k = P_k + C (P^s_{k+1} − P_{k+1|k}) Cᵀ
+//! ```
+//!
+//! with ⊕ and ⊖ those of the error state (Solà 2017; Särkkä 2013, section 8.2). A restart of the filter is where two smoothed parts meet.
+
+use super::eskf::{Covariance, ErrorState, State};
+use super::fusion::FusionSettings;
+use super::running::{Running, lost, track_point};
+use crate::geo::EnuPlane;
+use crate::types::TrackPoint;
+
+/// A prediction from one frame to the next.
+#[derive(Clone)]
+pub(super) struct Passage {
+    /// Product of the transitions.
+    pub transition: Covariance,
+    /// Where it led.
+    pub state: State,
+    /// How sure of it the filter was.
+    pub covariance: Covariance,
+}
+
+/// The filter at a frame.
+pub(super) struct Knot {
+    /// The point of the live track.
+    track: TrackPoint,
+    /// What the filter was after the frame; `None` before it started.
+    filtered: Option<Filtered>,
+    /// How it came there from the frame before; `None` where it started anew.
+    before: Option<Passage>,
+}
+
+struct Filtered {
+    plane: EnuPlane,
+    state: State,
+    covariance: Covariance,
+    height_known: bool,
+}
+
+impl Knot {
+    /// The filter as it is after a frame.
+    pub fn of(track: &TrackPoint, running: Option<&Running>, before: Option<Passage>) -> Self {
+        let filtered = running.map(|r| Filtered {
+            plane: r.plane,
+            state: r.filter.state,
+            covariance: r.filter.covariance,
+            height_known: r.height_known,
+        });
+        Self { track: track.clone(), filtered, before }
+    }
+}
+
+/// The smoothed track at the frames.
+pub(super) fn smooth(knots: &[Knot], settings: &FusionSettings) -> Vec<TrackPoint> {
+    let mut out: Vec<TrackPoint> = Vec::with_capacity(knots.len());
+    // Smoothed state of the frame after, and how the filter came to it.
+    let mut after: Option<(State, Covariance, &Passage)> = None;
+    for knot in knots.iter().rev() {
+        let Some(filtered) = &knot.filtered else {
+            out.push(lost(knot.track.stamp_ns, knot.track.fix_age_s));
+            after = None;
+            continue;
+        };
+        let (state, covariance) = after
+            .and_then(|(next, covariance, passage)| one_back(filtered, &next, &covariance, passage))
+            .unwrap_or((filtered.state, filtered.covariance));
+        out.push(track_point(&filtered.plane, &state, &covariance, filtered.height_known, &knot.track, settings));
+        after = knot.before.as_ref().map(|passage| (state, covariance, passage));
+    }
+    out.reverse();
+    out
+}
+
+/// `None` when the prediction's covariance cannot be inverted.
+fn one_back(filtered: &Filtered, next: &State, next_covariance: &Covariance, passage: &Passage) -> Option<(State, Covariance)> {
+    let predicted = passage.covariance.cholesky()?;
+    // C = P Φᵀ P⁻¹ is the transpose of P⁻¹ Φ P, all P being symmetric.
+    let gain = predicted.solve(&(passage.transition * filtered.covariance)).transpose();
+    let error: ErrorState = gain * next.minus(&passage.state);
+    let covariance = filtered.covariance + gain * (next_covariance - passage.covariance) * gain.transpose();
+    let finite = error.iter().chain(covariance.iter()).all(|v| v.is_finite());
+    finite.then(|| (filtered.state.plus(&error), (covariance + covariance.transpose()) * 0.5))
+}
