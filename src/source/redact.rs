@@ -21,18 +21,20 @@ fn hide_user_info(text: &str) -> String {
     while let Some(at) = rest.find("://") {
         let (before, address) = rest.split_at(at + 3);
         out.push_str(before);
-        // An address inside an address is another address.
-        let end = address.find(ends_address).unwrap_or(address.len());
-        let end = address[..end].find("://").unwrap_or(end);
-        let (word, after) = address.split_at(end);
+        let (word, after) = address.split_at(address.find(ends_address).unwrap_or(address.len()));
         match end_of_user_info(word) {
             Some(end) => {
                 out.push_str(HIDDEN);
                 out.push_str(&word[end..]);
+                rest = after;
             }
-            None => out.push_str(word),
+            None => {
+                // An address inside an address is another address.
+                let (own, inside) = address.split_at(word.find("://").unwrap_or(word.len()));
+                out.push_str(own);
+                rest = inside;
+            }
         }
-        rest = after;
     }
     out.push_str(rest);
     out
@@ -90,6 +92,8 @@ mod tests {
             ("rtsp://user:p@ss@host/s", "rtsp://***@host/s"),
             ("rtsp://user:p/w@host/s", "rtsp://***@host/s"),
             ("rtsp://user:@Q/A@host/s", "rtsp://***@host/s"),
+            ("rtsp://a:!Q:///@host.example/", "rtsp://***@host.example/"),
+            ("http://relay/?from=rtsp://u:p@host/s", "http://relay/?from=rtsp://***@host/s"),
             ("rtsp://host:8554/stream@1", "rtsp://host:8554/stream@1"),
             ("rtsp://[fe80::1]:554/a", "rtsp://[fe80::1]:554/a"),
             ("cannot open \"http://a:b@c/d\": no", "cannot open \"http://***@c/d\": no"),
