@@ -9,6 +9,7 @@ use crate::coarse::Place;
 use crate::coarse::refine::refine;
 use crate::fine::ViewField;
 use crate::models::DenseExtractor;
+use crate::retrieve::RegionLevel;
 use crate::types::{AbstainReason, Outcome, Prior};
 
 /// The window reaches so many sigmas of where the image is expected.
@@ -52,8 +53,8 @@ impl Matcher {
         if radius > MAX_WINDOW {
             return None;
         }
-        let in_region = |(region, grid): (usize, &Option<_>)| {
-            let grid: &crate::retrieve::RegionLevel = grid.as_ref()?;
+        let in_region = |(region, grid): (usize, &Option<RegionLevel>)| {
+            let grid = grid.as_ref()?;
             let indexed = self.index.regions.get(region).filter(|r| r.patch_of.is_none())?;
             let expected = indexed.plane.ground_from_lat_lon(position.lat_deg, position.lon_deg);
             let (row, column) = grid.grid_from_ground(expected.e_m + view.view.west_m, expected.n_m + view.view.north_m);
