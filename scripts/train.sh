@@ -21,6 +21,7 @@ fi
 python=$run/venv/bin/python
 "$python" worlds.py make "$run/worlds"
 "$python" dense.py train --run "$run" --threads "$threads" --minutes 90
+"$python" dense.py calibrate --run "$run" --threads "$threads"
 "$python" dense.py export --run "$run"
 "$python" retrieval.py train --run "$run" --threads "$threads" --minutes 20
 "$python" retrieval.py export --run "$run"

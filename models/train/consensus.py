@@ -215,7 +215,7 @@ def train(options):
     path = options.run / f"consensus-{options.loss}.pt"
     training_set = data.TrainingSet(options.data, options.worlds or options.run / "worlds", FRAME_PX)
     session = dense.inference_session(dense.ONNX_PATH)
-    mean = mean_descriptor(session, training_set.pairs, training_set.SHARES)
+    mean = mean_descriptor(session, training_set.pairs, training_set.shares)
     network = Consensus()
     optimiser = torch.optim.Adam(network.parameters(), lr=PEAK_LEARNING_RATE)
     loss_of = {"weak": weak_loss, "known": known_loss}[options.loss]
@@ -238,7 +238,7 @@ def train(options):
             break
         for group in optimiser.param_groups:
             group["lr"] = dense.learning_rate(progress) / dense.PEAK_LEARNING_RATE * PEAK_LEARNING_RATE
-        frames, frame_valid, windows, window_valid, window_from_frame = draw_batch(training_set.pairs, training_set.SHARES, step)
+        frames, frame_valid, windows, window_valid, window_from_frame = draw_batch(training_set.pairs, training_set.shares, step)
         (a, covered_a), (b, covered_b) = regions(session, frames, frame_valid, mean), regions(session, windows, window_valid, mean)
         wanted, found, _ = targets(window_from_frame, covered_a, covered_b)
         right = correlation(a, covered_a, b, covered_b)

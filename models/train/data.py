@@ -130,12 +130,16 @@ class TrainingSet:
 
     SHARES = {"date": 0.42, "nir": 0.10, "drone": 0.27, "forest": 0.06, "single": 0.07, "world": 0.08}
 
-    def __init__(self, data_dir: Path, worlds_dir: Path, view_px: int):
+    def __init__(self, data_dir: Path, worlds_dir: Path, view_px: int, without: tuple = ()):
+        """`without` names kinds that are left out; the others keep their proportions."""
         train_dir = data_dir / "train"
+        shares = {kind: share for kind, share in self.SHARES.items() if kind not in without}
+        self.shares = {kind: share / sum(shares.values()) for kind, share in shares.items()}
         self.pairs = load_naip(train_dir, held_out=False)
         self.pairs["drone"] = load_drone(train_dir)
         self.pairs["forest"] = load_forest(train_dir)
-        self.pairs["world"] = load_worlds(worlds_dir)
+        if "world" in self.shares:
+            self.pairs["world"] = load_worlds(worlds_dir)
         self.view_px = view_px
 
     def batch(self, seed: int, step: int, size: int):
@@ -146,7 +150,7 @@ class TrainingSet:
         return views_a, views_b, valid_a, valid_b, b_from_a.astype(np.float32)
 
     def sample(self, rng):
-        kind = rng.choice(list(self.SHARES), p=list(self.SHARES.values()))
+        kind = rng.choice(list(self.shares), p=list(self.shares.values()))
         pair = self.pairs[kind][rng.integers(len(self.pairs[kind]))]
         for _ in range(4):  # mosaics have empty parts
             view_a, view_b, valid_a, valid_b, b_from_a = draw_views(rng, pair, self.view_px)

@@ -111,7 +111,7 @@ class Places:
         rng = np.random.default_rng([SEED, step])
         views, valid = [], []
         while len(views) < PLACES_PER_STEP * VIEWS_PER_PLACE:
-            kind = rng.choice(list(self.set.SHARES), p=list(self.set.SHARES.values()))
+            kind = rng.choice(list(self.set.shares), p=list(self.set.shares.values()))
             pair = self.set.pairs[kind][rng.integers(len(self.set.pairs[kind]))]
             low, high = pair.gsd_range_m
             height, width = pair.a.pyramid[0].shape[:2]

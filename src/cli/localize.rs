@@ -86,8 +86,9 @@ pub struct LocalizeArguments {
     /// Coarse matching: correlation or sascm
     #[arg(long, default_value = "correlation")]
     pub coarse: CoarseMethod,
-    /// Weights of the neighbourhood consensus of SASCM: a safetensors file; by default a fixed kernel that needs none
-    #[arg(long, value_name = "FILE")]
+    /// Weights of the neighbourhood consensus of SASCM: a safetensors file, or "bundled" for those that come with the model, which take
+    /// some 20 s a frame; by default a fixed kernel that needs none
+    #[arg(long, value_name = "FILE|bundled")]
     pub consensus: Option<PathBuf>,
 }
 
@@ -180,6 +181,9 @@ pub fn prepare(arguments: &LocalizeArguments, edits: MapEdits) -> anyhow::Result
     Ok(Prepared { matcher, map, flight, catalogue })
 }
 
+/// In place of a file of weights: those that come with the model.
+const BUNDLED_WEIGHTS: &str = "bundled";
+
 /// What frames are matched against, and how.
 pub struct MatchingOptions {
     /// The map.
@@ -239,13 +243,26 @@ pub fn matching(options: MatchingOptions, edits: MapEdits) -> anyhow::Result<Mat
         eprintln!("skyfix: the edit of tile {at} changes nothing: {} has nothing there", options.map.display());
     }
     let mut matcher = Matcher::new(Arc::new(index), settings);
-    if let Some(path) = &options.consensus {
-        matcher = matcher.with_consensus(ConsensusNetwork::load(path)?);
+    if let Some(network) = consensus(options.consensus.as_deref(), &manifest, entry)? {
+        matcher = matcher.with_consensus(network);
     }
     if let Some(ground) = options.ground {
         matcher = matcher.with_ground(ground);
     }
     Ok(Matching { map, matcher: Arc::new(matcher), catalogue })
+}
+
+/// The weights of a file, or those that come with the model; none for the fixed kernel.
+fn consensus(asked: Option<&Path>, manifest: &Manifest, model: &ModelEntry) -> anyhow::Result<Option<ConsensusNetwork>> {
+    let Some(asked) = asked else { return Ok(None) };
+    if asked != Path::new(BUNDLED_WEIGHTS) {
+        return Ok(Some(ConsensusNetwork::load(asked)?));
+    }
+    let Some(entry) = manifest.consensus_of(model) else {
+        bail!("--consensus {BUNDLED_WEIGHTS}: no weights come with model {}; give a file, or leave it out", model.name);
+    };
+    let bytes = manifest.load_consensus(entry)?;
+    Ok(Some(ConsensusNetwork::from_bytes(&bytes).with_context(|| entry.file.clone())?))
 }
 
 /// What is known of the ground, where anything is: an elevation model, a place of take-off.

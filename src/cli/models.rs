@@ -30,5 +30,13 @@ pub fn run() -> anyhow::Result<ExitCode> {
         say!("{:<16} retrieval head of {}, {} channels; {}", head.name, head.of, head.global.channels, head.licence);
         say!("{:<16} {state}", "");
     }
+    for weights in manifest.consensus() {
+        let state = match manifest.load_consensus(weights) {
+            Ok(bytes) => format!("ok, {:.1} MB", bytes.len() as f64 / 1e6),
+            Err(error) => error.to_string(),
+        };
+        say!("{:<16} consensus weights of {}; {}", weights.name, weights.of, weights.licence);
+        say!("{:<16} {state}", "");
+    }
     Ok(if default_ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

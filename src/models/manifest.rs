@@ -13,6 +13,7 @@ pub struct Manifest {
     folder: PathBuf,
     models: Vec<ModelEntry>,
     aggregations: Vec<AggregationEntry>,
+    consensus: Vec<ConsensusEntry>,
 }
 
 #[derive(Deserialize)]
@@ -21,6 +22,8 @@ struct ManifestFile {
     model: Vec<ModelEntry>,
     #[serde(default)]
     aggregation: Vec<AggregationEntry>,
+    #[serde(default)]
+    consensus: Vec<ConsensusEntry>,
 }
 
 /// What a model is for.
@@ -77,6 +80,24 @@ pub struct AggregationEntry {
     pub global: Output,
     /// It takes more descriptors than this only.
     pub clusters: usize,
+    /// Licence of the weights.
+    pub licence: String,
+    /// How the file was made.
+    pub source: String,
+}
+
+/// Weights of the neighbourhood consensus of SASCM, learned on the correlations of a dense model.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsensusEntry {
+    /// Name.
+    pub name: String,
+    /// The dense model.
+    pub of: String,
+    /// A safetensors file, as of a model.
+    pub file: String,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: String,
     /// Licence of the weights.
     pub licence: String,
     /// How the file was made.
@@ -154,7 +175,12 @@ impl Manifest {
         let text = std::fs::read_to_string(path).map_err(|source| ModelError::Io { path: path.into(), source })?;
         let file: ManifestFile = toml::from_str(&text)
             .map_err(|e| ModelError::BadManifest { path: path.into(), reason: e.to_string().trim().into() })?;
-        Ok(Self { folder: path.parent().unwrap_or(Path::new(".")).into(), models: file.model, aggregations: file.aggregation })
+        Ok(Self {
+            folder: path.parent().unwrap_or(Path::new(".")).into(),
+            models: file.model,
+            aggregations: file.aggregation,
+            consensus: file.consensus,
+        })
     }
 
     /// All entries.
@@ -178,6 +204,16 @@ impl Manifest {
     /// The retrieval head of a dense model, where there is one.
     pub fn aggregation_of(&self, model: &ModelEntry) -> Option<&AggregationEntry> {
         self.aggregations.iter().find(|a| a.of == model.name)
+    }
+
+    /// All consensus weights.
+    pub fn consensus(&self) -> &[ConsensusEntry] {
+        &self.consensus
+    }
+
+    /// The consensus weights of a dense model, where there are any.
+    pub fn consensus_of(&self, model: &ModelEntry) -> Option<&ConsensusEntry> {
+        self.consensus.iter().find(|c| c.of == model.name)
     }
 
     /// Where an entry's file lies: beside the manifest, in a folder of `SKYFIX_MODEL_PATH`, or in `shared/models` beside the
@@ -207,6 +243,11 @@ impl Manifest {
 
     /// The same of a retrieval head.
     pub fn load_aggregation(&self, entry: &AggregationEntry) -> Result<Vec<u8>, ModelError> {
+        self.load_file(&entry.name, &entry.file, &entry.sha256)
+    }
+
+    /// The same of consensus weights.
+    pub fn load_consensus(&self, entry: &ConsensusEntry) -> Result<Vec<u8>, ModelError> {
         self.load_file(&entry.name, &entry.file, &entry.sha256)
     }
 

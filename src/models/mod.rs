@@ -16,7 +16,7 @@ pub mod runtime;
 
 #[cfg(feature = "onnx")]
 pub use aggregation::OnnxAggregation;
-pub use manifest::{AggregationEntry, Manifest, ModelEntry};
+pub use manifest::{AggregationEntry, ConsensusEntry, Manifest, ModelEntry};
 #[cfg(feature = "onnx")]
 pub use onnx::OnnxDense;
 
