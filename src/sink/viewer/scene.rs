@@ -34,6 +34,8 @@ const ELLIPSE_SIGMAS: f64 = 2.0;
 const CORNERS: [(f64, f64); 5] = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0), (0.0, 0.0)];
 /// Space around the flight as a share of its longer side.
 const FLOWN_MARGIN: f64 = 0.06;
+/// Lines lie at 20 by default, points at 30.
+const SMOOTHED_DRAW_ORDER: f32 = 25.0;
 /// Length of the heading arrow as a share of the frame's width on the ground.
 const ARROW_SHARE: f64 = 0.2;
 
@@ -129,7 +131,11 @@ impl Scene {
             part.iter().filter_map(|(_, p)| p.state.as_ref()).map(|s| drawn_at(home, s.position)).collect::<Vec<Point>>()
         };
         let strips: Vec<_> = parts.map(strip).filter(|strip| strip.len() > 1).collect();
-        let line = LineStrips2D::new(strips).with_colors([palette::SMOOTHED]).with_radii([Radius::new_ui_points(1.0)]);
+        // Above the live track, which it seldom leaves by more than that is wide.
+        let line = LineStrips2D::new(strips)
+            .with_colors([palette::SMOOTHED])
+            .with_radii([Radius::new_ui_points(1.0)])
+            .with_draw_order(SMOOTHED_DRAW_ORDER);
         recording.log_static(path::SMOOTHED, &line)
     }
 
