@@ -12,7 +12,6 @@ The frame is 12×12 regions and the window of the map 16×16 (two dense cells a 
 """
 import argparse
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from torch import nn
 
 import data
 import dense
+from schedule import Schedule
 
 WEIGHTS_PATH = dense.MODELS_DIR / "skyfix-consensus.safetensors"
 SEED = 20243
@@ -211,33 +211,15 @@ def mean_descriptor(session, pairs_of_kind, shares):
 def train(options):
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
-    options.run.mkdir(parents=True, exist_ok=True)
-    path = options.run / f"consensus-{options.loss}.pt"
     training_set = data.TrainingSet(options.data, options.worlds or options.run / "worlds", FRAME_PX)
     session = dense.inference_session(dense.ONNX_PATH)
     mean = mean_descriptor(session, training_set.pairs, training_set.shares)
     network = Consensus()
     optimiser = torch.optim.Adam(network.parameters(), lr=PEAK_LEARNING_RATE)
     loss_of = {"weak": weak_loss, "known": known_loss}[options.loss]
-    step, spent_before = 0, 0.0
-    if path.exists():
-        saved = torch.load(path, weights_only=True)
-        network.load_state_dict(saved["network"])
-        optimiser.load_state_dict(saved["optimiser"])
-        step, spent_before = saved["step"], saved["seconds"]
-    started = last_saved = time.monotonic()
-    while True:
-        seconds = spent_before + time.monotonic() - started
-        progress = seconds / (60 * options.minutes)
-        if progress >= 1 or time.monotonic() - last_saved > dense.CHECKPOINT_SECONDS:
-            last_saved = time.monotonic()
-            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "seconds": seconds, "mean": mean}
-            torch.save(state, path.with_suffix(".new"))
-            path.with_suffix(".new").replace(path)
-        if progress >= 1:
-            break
-        for group in optimiser.param_groups:
-            group["lr"] = dense.learning_rate(progress) / dense.PEAK_LEARNING_RATE * PEAK_LEARNING_RATE
+    path = options.run / f"consensus-{options.loss}.pt"
+    schedule = Schedule(path, options.minutes, PEAK_LEARNING_RATE, optimiser, {"network": network}, mean=mean)
+    for step in schedule.steps():
         frames, frame_valid, windows, window_valid, window_from_frame = draw_batch(training_set.pairs, training_set.shares, step)
         (a, covered_a), (b, covered_b) = regions(session, frames, frame_valid, mean), regions(session, windows, window_valid, mean)
         wanted, found, _ = targets(window_from_frame, covered_a, covered_b)
@@ -248,9 +230,8 @@ def train(options):
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
-        step += 1
         if step % 10 == 0:
-            print(f"step {step}  {seconds / 60:.1f} min  loss {loss.item():.4f}", flush=True)
+            print(f"step {step}  {schedule.seconds / 60:.1f} min  loss {loss.item():.4f}", flush=True)
 
 
 def export(options):

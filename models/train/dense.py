@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import data
+from schedule import Schedule
 
 STRIDE_PX = 8
 MODELS_DIR = Path(__file__).resolve().parents[1]
@@ -36,11 +37,9 @@ ANCHORS = 160  # cells a view that look for their match in each step
 NEGATIVES_OF_OTHER_PAIRS = 640
 TAUGHT_VIEWS = 4  # views a step whose keypoints are distilled
 PEAK_LEARNING_RATE = 2e-3
-WARM_UP_SHARE = 0.04
 WEIGHT_DECAY = 1e-2
 EMA_DECAY = 0.998
 KEYPOINT_WEIGHT, RELIABILITY_WEIGHT = 0.3, 0.3
-CHECKPOINT_SECONDS = 180
 # With simulated worlds among the pairs the network told them from photographs by a common part of all their descriptors, and dense
 # correlation over a simulated map no longer found the place: 5.2 standard deviations above the mean became 0.4.
 LEFT_OUT = ("world",)
@@ -227,13 +226,6 @@ def to_tensors(views_a, views_b, valid_a, valid_b, b_from_a):
     return image(views_a), image(views_b), cell(valid_a), cell(valid_b), torch.from_numpy(b_from_a)
 
 
-def learning_rate(progress: float) -> float:
-    if progress < WARM_UP_SHARE:
-        return PEAK_LEARNING_RATE * max(progress / WARM_UP_SHARE, 0.02)
-    rest = (progress - WARM_UP_SHARE) / (1 - WARM_UP_SHARE)
-    return PEAK_LEARNING_RATE * (0.002 + 0.998 * (1 + math.cos(math.pi * min(rest, 1))) / 2)
-
-
 def inference_session(path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
@@ -254,8 +246,6 @@ def update_average(average, net, step):
 def train(options):
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
-    options.run.mkdir(parents=True, exist_ok=True)
-    checkpoint_path = options.run / "last.pt"
     teacher = inference_session(options.teacher or options.data.parent / "models" / "xfeat.onnx")
     training_set = data.TrainingSet(options.data, options.run, VIEW_PX, LEFT_OUT)
 
@@ -263,45 +253,21 @@ def train(options):
     average.load_state_dict(net.state_dict())
     average.requires_grad_(False)
     optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    step, spent_before = 0, 0.0
-    if checkpoint_path.exists():
-        saved = torch.load(checkpoint_path, weights_only=True)
-        net.load_state_dict(saved["net"])
-        average.load_state_dict(saved["average"])
-        optimiser.load_state_dict(saved["optimiser"])
-        step, spent_before = saved["step"], saved["seconds"]
-
-    def save(seconds):
-        state = {"net": net.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-        torch.save(state | {"step": step, "seconds": seconds}, checkpoint_path.with_suffix(".new"))
-        checkpoint_path.with_suffix(".new").replace(checkpoint_path)
-
-    started = last_saved = time.monotonic()
+    parts = {"net": net, "average": average}
+    schedule = Schedule(options.run / "last.pt", options.minutes, PEAK_LEARNING_RATE, optimiser, parts)
     net.train()
-    while True:
-        # The schedule follows the clock, not the steps, so that it ends in time on a busy machine.
-        seconds = spent_before + time.monotonic() - started
-        progress = seconds / (60 * options.minutes)
-        if progress >= 1:
-            break
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(progress)
+    for step in schedule.steps():
         batch = to_tensors(*training_set.batch(SEED, step, PAIRS_PER_STEP))
         generator = torch.Generator().manual_seed(SEED + step)
-        loss, parts = losses(net, *batch, teacher, generator)
+        loss, parts_of_loss = losses(net, *batch, teacher, generator)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
-        step += 1
-        update_average(average, net, step)
+        update_average(average, net, step + 1)
         if step % 50 == 0:
-            shown = "  ".join(f"{name} {value.item():.3f}" for name, value in parts.items())
-            print(f"step {step}  {seconds / 60:.1f} min  {shown}", flush=True)
-        if time.monotonic() - last_saved > CHECKPOINT_SECONDS:
-            last_saved = time.monotonic()
-            save(seconds)
-    save(seconds)
+            shown = "  ".join(f"{name} {value.item():.3f}" for name, value in parts_of_loss.items())
+            print(f"step {step}  {schedule.seconds / 60:.1f} min  {shown}", flush=True)
 
 
 def calibrate(options):

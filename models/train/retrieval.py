@@ -10,7 +10,6 @@ dense network, and the global token comes from their mean, for there is no class
 """
 import argparse
 import math
-import time
 from pathlib import Path
 
 import cv2
@@ -21,6 +20,7 @@ from torch import nn
 
 import data
 import dense
+from schedule import Schedule
 
 ONNX_PATH = dense.MODELS_DIR / "skyfix-salad.onnx"
 SEED = 20242
@@ -161,32 +161,13 @@ def aggregate_covered(head, descriptors, valid):
 def train(options):
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
-    options.run.mkdir(parents=True, exist_ok=True)
-    checkpoint_path = options.run / "salad.pt"
     places = Places(data.TrainingSet(options.data, options.worlds or options.run / "worlds", CELL_PX))
     backbone = dense.inference_session(dense.ONNX_PATH)
     head = SaladHead()
     optimiser = torch.optim.AdamW(head.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=1e-3)
-    step, spent_before = 0, 0.0
-    if checkpoint_path.exists():
-        saved = torch.load(checkpoint_path, weights_only=True)
-        head.load_state_dict(saved["head"])
-        optimiser.load_state_dict(saved["optimiser"])
-        step, spent_before = saved["step"], saved["seconds"]
+    schedule = Schedule(options.run / "salad.pt", options.minutes, PEAK_LEARNING_RATE, optimiser, {"head": head})
     labels = torch.arange(PLACES_PER_STEP).repeat_interleave(VIEWS_PER_PLACE)
-    started = last_saved = time.monotonic()
-    while True:
-        seconds = spent_before + time.monotonic() - started
-        progress = seconds / (60 * options.minutes)
-        if progress >= 1 or time.monotonic() - last_saved > dense.CHECKPOINT_SECONDS:
-            last_saved = time.monotonic()
-            state = {"head": head.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "seconds": seconds}
-            torch.save(state, checkpoint_path.with_suffix(".new"))
-            checkpoint_path.with_suffix(".new").replace(checkpoint_path)
-        if progress >= 1:
-            break
-        for group in optimiser.param_groups:
-            group["lr"] = dense.learning_rate(progress) / dense.PEAK_LEARNING_RATE * PEAK_LEARNING_RATE
+    for step in schedule.steps():
         views, valid = places.batch(step)
         found = aggregate_covered(head, as_stored(describe(backbone, views)), valid)
         loss = multi_similarity_loss(found, labels)
@@ -194,11 +175,10 @@ def train(options):
         loss.backward()
         nn.utils.clip_grad_norm_(head.parameters(), 1.0)
         optimiser.step()
-        step += 1
         if step % 20 == 0:
             similarity = (found @ found.T).detach().fill_diagonal_(-2)
             right = (labels[similarity.argmax(1)] == labels).float().mean()
-            print(f"step {step}  {seconds / 60:.1f} min  loss {loss.item():.3f}  nearest is the same place {right:.3f}", flush=True)
+            print(f"step {step}  {schedule.seconds / 60:.1f} min  loss {loss.item():.3f}  nearest is the same place {right:.3f}", flush=True)
 
 
 # --- export --------------------------------------------------------------------------------------------------------
