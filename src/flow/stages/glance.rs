@@ -26,9 +26,18 @@ impl Matcher {
     pub fn at_a_glance(&self, observation: Observation, prior: Option<&Prior>) -> Observation {
         let few = observation.hypotheses.len() <= FEW_HYPOTHESES && observation.search_level == observation.refine_level;
         let known = observation.known.heading_rad.is_some() && observation.known.height_agl_m.is_some();
-        let confident = |p: &&Prior| p.at(observation.frame.stamp_ns).1 <= self.settings.glance_sigma_m;
+        let confident = |p: &&Prior| {
+            p.at(observation.frame.stamp_ns).1 <= self.settings.glance_sigma_m
+                && self.window_radius(p, &observation) <= MAX_WINDOW
+        };
         let glance = prior.filter(confident).copied().filter(|_| few && known);
         Observation { glance, ..observation }
+    }
+
+    /// Half the side of the window that a prior predicts, cells.
+    fn window_radius(&self, prior: &Prior, observation: &Observation) -> usize {
+        let (_, sigma_m) = self.expected(prior, observation);
+        (WINDOW_SIGMAS * sigma_m / self.cell_m(observation.refine_level)).ceil() as usize
     }
 
     /// What a glance looks at.
@@ -48,11 +57,8 @@ impl Matcher {
         let (view, features) = retrieved.views.first()?;
         let mean = &level.model.projection.mean;
         let field = ViewField::new(features, &view.covered_cells(features.stride_px), &view.view, mean).field;
-        let (position, sigma_m) = self.expected(prior, observation);
-        let radius = (WINDOW_SIGMAS * sigma_m / self.cell_m(observation.refine_level)).ceil() as usize;
-        if radius > MAX_WINDOW {
-            return None;
-        }
+        let (position, _) = self.expected(prior, observation);
+        let radius = self.window_radius(prior, observation);
         let in_region = |(region, grid): (usize, &Option<RegionLevel>)| {
             let grid = grid.as_ref()?;
             let indexed = self.index.regions.get(region).filter(|r| r.patch_of.is_none())?;
