@@ -16,6 +16,7 @@ import torch
 import data
 import dense
 import retrieval
+from supply import inference_session
 
 BEGIN, END = "<!-- compare.py begins -->", "<!-- compare.py ends -->"
 RESAMPLINGS = 10_000
@@ -48,7 +49,7 @@ def row(what, own, other):
 
 
 def table(data_dir, xfeat_path):
-    own, xfeat = dense.inference_session(dense.ONNX_PATH), dense.inference_session(xfeat_path)
+    own, xfeat = inference_session(dense.ONNX_PATH), inference_session(xfeat_path)
     rows = ["| held-out cities | bundled | XFeat | difference (95 %) | pairs |", "|---|---|---|---|---|"]
     pairs = data.load_naip(data_dir / "train", held_out=True)
     for kind, shown in (("date", "other date"), ("nir", "near-infrared of the other date")):

@@ -23,6 +23,7 @@ from torch import nn
 import data
 import dense
 from schedule import Schedule
+from supply import add_arguments, batches, inference_session, session_here
 
 WEIGHTS_PATH = dense.MODELS_DIR / "skyfix-consensus.safetensors"
 SEED = 20243
@@ -110,7 +111,8 @@ def match(network, tensor, before=True, after=True):
 
 
 def draw(rng, pair, held_out):
-    """A frame and a window of the map, north-up like each other to within some degrees, and the window's pixel of a frame's."""
+    """A frame and a window of the map, north-up like each other to within some degrees, the window's pixel of a frame's, and the
+    window's metres a pixel."""
     low, high = pair.gsd_range_m
     height, width = pair.a.pyramid[0].shape[:2]
     most = 0.95 * min(width, height) * pair.a.gsd_m / WINDOW_PX
@@ -126,7 +128,7 @@ def draw(rng, pair, held_out):
     scene_from_frame = data.similarity(turn + own_turn, base * scale, centre) @ shift @ middle(FRAME_PX)
     frame, frame_valid = data.cut_view(pair.a, scene_from_frame, gsd_m * scale, FRAME_PX)
     window, window_valid = data.cut_view(pair.b, scene_from_window, gsd_m, WINDOW_PX)
-    return frame, frame_valid, window, window_valid, np.linalg.inv(scene_from_window) @ scene_from_frame
+    return frame, frame_valid, window, window_valid, np.linalg.inv(scene_from_window) @ scene_from_frame, gsd_m
 
 
 def draw_batch(pairs_of_kind, shares, step, held_out=False, size=PAIRS_PER_STEP):
@@ -135,7 +137,7 @@ def draw_batch(pairs_of_kind, shares, step, held_out=False, size=PAIRS_PER_STEP)
     while len(out) < size:
         kind = rng.choice(list(shares), p=list(shares.values()))
         pair = pairs_of_kind[kind][rng.integers(len(pairs_of_kind[kind]))]
-        frame, frame_valid, window, window_valid, window_from_frame = draw(rng, pair, held_out)
+        frame, frame_valid, window, window_valid, window_from_frame, gsd_m = draw(rng, pair, held_out)
         if min(frame_valid.mean(), window_valid.mean()) < 0.7 or frame[frame_valid].std() < 4:
             continue
         if not held_out:
@@ -144,7 +146,7 @@ def draw_batch(pairs_of_kind, shares, step, held_out=False, size=PAIRS_PER_STEP)
             window = data.change_looks(rng, window, rng.uniform(0, 2.4), donor)
         frame[~frame_valid] = 0
         window[~window_valid] = 0
-        out.append((frame, frame_valid, window, window_valid, window_from_frame))
+        out.append((frame, frame_valid, window, window_valid, window_from_frame, gsd_m))
     return [np.stack(column) for column in zip(*out)]
 
 
@@ -152,10 +154,20 @@ def regions(session, views, valid, mean):
     """(B,R,R,64) features of regions, unit length, and which count (B,R,R)."""
     name = session.get_inputs()[0].name
     found = np.concatenate([session.run(["descriptors"], {name: v.transpose(2, 0, 1)[None].astype(np.float32) / 255})[0] for v in views])
-    features = F.normalize(F.normalize(torch.from_numpy(found), dim=1) - mean[None, :, None, None], dim=1)
-    covered = (F.avg_pool2d(torch.from_numpy(valid).float()[:, None], dense.STRIDE_PX) > 0.99).float()
+    return pooled_regions(F.normalize(torch.from_numpy(found), dim=1), torch.from_numpy(valid), mean)
+
+
+def pooled_regions(descriptors, valid, mean):
+    features = F.normalize(descriptors - mean[None, :, None, None], dim=1)
+    covered = (F.avg_pool2d(valid.float()[:, None], dense.STRIDE_PX) > 0.99).float()
     pooled = F.normalize(F.avg_pool2d(features * covered, REGION_CELLS), dim=1)
     return pooled.permute(0, 2, 3, 1), F.avg_pool2d(covered, REGION_CELLS)[:, 0] >= 0.5
+
+
+def described(session, mean, batch):
+    frames, frame_valid, windows, window_valid, window_from_frame, _ = batch
+    frame, window = regions(session, frames, frame_valid, mean), regions(session, windows, window_valid, mean)
+    return *frame, *window, torch.from_numpy(window_from_frame)
 
 
 def correlation(a, covered_a, b, covered_b):
@@ -166,9 +178,10 @@ def correlation(a, covered_a, b, covered_b):
 def targets(window_from_frame, covered_a, covered_b):
     """For each frame region the wanted distribution over the window's regions, and whether there is one."""
     px = REGION_CELLS * dense.STRIDE_PX
-    grid = lambda n: torch.stack(torch.meshgrid(*[torch.arange(n) * px + (px - 1) / 2] * 2, indexing="ij")[::-1], -1).reshape(-1, 2)
+    centres = lambda n: torch.arange(n, device=covered_a.device) * px + (px - 1) / 2
+    grid = lambda n: torch.stack(torch.meshgrid(*[centres(n)] * 2, indexing="ij")[::-1], -1).reshape(-1, 2)
     rows_a, rows_b = covered_a.shape[1], covered_b.shape[1]
-    place = dense.project(torch.from_numpy(window_from_frame).float(), grid(rows_a))
+    place = dense.project(window_from_frame.float(), grid(rows_a))
     distance = (place[:, :, None] - grid(rows_b)) / px
     weight = torch.exp(distance.square().sum(-1) / (-2 * 0.5**2)) * covered_b.flatten(1)[:, None]
     total = weight.sum(-1)
@@ -212,16 +225,19 @@ def train(options):
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
     training_set = data.TrainingSet(options.data, options.worlds or options.run / "worlds", FRAME_PX)
-    session = dense.inference_session(dense.ONNX_PATH)
-    mean = mean_descriptor(session, training_set.pairs, training_set.shares)
-    network = Consensus()
+    mean = mean_descriptor(inference_session(dense.ONNX_PATH), training_set.pairs, training_set.shares)
+    network = Consensus().to(options.device)
     optimiser = torch.optim.Adam(network.parameters(), lr=PEAK_LEARNING_RATE)
     loss_of = {"weak": weak_loss, "known": known_loss}[options.loss]
     path = options.run / f"consensus-{options.loss}.pt"
     schedule = Schedule(path, options.minutes, PEAK_LEARNING_RATE, optimiser, {"network": network}, mean=mean)
+
+    def make(step):
+        return described(session_here(dense.ONNX_PATH), mean, draw_batch(training_set.pairs, training_set.shares, step))
+
+    supply = batches(make, schedule.step, options.workers)
     for step in schedule.steps():
-        frames, frame_valid, windows, window_valid, window_from_frame = draw_batch(training_set.pairs, training_set.shares, step)
-        (a, covered_a), (b, covered_b) = regions(session, frames, frame_valid, mean), regions(session, windows, window_valid, mean)
+        a, covered_a, b, covered_b, window_from_frame = (x.to(options.device) for x in next(supply))
         wanted, found, _ = targets(window_from_frame, covered_a, covered_b)
         right = correlation(a, covered_a, b, covered_b)
         wrong = correlation(a, covered_a, b.roll(1, 0), covered_b.roll(1, 0))
@@ -235,7 +251,7 @@ def train(options):
 
 
 def export(options):
-    saved = torch.load(options.run / f"consensus-{options.loss}.pt", weights_only=True)
+    saved = torch.load(options.run / f"consensus-{options.loss}.pt", weights_only=True, map_location="cpu")
     tensors = {f"layer{name.removeprefix('layers.')}": value.contiguous() for name, value in saved["network"].items()}
     save_file(tensors, str(WEIGHTS_PATH))
     digest = dense.write_checksum(WEIGHTS_PATH)
@@ -247,28 +263,28 @@ def evaluate(options):
     largest values is above that of the wrong window."""
     torch.set_num_threads(options.threads)
     pairs = data.load_naip(options.data / "train", held_out=True)
-    session = dense.inference_session(dense.ONNX_PATH)
+    session = inference_session(dense.ONNX_PATH)
     networks = {"none": None, "fixed": Fixed()}
     mean = None
     for loss in ("weak", "known"):
         path = options.run / f"consensus-{loss}.pt"
         if path.exists():
-            saved = torch.load(path, weights_only=True)
+            saved = torch.load(path, weights_only=True, map_location="cpu")
             networks[loss] = Consensus()
             networks[loss].load_state_dict(saved["network"])
             mean = saved["mean"]
     orders = {"before": (True, False), "after": (False, True), "both": (True, True), "neither": (False, False)}
     results = {(name, order): [[], []] for name in networks for order in orders}
     for step in range(options.batches):
-        frames, frame_valid, windows, window_valid, window_from_frame = draw_batch(pairs, {"date": 0.5, "nir": 0.5}, step, True, 8)
-        (a, covered_a), (b, covered_b) = regions(session, frames, frame_valid, mean), regions(session, windows, window_valid, mean)
+        batch = draw_batch(pairs, {"date": 0.5, "nir": 0.5}, step, True, 8)
+        a, covered_a, b, covered_b, window_from_frame = described(session, mean, batch)
         _, found, place = targets(window_from_frame, covered_a, covered_b)
         right = correlation(a, covered_a, b, covered_b)
         wrong = correlation(a, covered_a, b.roll(1, 0), covered_b.roll(1, 0))
         for (name, order), (correct, apart) in results.items():
             with torch.no_grad():
                 scored, beside = (match(networks[name], t, *orders[order]).flatten(3).flatten(1, 2) for t in (right, wrong))
-            columns = windows.shape[1] // (REGION_CELLS * dense.STRIDE_PX)
+            columns = b.shape[2]
             best = scored.argmax(2)
             at = torch.stack([best % columns, best // columns], -1) + 0.5
             correct.append(((at - place - 0.5 / (REGION_CELLS * dense.STRIDE_PX)).norm(dim=-1) < 1)[found].float())
@@ -289,8 +305,10 @@ def main():
             sub.add_argument("--loss", choices=["known", "weak"], default="known")
         if function is not export:
             sub.add_argument("--data", type=Path, default=data.default_data_dir())
+        if function is evaluate:
             sub.add_argument("--threads", type=int, default=2)
         if function is train:
+            add_arguments(sub)
             sub.add_argument("--worlds", type=Path, help="worlds of worlds.py; default: worlds/ in the run's folder")
             sub.add_argument("--minutes", type=float, default=15)
         if function is evaluate:

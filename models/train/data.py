@@ -128,6 +128,7 @@ def load_worlds(folder: Path) -> list:
 class TrainingSet:
     """Draws batches; the same seed and step give the same batch."""
 
+    DOMAINS = {"date": 0, "nir": 0, "single": 0, "drone": 1, "forest": 2, "world": 3}  # by what took the pictures
     SHARES = {"date": 0.42, "nir": 0.10, "drone": 0.27, "forest": 0.06, "single": 0.07, "world": 0.08}
 
     def __init__(self, data_dir: Path, worlds_dir: Path, view_px: int, without: tuple = ()):
@@ -143,11 +144,11 @@ class TrainingSet:
         self.view_px = view_px
 
     def batch(self, seed: int, step: int, size: int):
-        """Views a and b as uint8 (size, n, n, 3), their valid masks (size, n, n), b_from_a as float (size, 3, 3)."""
+        """Views a and b as uint8 (size, n, n, 3), their valid masks (size, n, n), b_from_a as float (size, 3, 3), domains (size)."""
         rng = np.random.default_rng([seed, step])
         samples = [self.sample(rng) for _ in range(size)]
-        views_a, views_b, valid_a, valid_b, b_from_a = (np.stack(column) for column in zip(*samples))
-        return views_a, views_b, valid_a, valid_b, b_from_a.astype(np.float32)
+        views_a, views_b, valid_a, valid_b, b_from_a, domains = (np.stack(column) for column in zip(*samples))
+        return views_a, views_b, valid_a, valid_b, b_from_a.astype(np.float32), domains
 
     def sample(self, rng):
         kind = rng.choice(list(self.shares), p=list(self.shares.values()))
@@ -166,7 +167,7 @@ class TrainingSet:
         view_b = change_looks(rng, view_b, blur_b, donor)
         view_a[~valid_a] = 0
         view_b[~valid_b] = 0
-        return view_a, view_b, valid_a, valid_b, b_from_a
+        return view_a, view_b, valid_a, valid_b, b_from_a, self.DOMAINS[kind]
 
 
 def similarity(angle_rad: float, scale: float, shift) -> np.ndarray:

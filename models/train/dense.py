@@ -15,13 +15,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import data
 from schedule import Schedule
+from supply import add_arguments, batches, inference_session, session_here
 
 STRIDE_PX = 8
 MODELS_DIR = Path(__file__).resolve().parents[1]
@@ -34,15 +34,12 @@ VIEW_PX = 192
 TEMPERATURE = 0.07
 TARGET_SIGMA_CELLS = 0.5  # width of the wanted correlation peak
 ANCHORS = 160  # cells a view that look for their match in each step
-NEGATIVES_OF_OTHER_PAIRS = 640
-TAUGHT_VIEWS = 4  # views a step whose keypoints are distilled
+NEGATIVES_PER_PAIR = 80  # cells of other pairs
+TAUGHT_SHARE = 0.25  # of the views, whose keypoints are distilled
 PEAK_LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-2
 EMA_DECAY = 0.998
 KEYPOINT_WEIGHT, RELIABILITY_WEIGHT = 0.3, 0.3
-# With simulated worlds among the pairs the network told them from photographs by a common part of all their descriptors, and dense
-# correlation over a simulated map no longer found the place: 5.2 standard deviations above the mean became 0.4.
-LEFT_OUT = ("world",)
 GUIDE_RADIUS_CELLS, HIT_CELLS = 6, 1.5
 CALIBRATION_STEPS, CALIBRATION_LEARNING_RATE = 600, 2e-3
 FAST_BFLOAT16 = torch.cpu._is_amx_tile_supported()  # a third less time a step there, slower elsewhere
@@ -111,9 +108,9 @@ class DenseNet(nn.Module):
 # --- losses --------------------------------------------------------------------------------------------------------
 
 
-def cell_centres(cells: int) -> torch.Tensor:
+def cell_centres(cells: int, device="cpu") -> torch.Tensor:
     """(cells², 2) pixel positions x, y of the cell centres, row by row."""
-    c = torch.arange(cells) * STRIDE_PX + (STRIDE_PX - 1) / 2
+    c = torch.arange(cells, device=device) * STRIDE_PX + (STRIDE_PX - 1) / 2
     y, x = torch.meshgrid(c, c, indexing="ij")
     return torch.stack([x, y], -1).reshape(-1, 2)
 
@@ -131,23 +128,22 @@ def peak_targets(homographies, points, valid_to, cells):
     through the correlation peak gives the position to a fraction of a cell.
     """
     position = project(homographies, points)
-    distance = (position[:, :, None] - cell_centres(cells)) / STRIDE_PX
+    distance = (position[:, :, None] - cell_centres(cells, points.device)) / STRIDE_PX
     weight = torch.exp(distance.square().sum(-1) / (-2 * TARGET_SIGMA_CELLS**2)) * valid_to[:, None]
     total = weight.sum(-1)
     inside = ((position > 0) & (position < cells * STRIDE_PX - 1)).all(-1)
     return weight / total.clamp(min=1e-6)[..., None], inside & (total > 0.3)
 
 
-def matching_loss(own, other, targets, found, pool, pool_pair):
+def matching_loss(own, other, targets, found, pool, excluded):
     """Cross entropy of the matching distribution over all cells of the other view and a pool of cells of other pairs.
 
-    own: (B,M,64), other: (B,N,64), targets: (B,M,N). Returns the loss and the probability that falls on the true place, (B,M).
+    own: (B,M,64), other: (B,N,64), targets: (B,M,N), pool: (P,64), excluded: (B,P). Returns the loss and the probability that falls on
+    the true place, (B,M).
     """
-    pairs = own.shape[0]
     inside = own @ other.transpose(1, 2) / TEMPERATURE
     outside = own @ pool.T / TEMPERATURE
-    same_pair = torch.arange(pairs)[:, None, None] == pool_pair
-    outside = outside.masked_fill(same_pair, -1e4)
+    outside = outside.masked_fill(excluded[:, None], -1e4)
     log_total = torch.logaddexp(inside.logsumexp(-1), outside.logsumexp(-1))
     loss = log_total - (targets * inside).sum(-1)
     place = (targets > 0.05).float()
@@ -155,33 +151,34 @@ def matching_loss(own, other, targets, found, pool, pool_pair):
     return (loss * found).sum() / found.sum().clamp(min=1), probability
 
 
-def losses(net, views_a, views_b, valid_a, valid_b, b_from_a, teacher, generator):
-    pairs, cells = views_a.shape[0], views_a.shape[-1] // STRIDE_PX
-    images = torch.cat([views_a, views_b])
-    normalised = net.normalise(images).contiguous(memory_format=torch.channels_last)
-    taught = torch.randperm(2 * pairs, generator=generator)[:TAUGHT_VIEWS]
-    with torch.autocast("cpu", torch.bfloat16, enabled=FAST_BFLOAT16):
+def losses(net, batch, generator):
+    views_a, views_b, valid_a, valid_b, b_from_a, domains, taught, wanted_keypoints = batch
+    pairs, cells, device = views_a.shape[0], views_a.shape[-1] // STRIDE_PX, views_a.device
+    normalised = net.normalise(torch.cat([views_a, views_b])).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or FAST_BFLOAT16):
         descriptors, reliability_logits = net.describe(normalised)
         keypoint_logits = net.keypoint_head(normalised[taught]).float()
     descriptors = descriptors.flatten(2).transpose(1, 2)
     a, b = descriptors[:pairs], descriptors[pairs:]
 
-    anchors = torch.randperm(a.shape[1], generator=generator)[:ANCHORS]
-    points = cell_centres(cells)[anchors]
-    pool_index = torch.randperm(a.shape[0] * a.shape[1], generator=generator)[:NEGATIVES_OF_OTHER_PAIRS]
-    pool_pair = pool_index // a.shape[1]
+    drawn = lambda count, of: torch.randperm(of, generator=generator)[:count].to(device)
+    anchors = drawn(ANCHORS, a.shape[1])
+    points = cell_centres(cells, device)[anchors]
+    pool = drawn(NEGATIVES_PER_PAIR * pairs, pairs * a.shape[1])
+    # Cells of another domain (sensor, simulation) are no negatives: telling domains apart would give all cells of one a common part,
+    # and over a map of that domain the places would differ by little else than noise.
+    pool_pair = pool // a.shape[1]
+    excluded = (torch.arange(pairs, device=device)[:, None] == pool_pair) | (domains[:, None] != domains[pool_pair])
     targets_ab, found_a = peak_targets(b_from_a, points, valid_b, cells)
     targets_ba, found_b = peak_targets(torch.linalg.inv(b_from_a), points, valid_a, cells)
     found_a, found_b = found_a & valid_a[:, anchors], found_b & valid_b[:, anchors]
-    loss_ab, probability_a = matching_loss(a[:, anchors], b, targets_ab, found_a, b.flatten(0, 1)[pool_index], pool_pair)
-    loss_ba, probability_b = matching_loss(b[:, anchors], a, targets_ba, found_b, a.flatten(0, 1)[pool_index], pool_pair)
+    loss_ab, probability_a = matching_loss(a[:, anchors], b, targets_ab, found_a, b.flatten(0, 1)[pool], excluded)
+    loss_ba, probability_b = matching_loss(b[:, anchors], a, targets_ba, found_b, a.flatten(0, 1)[pool], excluded)
 
     probability, found = torch.cat([probability_a, probability_b]), torch.cat([found_a, found_b]).float()
     reliability_logits = reliability_logits.flatten(1)[:, anchors]
     reliability = F.binary_cross_entropy_with_logits(reliability_logits, probability.clamp(0, 1), weight=found)
-
-    wanted = torch.from_numpy(teacher.run(["keypoint_logits"], {"input": images[taught].numpy()})[0])
-    keypoints = F.kl_div(keypoint_logits.log_softmax(1), wanted.log_softmax(1), log_target=True, reduction="none")
+    keypoints = F.kl_div(keypoint_logits.log_softmax(1), wanted_keypoints.log_softmax(1), log_target=True, reduction="none")
     parts = {
         "match": (loss_ab + loss_ba) / 2,
         "reliability": reliability,
@@ -195,7 +192,7 @@ def guided_hits(own, other, homographies, points, valid_to, cells):
     """For each point, whether the best cell of the other view near its true place (as guided matching looks for it) is the right one,
     (B,M), and whether there is one to find."""
     position = project(homographies, points)
-    distance = (position[:, :, None] - cell_centres(cells)).norm(dim=-1) / STRIDE_PX
+    distance = (position[:, :, None] - cell_centres(cells, points.device)).norm(dim=-1) / STRIDE_PX
     near = (distance < GUIDE_RADIUS_CELLS) & (valid_to[:, None] > 0)
     best = (own @ other.transpose(1, 2)).masked_fill(~near, -2).argmax(-1)
     inside = ((position > 0) & (position < cells * STRIDE_PX - 1)).all(-1)
@@ -209,8 +206,9 @@ def reliability_loss(net, views_a, views_b, valid_a, valid_b, b_from_a):
         x8 = net.fuse(net.normalise(torch.cat([views_a, views_b])).contiguous(memory_format=torch.channels_last))
         descriptors = F.normalize(net.descriptor_head(x8), dim=1).flatten(2).transpose(1, 2)
         a, b = descriptors[:pairs], descriptors[pairs:]
-        hits_a, found_a = guided_hits(a, b, b_from_a, cell_centres(cells), valid_b, cells)
-        hits_b, found_b = guided_hits(b, a, torch.linalg.inv(b_from_a), cell_centres(cells), valid_a, cells)
+        points = cell_centres(cells, views_a.device)
+        hits_a, found_a = guided_hits(a, b, b_from_a, points, valid_b, cells)
+        hits_b, found_b = guided_hits(b, a, torch.linalg.inv(b_from_a), points, valid_a, cells)
     hits, found = torch.cat([hits_a, hits_b]), torch.cat([found_a & valid_a, found_b & valid_b]).float()
     logits = net.reliability_head(x8).flatten(1)
     loss = F.binary_cross_entropy_with_logits(logits, hits, weight=found, reduction="sum") / found.sum().clamp(min=1)
@@ -220,17 +218,25 @@ def reliability_loss(net, views_a, views_b, valid_a, valid_b, b_from_a):
 # --- training ------------------------------------------------------------------------------------------------------
 
 
-def to_tensors(views_a, views_b, valid_a, valid_b, b_from_a):
-    image = lambda x: torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255
-    cell = lambda x: (F.avg_pool2d(torch.from_numpy(x).float()[:, None], STRIDE_PX) > 0.99).flatten(1)
-    return image(views_a), image(views_b), cell(valid_a), cell(valid_b), torch.from_numpy(b_from_a)
+def to_tensors(views_a, views_b, valid_a, valid_b, b_from_a, device="cpu"):
+    there = lambda x: torch.as_tensor(x).to(device, non_blocking=True)
+    image = lambda x: there(x).permute(0, 3, 1, 2).float() / 255
+    cell = lambda x: (F.avg_pool2d(there(x).float()[:, None], STRIDE_PX) > 0.99).flatten(1)
+    return image(views_a), image(views_b), cell(valid_a), cell(valid_b), there(b_from_a)
 
 
-def inference_session(path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(path), options)
+class Lessons:
+    """The batch of a step with what the teacher says of some of its views; the same step gives the same lesson."""
+
+    def __init__(self, training_set, teacher_path, pairs):
+        self.set, self.teacher_path, self.pairs = training_set, teacher_path, pairs
+
+    def __call__(self, step):
+        *batch, domains = self.set.batch(SEED, step, self.pairs)
+        taught = np.random.default_rng([SEED, step, 1]).permutation(2 * self.pairs)[: round(TAUGHT_SHARE * 2 * self.pairs)]
+        views = np.concatenate(batch[:2])[taught].transpose(0, 3, 1, 2).astype(np.float32) / 255
+        wanted = session_here(self.teacher_path).run(["keypoint_logits"], {"input": views})[0]
+        return *batch, domains, taught, wanted
 
 
 def update_average(average, net, step):
@@ -245,21 +251,25 @@ def update_average(average, net, step):
 
 def train(options):
     torch.set_num_threads(options.threads)
+    torch.set_float32_matmul_precision("high")
     torch.manual_seed(SEED)
-    teacher = inference_session(options.teacher or options.data.parent / "models" / "xfeat.onnx")
-    training_set = data.TrainingSet(options.data, options.run, VIEW_PX, LEFT_OUT)
+    training_set = data.TrainingSet(options.data, options.worlds or options.run / "worlds", VIEW_PX, tuple(options.without))
+    lessons = Lessons(training_set, options.teacher or options.data.parent / "models" / "xfeat.onnx", options.pairs)
 
-    net, average = DenseNet().to(memory_format=torch.channels_last), DenseNet()
+    device = options.device
+    net, average = DenseNet().to(device, memory_format=torch.channels_last), DenseNet().to(device)
     average.load_state_dict(net.state_dict())
     average.requires_grad_(False)
     optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     parts = {"net": net, "average": average}
     schedule = Schedule(options.run / "last.pt", options.minutes, PEAK_LEARNING_RATE, optimiser, parts)
     net.train()
+    supply = batches(lessons, schedule.step, options.workers)
     for step in schedule.steps():
-        batch = to_tensors(*training_set.batch(SEED, step, PAIRS_PER_STEP))
+        *batch, domains, taught, wanted = next(supply)
+        extra = (torch.as_tensor(x).to(device) for x in (domains, taught, wanted))
         generator = torch.Generator().manual_seed(SEED + step)
-        loss, parts_of_loss = losses(net, *batch, teacher, generator)
+        loss, parts_of_loss = losses(net, (*to_tensors(*batch, device), *extra), generator)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -277,23 +287,24 @@ def calibrate(options):
     would hardly count beside a few houses, although guided matching finds them well."""
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
-    training_set = data.TrainingSet(options.data, options.run, VIEW_PX, LEFT_OUT)
-    net = DenseNet().to(memory_format=torch.channels_last).eval()
+    training_set = data.TrainingSet(options.data, options.worlds or options.run / "worlds", VIEW_PX, tuple(options.without))
+    net = DenseNet().to(options.device, memory_format=torch.channels_last).eval()
     checkpoint_path = options.run / "last.pt"
-    saved = torch.load(checkpoint_path, weights_only=True)
+    saved = torch.load(checkpoint_path, weights_only=True, map_location="cpu")
     net.load_state_dict(saved["average"])
     net.reliability_head.train()
     optimiser = torch.optim.AdamW(net.reliability_head.parameters(), lr=CALIBRATION_LEARNING_RATE)
+    supply = batches(lambda step: training_set.batch(SEED + 1, step, PAIRS_PER_STEP)[:-1], 0, options.workers)
     for step in range(CALIBRATION_STEPS):
         for group in optimiser.param_groups:
             group["lr"] = CALIBRATION_LEARNING_RATE * (1 - step / CALIBRATION_STEPS)
-        loss, hits = reliability_loss(net, *to_tensors(*training_set.batch(SEED + 1, step, PAIRS_PER_STEP)))
+        loss, hits = reliability_loss(net, *to_tensors(*next(supply), options.device))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         if step % 50 == 49:
             print(f"step {step + 1}  loss {loss.item():.3f}  share found again {hits.item():.3f}", flush=True)
-    torch.save(saved | {"average": net.state_dict(), "calibrated": True}, checkpoint_path.with_name("calibrated.pt"))
+    torch.save({"average": net.state_dict(), "step": saved["step"], "seconds": saved["seconds"]}, checkpoint_path.with_name("calibrated.pt"))
 
 
 # --- export --------------------------------------------------------------------------------------------------------
@@ -301,7 +312,7 @@ def calibrate(options):
 
 def export(options):
     net = DenseNet().eval()
-    saved = torch.load(options.run / "calibrated.pt", weights_only=True)
+    saved = torch.load(options.run / "calibrated.pt", weights_only=True, map_location="cpu")
     net.load_state_dict(saved["average"])
     outputs = ["descriptors", "keypoint_logits", "reliability"]
     axes = {"image": {0: "batch", 2: "height", 3: "width"}}
@@ -429,8 +440,11 @@ def main():
         sub.add_argument("--run", type=Path, required=True, help="folder of the checkpoint")
         if sub.get_default("function") is not export:
             sub.add_argument("--data", type=Path, default=data.default_data_dir())
-            sub.add_argument("--threads", type=int, default=2)
+            sub.add_argument("--worlds", type=Path, help="worlds of worlds.py; default: worlds/ in the run's folder")
+            sub.add_argument("--without", nargs="*", default=[], help="kinds of pairs to leave out")
+            add_arguments(sub)
         if sub.get_default("function") is train:
+            sub.add_argument("--pairs", type=int, default=PAIRS_PER_STEP, help="pairs a step")
             sub.add_argument("--teacher", type=Path, help="xfeat.onnx, whose keypoints are distilled; default: models/ beside the data")
             sub.add_argument("--minutes", type=float, default=90)
     sub = command(evaluate)

@@ -21,6 +21,7 @@ from torch import nn
 import data
 import dense
 from schedule import Schedule
+from supply import add_arguments, batches, inference_session, session_here
 
 ONNX_PATH = dense.MODELS_DIR / "skyfix-salad.onnx"
 SEED = 20242
@@ -61,7 +62,7 @@ class SaladHead(nn.Module):
 
 def sinkhorn(scores, dustbin):
     """Transport plan (B,m,n) without the dustbin's row."""
-    batch, m, n = scores.shape[0], scores.shape[1], torch._shape_as_tensor(scores)[2].to(scores.dtype)
+    batch, m, n = scores.shape[0], scores.shape[1], torch._shape_as_tensor(scores)[2].to(scores)
     rows = torch.cat([scores, dustbin.expand(batch, 1, 1) + torch.zeros_like(scores[:, :1])], 1)
     norm = -torch.log(n + m)
     log_a = torch.cat([norm.expand(m), (norm + torch.log(n - m)).reshape(1)])[None, :, None]
@@ -79,7 +80,7 @@ def multi_similarity_loss(descriptors, places):
     """Wang et al. 2019: pairs that the miner finds too hard or too easy for their kind weigh most."""
     similarity = descriptors @ descriptors.T
     same = places[:, None] == places
-    own = torch.eye(len(places), dtype=torch.bool)
+    own = torch.eye(len(places), dtype=torch.bool, device=places.device)
     positive, negative = same & ~own, ~same
     hardest_positive = similarity.masked_fill(~positive, 2).amin(1, keepdim=True)
     hardest_negative = similarity.masked_fill(~negative, -2).amax(1, keepdim=True)
@@ -102,10 +103,14 @@ def cell_views(rng, pair, turn_rad, scale, shift_px, gsd_m, centre):
 
 
 class Places:
-    """Draws batches of places, each seen twice; the same seed and step give the same batch."""
+    """Draws batches of places, each seen twice, described; the same step gives the same batch."""
 
     def __init__(self, training_set: data.TrainingSet):
         self.set = training_set
+
+    def __call__(self, step: int):
+        views, valid = self.batch(step)
+        return as_stored(describe(session_here(dense.ONNX_PATH), views)), valid
 
     def batch(self, step: int):
         rng = np.random.default_rng([SEED, step])
@@ -147,7 +152,8 @@ def as_stored(descriptors):
 
 def aggregate_covered(head, descriptors, valid):
     """Global descriptors (B,640) of the cells that are covered; views differ in how many those are."""
-    cells = (F.avg_pool2d(torch.from_numpy(valid).float()[:, None], dense.STRIDE_PX) > 0.99).flatten(1)
+    covered = torch.as_tensor(valid).to(descriptors.device).float()[:, None]
+    cells = (F.avg_pool2d(covered, dense.STRIDE_PX) > 0.99).flatten(1)
     whole = cells.all(1)
     out = [None] * len(cells)
     if whole.any():
@@ -162,14 +168,14 @@ def train(options):
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
     places = Places(data.TrainingSet(options.data, options.worlds or options.run / "worlds", CELL_PX))
-    backbone = dense.inference_session(dense.ONNX_PATH)
-    head = SaladHead()
+    head = SaladHead().to(options.device)
     optimiser = torch.optim.AdamW(head.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=1e-3)
     schedule = Schedule(options.run / "salad.pt", options.minutes, PEAK_LEARNING_RATE, optimiser, {"head": head})
-    labels = torch.arange(PLACES_PER_STEP).repeat_interleave(VIEWS_PER_PLACE)
+    labels = torch.arange(PLACES_PER_STEP, device=options.device).repeat_interleave(VIEWS_PER_PLACE)
+    supply = batches(places, schedule.step, options.workers)
     for step in schedule.steps():
-        views, valid = places.batch(step)
-        found = aggregate_covered(head, as_stored(describe(backbone, views)), valid)
+        descriptors, valid = next(supply)
+        found = aggregate_covered(head, torch.as_tensor(descriptors).to(options.device), valid)
         loss = multi_similarity_loss(found, labels)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -186,7 +192,7 @@ def train(options):
 
 def export(options):
     head = SaladHead().eval()
-    saved = torch.load(options.run / "salad.pt", weights_only=True)
+    saved = torch.load(options.run / "salad.pt", weights_only=True, map_location="cpu")
     head.load_state_dict(saved["head"])
     outputs = ["global", "scores", "features", "token", "dustbin"]
     axes = {"descriptors": {0: "batch", 2: "cells"}} | {name: {0: "batch", 2: "cells"} for name in ("scores", "features")}
@@ -196,7 +202,7 @@ def export(options):
         head, example, str(ONNX_PATH), opset_version=17, input_names=["descriptors"], output_names=outputs, dynamic_axes=axes,
         dynamo=False,
     )  # fmt: skip
-    session = dense.inference_session(ONNX_PATH)
+    session = inference_session(ONNX_PATH)
     for shape in ((1, CHANNELS, 1024), (3, CHANNELS, 77)):
         descriptors = F.normalize(torch.randn(shape), dim=1)
         with torch.no_grad():
@@ -212,7 +218,7 @@ def export(options):
 
 
 def salad(path):
-    session = dense.inference_session(path)
+    session = inference_session(path)
     return lambda descriptors: torch.from_numpy(session.run(["global"], {"descriptors": as_stored(descriptors).numpy()})[0])
 
 
@@ -241,7 +247,7 @@ def held_out_cells(data_dir, seed=SEED, gsd_m=0.45):
 
 def evaluate(options):
     cells, queries = held_out_cells(options.data)
-    own, xfeat = dense.inference_session(dense.ONNX_PATH), dense.inference_session(options.xfeat)
+    own, xfeat = inference_session(dense.ONNX_PATH), inference_session(options.xfeat)
     variants = {"skyfix-dense + skyfix-salad": (own, salad(ONNX_PATH)), "skyfix-dense + GeM": (own, gem), "XFeat + GeM": (xfeat, gem)}
     described = {}
     for name, (session, pool) in variants.items():
@@ -271,7 +277,7 @@ def main():
         if function is train:
             sub.add_argument("--worlds", type=Path, help="worlds of worlds.py; default: worlds/ in the run's folder")
             sub.add_argument("--minutes", type=float, default=20)
-            sub.add_argument("--threads", type=int, default=2)
+            add_arguments(sub)
         if function is evaluate:
             sub.add_argument("--xfeat", type=Path, default=data.default_data_dir().parent / "models" / "xfeat.onnx")
     options = parser.parse_args()

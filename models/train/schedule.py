@@ -29,7 +29,7 @@ class Schedule:
         self.step, self.seconds = 0, 0.0
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            saved = torch.load(path, weights_only=True)
+            saved = torch.load(path, weights_only=True, map_location="cpu")
             for name, part in self.parts.items():
                 part.load_state_dict(saved[name])
             self.step, self.seconds = saved["step"], saved["seconds"]
