@@ -2,13 +2,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test models clean
+.PHONY: help setup demo test models test-export clean
 
 target := $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing: GStreamer, ONNX Runtime, the Rerun viewer
 	@scripts/setup.sh
@@ -29,6 +29,10 @@ test: setup ## format, lints, all tests, documentation
 models: setup ## train the bundled networks from $SKYFIX_DATA/train (hours; resumes)
 	@cargo build --release --locked
 	@scripts/train.sh
+
+test-export: setup ## export DINOv2, SALAD and XFeat with random weights and run skyfix on them (minutes; not part of test)
+	@cargo build --release --locked
+	@scripts/test_export.sh
 
 clean: ## remove what was built, installed into the clone and written by the demo
 	cargo clean

@@ -52,11 +52,7 @@ impl ViewField {
             keypoints.push((row as f64 + f64::from(y) / stride, column as f64 + f64::from(x) / stride, weight));
         }
         if keypoints.len() > MAX_KEYPOINTS {
-            let mut weights: Vec<f32> = keypoints.iter().map(|k| k.2).collect();
-            weights.sort_by(|a, b| b.total_cmp(a));
-            let threshold = weights[MAX_KEYPOINTS - 1];
-            keypoints.retain(|k| k.2 >= threshold);
-            keypoints.truncate(MAX_KEYPOINTS);
+            keypoints = strongest(keypoints);
         }
         let field = UnitField::of_view(features, covered, mean);
         Self { field, keypoints, view: *view, cell_m: view.ground_sampling_distance_m * stride }
@@ -66,6 +62,25 @@ impl ViewField {
     pub fn keypoints(&self) -> usize {
         self.keypoints.len()
     }
+}
+
+/// The `MAX_KEYPOINTS` of most weight, in their order. Of those that weigh the same as the least, which are all where a network tells no
+/// keypoints, evenly many from everywhere.
+fn strongest(keypoints: Vec<(f64, f64, f32)>) -> Vec<(f64, f64, f32)> {
+    let mut weights: Vec<f32> = keypoints.iter().map(|k| k.2).collect();
+    weights.sort_by(|a, b| b.total_cmp(a));
+    let threshold = weights[MAX_KEYPOINTS - 1];
+    let above = weights.partition_point(|w| *w > threshold);
+    let (equal, wanted) = (weights.partition_point(|w| *w >= threshold) - above, MAX_KEYPOINTS - above);
+    let mut at = 0;
+    let mut kept = |weight: f32| {
+        if weight != threshold {
+            return weight > threshold;
+        }
+        at += 1;
+        at * wanted / equal > (at - 1) * wanted / equal
+    };
+    keypoints.into_iter().filter(|k| kept(k.2)).collect()
 }
 
 /// Matches of a view on a level, when the point below the camera lies at `camera_m` (metres east and north in the region's

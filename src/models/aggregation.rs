@@ -20,31 +20,73 @@ impl OnnxAggregation {
         let session = onnx::session(&entry.name, bytes, Device::Cpu, intra_threads)?;
         let inputs: Vec<&str> = session.inputs().iter().map(|i| i.name()).collect();
         let outputs: Vec<&str> = session.outputs().iter().map(|o| o.name()).collect();
-        for (what, wanted, there) in [("input", &entry.input.name, &inputs), ("output", &entry.global.name, &outputs)] {
-            if !there.contains(&wanted.as_str()) {
-                let (name, expected) = (entry.name.clone(), wanted.clone());
+        let wanted = [("input", Some(&entry.input), &inputs), ("input", entry.class_token.as_ref(), &inputs)];
+        for (what, wanted, there) in wanted.into_iter().chain([("output", Some(&entry.global), &outputs)]) {
+            let Some(wanted) = wanted else { continue };
+            if !there.contains(&wanted.name.as_str()) {
+                let (name, expected) = (entry.name.clone(), wanted.name.clone());
                 return Err(ModelError::Interface { name, what: what.into(), expected, found: there.join(", ") });
             }
         }
         Ok(Self { entry, session })
     }
 
-    /// An output for some descriptors, as it is.
-    fn run(&mut self, descriptors: &[f32], output: &str) -> Result<Vec<f32>, ModelError> {
+    /// Whether it takes the network's class token, too.
+    pub fn takes_class_token(&self) -> bool {
+        self.entry.class_token.is_some()
+    }
+
+    /// The global descriptor of all that a pass gave: `channels` planes of descriptors and the class token.
+    ///
+    /// # Errors
+    /// When there are too few descriptors, or the network fails.
+    pub fn aggregate_pass(&mut self, planes: &[f32], class_token: &[f32]) -> Result<Vec<f32>, ModelError> {
+        let output = self.entry.global.name.clone();
+        let n = planes.len() / self.entry.input.channels.max(1);
+        let found = self.run(planes, Some(class_token), &output)?;
+        self.checked(found, n)
+    }
+
+    /// An output for `channels` planes of descriptors, as it is.
+    fn run(&mut self, planes: &[f32], class_token: Option<&[f32]>, output: &str) -> Result<Vec<f32>, ModelError> {
         let failed = |reason: String| ModelError::Inference { name: self.entry.name.clone(), reason };
         let channels = self.entry.input.channels;
-        let n = descriptors.len() / channels;
-        let mut planes = vec![0.0; n * channels];
-        for (i, descriptor) in descriptors.chunks_exact(channels).enumerate() {
-            descriptor.iter().enumerate().for_each(|(k, v)| planes[k * n + i] = *v);
+        let n = planes.len() / channels.max(1);
+        let tensor = TensorRef::from_array_view(([1usize, channels, n], planes)).map_err(|e| failed(e.to_string()))?;
+        let mut inputs = ort::inputs![self.entry.input.name.as_str() => tensor];
+        if let (Some(input), Some(values)) = (&self.entry.class_token, class_token) {
+            let token = TensorRef::from_array_view(([1usize, values.len()], values)).map_err(|e| failed(e.to_string()))?;
+            inputs.extend(ort::inputs![input.name.as_str() => token]);
         }
-        let tensor = TensorRef::from_array_view(([1usize, channels, n], &*planes)).map_err(|e| failed(e.to_string()))?;
-        let outputs =
-            self.session.run(ort::inputs![self.entry.input.name.as_str() => tensor]).map_err(|e| failed(e.to_string()))?;
+        let outputs = self.session.run(inputs).map_err(|e| failed(e.to_string()))?;
         let value = outputs.get(output).ok_or_else(|| failed(format!("no output {output}")))?;
         let (_, values) = value.try_extract_tensor::<f32>().map_err(|e| failed(e.to_string()))?;
         Ok(values.to_vec())
     }
+
+    /// A global descriptor of `n` descriptors, when it is one.
+    fn checked(&self, found: Vec<f32>, n: usize) -> Result<Vec<f32>, ModelError> {
+        let length = self.entry.global.channels;
+        if found.len() == length && found.iter().all(|v| v.is_finite()) {
+            return Ok(found);
+        }
+        Err(ModelError::Interface {
+            name: self.entry.name.clone(),
+            what: format!("{} of {n} descriptors", self.entry.global.name),
+            expected: format!("{length} finite values"),
+            found: format!("{} values", found.len()),
+        })
+    }
+}
+
+/// Descriptors one after the other to planes of channels.
+fn planes(descriptors: &[f32], channels: usize) -> Vec<f32> {
+    let n = descriptors.len() / channels.max(1);
+    let mut planes = vec![0.0; n * channels];
+    for (i, descriptor) in descriptors.chunks_exact(channels.max(1)).enumerate() {
+        descriptor.iter().enumerate().for_each(|(k, v)| planes[k * n + i] = *v);
+    }
+    planes
 }
 
 impl Aggregator for OnnxAggregation {
@@ -53,21 +95,14 @@ impl Aggregator for OnnxAggregation {
     }
 
     fn aggregate(&mut self, descriptors: &[f32]) -> Result<Vec<f32>, ModelError> {
-        let length = self.entry.global.channels;
-        if descriptors.len() / self.entry.input.channels.max(1) <= self.entry.clusters {
-            return Ok(vec![0.0; length]);
+        let channels = self.entry.input.channels;
+        let n = descriptors.len() / channels.max(1);
+        if n <= self.entry.clusters {
+            return Ok(vec![0.0; self.entry.global.channels]);
         }
         let output = self.entry.global.name.clone();
-        let found = self.run(descriptors, &output)?;
-        if found.len() != length || found.iter().any(|v| !v.is_finite()) {
-            return Err(ModelError::Interface {
-                name: self.entry.name.clone(),
-                what: format!("{output} of {} descriptors", descriptors.len() / self.entry.input.channels),
-                expected: format!("{length} finite values"),
-                found: format!("{} values", found.len()),
-            });
-        }
-        Ok(found)
+        let found = self.run(&planes(descriptors, channels), None, &output)?;
+        self.checked(found, n)
     }
 }
 
@@ -101,7 +136,7 @@ mod tests {
             let given = descriptors(n);
             let global = head.aggregate(&given).unwrap();
             let [scores, features, token, dustbin] =
-                ["scores", "features", "token", "dustbin"].map(|output| head.run(&given, output).unwrap());
+                ["scores", "features", "token", "dustbin"].map(|output| head.run(&planes(&given, 64), None, output).unwrap());
             let (clusters, length) = (head.entry.clusters, features.len() / n);
             let plan = sinkhorn(&scores, clusters, n, dustbin[0]);
             let mut wanted = token;

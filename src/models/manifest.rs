@@ -50,10 +50,13 @@ pub struct ModelEntry {
     pub input: Input,
     /// Output with one descriptor a cell, shape (1, channels, height / stride, width / stride).
     pub descriptors: Output,
-    /// Output with keypoint logits a cell: stride² positions, row-major, and a last one for "none".
-    pub keypoint_logits: Output,
-    /// Output with the reliability a cell, 0..1.
-    pub reliability: Output,
+    /// Output with keypoint logits a cell: stride² positions, row-major, and a last one for "none". Without one the centre of every
+    /// cell is a keypoint.
+    pub keypoint_logits: Option<Output>,
+    /// Output with the reliability a cell, 0..1. Without one every cell is as reliable as any other.
+    pub reliability: Option<Output>,
+    /// Output of shape (1, channels) with the network's summary of the whole input.
+    pub class_token: Option<Output>,
     /// Pixels along a cell's side.
     pub stride_px: usize,
     /// Licence of the weights.
@@ -74,8 +77,11 @@ pub struct AggregationEntry {
     pub file: String,
     /// SHA-256 of the file, hexadecimal.
     pub sha256: String,
-    /// Input of shape (1, channels, n): descriptors of unit length in any order.
+    /// Input of shape (1, channels, n): descriptors in any order, of unit length, or, with a `class_token`, as the network gives them.
     pub input: Output,
+    /// Second input of shape (1, channels), where the head takes the network's class token, too. Such a head describes whole images,
+    /// each by a pass of its own.
+    pub class_token: Option<Output>,
     /// Output of shape (1, channels), unit length.
     pub global: Output,
     /// It takes more descriptors than this only.
@@ -114,10 +120,29 @@ pub struct Input {
     pub channels: usize,
     /// Both sides must be multiples of this.
     pub multiple_of_px: usize,
+    /// The only side of the (square) image that the network takes, where it takes no other; larger images go through it in windows.
+    pub fixed_px: Option<usize>,
     /// Range of the values.
     pub range: Range,
     /// Order of the planes.
     pub order: Order,
+    /// Subtracted from each plane, in the order of the planes and the range of the values.
+    #[serde(default)]
+    pub mean: [f32; 3],
+    /// Divides each plane after that.
+    #[serde(default = "ones")]
+    pub std: [f32; 3],
+}
+
+fn ones() -> [f32; 3] {
+    [1.0; 3]
+}
+
+impl Input {
+    /// Whether an image of 0..1, red first, goes in as it is.
+    pub fn is_plain(&self) -> bool {
+        self.range == Range::Unit && self.order == Order::Rgb && self.mean == [0.0; 3] && self.std == ones()
+    }
 }
 
 /// Range of the input's values.
@@ -150,6 +175,24 @@ pub struct Output {
     pub channels: usize,
 }
 
+impl ModelEntry {
+    /// What of the entry contradicts itself.
+    fn wrong(&self) -> Option<String> {
+        let Self { input, stride_px, .. } = self;
+        let fits = |side: usize| side > 0 && side.is_multiple_of(*stride_px);
+        let what = if *stride_px == 0 || !fits(input.multiple_of_px) || !input.fixed_px.is_none_or(fits) {
+            "multiple_of_px and fixed_px must be multiples of stride_px"
+        } else if input.channels != 3 {
+            "the input must have 3 channels"
+        } else if !input.mean.iter().chain(&input.std).all(|v| v.is_finite()) || input.std.iter().any(|v| *v <= 0.0) {
+            "mean and std must be finite, std positive"
+        } else {
+            return None;
+        };
+        Some(format!("{}: {what}", self.name))
+    }
+}
+
 impl Manifest {
     /// Finds the manifest: in `SKYFIX_MODELS`, else in `models/` of the executable's folder or one above it, else in `models/`
     /// of the working folder or one above it.
@@ -175,6 +218,17 @@ impl Manifest {
         let text = std::fs::read_to_string(path).map_err(|source| ModelError::Io { path: path.into(), source })?;
         let file: ManifestFile = toml::from_str(&text)
             .map_err(|e| ModelError::BadManifest { path: path.into(), reason: e.to_string().trim().into() })?;
+        let wrong = file.model.iter().find_map(ModelEntry::wrong).or_else(|| {
+            let without = |head: &&AggregationEntry| {
+                let of = file.model.iter().find(|m| m.name == head.of);
+                head.class_token.is_some() && of.is_none_or(|m| m.class_token.is_none() || m.input.fixed_px.is_none())
+            };
+            let head = file.aggregation.iter().find(without)?;
+            Some(format!("{}: takes a class token, but {} has none, or no fixed_px", head.name, head.of))
+        });
+        if let Some(reason) = wrong {
+            return Err(ModelError::BadManifest { path: path.into(), reason });
+        }
         Ok(Self {
             folder: path.parent().unwrap_or(Path::new(".")).into(),
             models: file.model,

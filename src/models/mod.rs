@@ -1,6 +1,8 @@
 //! The networks: a manifest that says what each file is, checksums, and inference through ONNX Runtime.
 //!
-//! A stage asks the manifest for channels, stride and preprocessing and contains no constant of one model.
+//! A stage asks the manifest for channels, stride and preprocessing and contains no constant of one model. What a model lacks is made
+//! up for here: without keypoints the centre of every cell is one (so that a transformer's patch tokens serve fine matching, too, with
+//! no second network), without reliability all cells count alike, and a network of fixed size sees larger images in windows.
 
 use std::path::PathBuf;
 
@@ -13,6 +15,8 @@ pub mod manifest;
 mod onnx;
 #[cfg(feature = "onnx")]
 pub mod runtime;
+#[cfg_attr(not(feature = "onnx"), allow(dead_code, reason = "networks need ONNX Runtime"))]
+mod windows;
 
 #[cfg(feature = "onnx")]
 pub use aggregation::OnnxAggregation;
@@ -92,8 +96,12 @@ pub trait DenseExtractor: Send {
     fn entry(&self) -> &ModelEntry;
     /// Runs the network on an image whose sides are multiples of `entry().input.multiple_of_px`.
     fn extract(&mut self, image: &ImageTensor) -> Result<DenseFeatures, ModelError>;
-    /// Its retrieval head, where it has one.
+    /// Its retrieval head, where it has one that takes descriptors.
     fn aggregator(&mut self) -> Option<&mut dyn Aggregator> {
+        None
+    }
+    /// Network and retrieval head together, where the head takes whole images.
+    fn image_describer(&mut self) -> Option<Box<dyn ImageDescriber + '_>> {
         None
     }
 }
@@ -105,6 +113,16 @@ pub trait Aggregator: Send {
     /// The global descriptor, of unit length, of `n · channels` values: descriptors of unit length in any order. All zeros when there
     /// are no more descriptors than clusters.
     fn aggregate(&mut self, descriptors: &[f32]) -> Result<Vec<f32>, ModelError>;
+}
+
+/// A dense network with a retrieval head that takes all of a pass, its class token included: what it describes is a whole image.
+pub trait ImageDescriber: Send {
+    /// What the manifest says of the head.
+    fn head(&self) -> &AggregationEntry;
+    /// Side of the square images that it takes, pixels.
+    fn side_px(&self) -> usize;
+    /// The global descriptor of an image, of unit length.
+    fn describe_image(&mut self, image: &ImageTensor) -> Result<Vec<f32>, ModelError>;
 }
 
 /// What can go wrong with models.

@@ -7,7 +7,11 @@ use ort::value::TensorRef;
 
 use super::aggregation::OnnxAggregation;
 use super::manifest::{Order, Output, Range};
-use super::{Aggregator, DenseExtractor, DenseFeatures, Device, Manifest, ModelEntry, ModelError, runtime};
+use super::windows::in_windows;
+use super::{
+    AggregationEntry, Aggregator, DenseExtractor, DenseFeatures, Device, ImageDescriber, Manifest, ModelEntry, ModelError,
+    runtime,
+};
 use crate::types::ImageTensor;
 
 /// A dense network in its own session.
@@ -56,17 +60,79 @@ impl OnnxDense {
             return Err(mismatch("input", &self.entry.input.name, inputs.join(", ")));
         }
         let outputs: Vec<&str> = self.session.outputs().iter().map(|o| o.name()).collect();
-        for output in [&self.entry.descriptors, &self.entry.keypoint_logits, &self.entry.reliability] {
+        let Self { entry, .. } = self;
+        let optional = [&entry.keypoint_logits, &entry.reliability, &entry.class_token];
+        for output in optional.into_iter().flatten().chain([&entry.descriptors]) {
             if !outputs.contains(&output.name.as_str()) {
                 return Err(mismatch("output", &output.name, outputs.join(", ")));
             }
         }
-        let positions = self.entry.stride_px * self.entry.stride_px + 1;
-        if self.entry.keypoint_logits.channels != positions {
-            let found = self.entry.keypoint_logits.channels.to_string();
+        let positions = entry.stride_px * entry.stride_px + 1;
+        if let Some(keypoints) = entry.keypoint_logits.as_ref().filter(|k| k.channels != positions) {
+            let found = keypoints.channels.to_string();
             return Err(mismatch("keypoint channels (stride² + 1)", &positions.to_string(), found));
         }
         Ok(())
+    }
+
+    /// One pass over an image of a size that the network takes.
+    fn pass(&mut self, image: &ImageTensor) -> Result<DenseFeatures, ModelError> {
+        let entry = &self.entry;
+        let (rows, columns) = (image.height_px / entry.stride_px, image.width_px / entry.stride_px);
+        let plane = rows * columns;
+        let outputs = Outputs::run(entry, &mut self.session, image)?;
+        let features = DenseFeatures {
+            rows,
+            columns,
+            channels: entry.descriptors.channels,
+            stride_px: entry.stride_px,
+            descriptors: channels_last_unit(outputs.read(&entry.descriptors, plane)?, entry.descriptors.channels),
+            reliability: match &entry.reliability {
+                Some(output) => outputs.read(output, plane)?.to_vec(),
+                None => vec![1.0; plane],
+            },
+            keypoints: match &entry.keypoint_logits {
+                Some(output) => best_keypoints(outputs.read(output, plane)?, plane, entry.stride_px),
+                None => vec![[entry.stride_px as f32 / 2.0, entry.stride_px as f32 / 2.0, 1.0]; plane],
+            },
+        };
+        if features.descriptors.iter().any(|v| !v.is_finite()) {
+            return Err(ModelError::Inference { name: entry.name.clone(), reason: "descriptors are not finite".into() });
+        }
+        Ok(features)
+    }
+}
+
+/// What a pass gave.
+struct Outputs<'a> {
+    entry: &'a ModelEntry,
+    values: ort::session::SessionOutputs<'a>,
+}
+
+impl<'a> Outputs<'a> {
+    fn run(entry: &'a ModelEntry, session: &'a mut Session, image: &ImageTensor) -> Result<Self, ModelError> {
+        let failed = |reason: String| ModelError::Inference { name: entry.name.clone(), reason };
+        let prepared = prepare(entry, image);
+        let shape = [1usize, 3, image.height_px, image.width_px];
+        let tensor = TensorRef::from_array_view((shape, &*prepared)).map_err(|e| failed(e.to_string()))?;
+        let values = session.run(ort::inputs![entry.input.name.as_str() => tensor]).map_err(|e| failed(e.to_string()))?;
+        Ok(Self { entry, values })
+    }
+
+    /// An output of `plane` values a channel.
+    fn read(&self, output: &Output, plane: usize) -> Result<&[f32], ModelError> {
+        let failed = |reason: String| ModelError::Inference { name: self.entry.name.clone(), reason };
+        let value = self.values.get(&output.name).ok_or_else(|| failed(format!("no output {}", output.name)))?;
+        let (shape, data) = value.try_extract_tensor::<f32>().map_err(|e| failed(e.to_string()))?;
+        if data.len() != output.channels * plane {
+            return Err(ModelError::Interface {
+                name: self.entry.name.clone(),
+                what: format!("shape of {}", output.name),
+                expected: format!("{} channels of {plane} values", output.channels),
+                found: format!("{shape:?}"),
+            });
+        }
+        Ok(data)
     }
 }
 
@@ -98,7 +164,14 @@ impl DenseExtractor for OnnxDense {
     }
 
     fn aggregator(&mut self) -> Option<&mut dyn Aggregator> {
-        self.aggregation.as_mut().map(|head| head as &mut dyn Aggregator)
+        self.aggregation.as_mut().filter(|head| !head.takes_class_token()).map(|head| head as &mut dyn Aggregator)
+    }
+
+    fn image_describer(&mut self) -> Option<Box<dyn ImageDescriber + '_>> {
+        let Self { entry, session, aggregation } = self;
+        let (side_px, class_token) = entry.input.fixed_px.zip(entry.class_token.as_ref())?;
+        let head = aggregation.as_mut().filter(|head| head.takes_class_token())?;
+        Some(Box::new(WholeImages { entry, session, head, side_px, class_token }))
     }
 
     fn extract(&mut self, image: &ImageTensor) -> Result<DenseFeatures, ModelError> {
@@ -115,50 +188,57 @@ impl DenseExtractor for OnnxDense {
                 image.width_px, image.height_px
             )));
         }
-        let prepared = prepare(entry, image);
-        let shape = [1usize, 3, image.height_px, image.width_px];
-        let tensor = TensorRef::from_array_view((shape, &*prepared)).map_err(|e| failed(e.to_string()))?;
-        let outputs = self.session.run(ort::inputs![entry.input.name.as_str() => tensor]).map_err(|e| failed(e.to_string()))?;
-
-        let (rows, columns) = (image.height_px / entry.stride_px, image.width_px / entry.stride_px);
-        let plane = rows * columns;
-        let read = |output: &Output| -> Result<&[f32], ModelError> {
-            let value = outputs.get(&output.name).ok_or_else(|| failed(format!("no output {}", output.name)))?;
-            let (shape, data) = value.try_extract_tensor::<f32>().map_err(|e| failed(e.to_string()))?;
-            if data.len() != output.channels * plane {
-                return Err(ModelError::Interface {
-                    name: entry.name.clone(),
-                    what: format!("shape of {}", output.name),
-                    expected: format!("(1, {}, {rows}, {columns})", output.channels),
-                    found: format!("{shape:?}"),
-                });
-            }
-            Ok(data)
-        };
-        let features = DenseFeatures {
-            rows,
-            columns,
-            channels: entry.descriptors.channels,
-            stride_px: entry.stride_px,
-            descriptors: channels_last_unit(read(&entry.descriptors)?, entry.descriptors.channels),
-            reliability: read(&entry.reliability)?.to_vec(),
-            keypoints: best_keypoints(read(&entry.keypoint_logits)?, plane, entry.stride_px),
-        };
-        if features.descriptors.iter().any(|v| !v.is_finite()) {
-            return Err(failed("descriptors are not finite".into()));
+        match entry.input.fixed_px {
+            Some(side) => in_windows(image, side, entry.stride_px, |window| self.pass(window)),
+            None => self.pass(image),
         }
-        Ok(features)
+    }
+}
+
+/// Network and head for whole images.
+struct WholeImages<'a> {
+    entry: &'a ModelEntry,
+    session: &'a mut Session,
+    head: &'a mut OnnxAggregation,
+    side_px: usize,
+    class_token: &'a Output,
+}
+
+impl ImageDescriber for WholeImages<'_> {
+    fn head(&self) -> &AggregationEntry {
+        self.head.entry()
+    }
+
+    fn side_px(&self) -> usize {
+        self.side_px
+    }
+
+    fn describe_image(&mut self, image: &ImageTensor) -> Result<Vec<f32>, ModelError> {
+        if (image.width_px, image.height_px) != (self.side_px, self.side_px) {
+            let (name, side) = (self.entry.name.clone(), self.side_px);
+            let reason = format!("image of {}×{} px, but it takes {side}×{side}", image.width_px, image.height_px);
+            return Err(ModelError::Inference { name, reason });
+        }
+        let cells = (self.side_px / self.entry.stride_px).pow(2);
+        let outputs = Outputs::run(self.entry, self.session, image)?;
+        let (planes, token) = (outputs.read(&self.entry.descriptors, cells)?, outputs.read(self.class_token, 1)?);
+        self.head.aggregate_pass(planes, token)
     }
 }
 
 fn prepare<'a>(entry: &ModelEntry, image: &'a ImageTensor) -> std::borrow::Cow<'a, [f32]> {
-    if entry.input.range == Range::Unit && entry.input.order == Order::Rgb {
+    let input = &entry.input;
+    if input.is_plain() {
         return image.data.as_slice().into();
     }
-    let scale = if entry.input.range == Range::Byte { 255.0 } else { 1.0 };
+    let scale = if input.range == Range::Byte { 255.0 } else { 1.0 };
     let plane = image.width_px * image.height_px;
-    let planes = if entry.input.order == Order::Bgr { [2, 1, 0] } else { [0, 1, 2] };
-    planes.iter().flat_map(|p| image.data[p * plane..(p + 1) * plane].iter().map(|v| v * scale)).collect::<Vec<_>>().into()
+    let planes: [usize; 3] = if input.order == Order::Bgr { [2, 1, 0] } else { [0, 1, 2] };
+    let mut out = Vec::with_capacity(image.data.len());
+    for (p, (mean, std)) in planes.into_iter().zip(input.mean.iter().zip(&input.std)) {
+        out.extend(image.data[p * plane..(p + 1) * plane].iter().map(|v| (v * scale - mean) / std));
+    }
+    out.into()
 }
 
 /// Planes to channels-last descriptors of unit length.

@@ -12,12 +12,13 @@ use super::index::{
 use super::projection::Projection;
 use crate::geo::MetricView;
 use crate::map::{MapStore, MapView, Region};
-use crate::models::{DenseExtractor, DenseFeatures, ModelError};
+use crate::models::{AggregationEntry, DenseExtractor, DenseFeatures, ModelError};
 use crate::types::ImageTensor;
 
-/// Pixels of map around each block that the network sees and whose features are dropped: about its receptive field.
+/// Pixels of map around each block that the network sees and whose features are dropped: about its receptive field. Rounded up to
+/// whole cells.
 const CONTEXT_PX: usize = 64;
-/// Side of a block's interior, pixels.
+/// Side of a block's interior, pixels; rounded down to whole cells.
 pub(super) const BLOCK_PX: usize = 512;
 /// The finest level is the one nearest to half the map's ground sampling distance or coarser: finer would only magnify.
 const FINEST_OF_MAP: f64 = 0.5;
@@ -70,7 +71,7 @@ pub fn build_index(
 ) -> Result<MapIndex, IndexError> {
     let mut first = factory()?;
     let entry = first.entry().clone();
-    let aggregation_sha256 = first.aggregator().map(|head| head.entry().sha256.to_ascii_lowercase());
+    let aggregation_sha256 = trained_head(first.as_mut()).map(|head| head.sha256.to_ascii_lowercase());
     let stride = entry.stride_px;
     let regions = map.regions();
     if regions.is_empty() {
@@ -143,7 +144,7 @@ pub fn build_index(
         }
     }
     let mut network = factory()?;
-    let finished = levels.iter().zip(grids).map(|(level, grids)| finish_level(*level, grids, network.as_mut()));
+    let finished = levels.iter().zip(grids).map(|(level, grids)| finish_level(map, *level, grids, network.as_mut()));
     let levels = finished.collect::<Result<_, _>>()?;
     Ok(MapIndex {
         identity: Identity {
@@ -202,6 +203,11 @@ fn empty_grid(region: &Region, level: u32, stride: usize, channels: usize) -> Re
     }
 }
 
+/// Cells of context on each side of a block.
+fn context_cells(stride: usize) -> usize {
+    CONTEXT_PX.div_ceil(stride)
+}
+
 /// Features of a block, with context around it; `None` where the map has no imagery at all.
 pub(super) fn run_block(
     map: &MapStore,
@@ -215,12 +221,13 @@ pub(super) fn run_block(
     let multiple = network.entry().input.multiple_of_px;
     let interior = |cells: usize, at: usize| (BLOCK_PX / stride).min(cells - at) * stride;
     let (e, n) = grid.ground_from_grid(block.row as f64, block.column as f64);
+    let context = context_cells(stride) * stride;
     let view = MetricView {
-        west_m: e - CONTEXT_PX as f64 * gsd,
-        north_m: n + CONTEXT_PX as f64 * gsd,
+        west_m: e - context as f64 * gsd,
+        north_m: n + context as f64 * gsd,
         ground_sampling_distance_m: gsd,
-        width_px: (interior(grid.columns, block.column) + 2 * CONTEXT_PX).next_multiple_of(multiple) as u32,
-        height_px: (interior(grid.rows, block.row) + 2 * CONTEXT_PX).next_multiple_of(multiple) as u32,
+        width_px: (interior(grid.columns, block.column) + 2 * context).next_multiple_of(multiple) as u32,
+        height_px: (interior(grid.rows, block.row) + 2 * context).next_multiple_of(multiple) as u32,
     };
     let shown = map.view(region, &view)?;
     if shown.coverage.iter().all(|c| *c == 0) {
@@ -253,7 +260,7 @@ fn covered_cells(shown: &MapView, stride: usize) -> Vec<u8> {
 
 /// Puts a block's features into its grid.
 pub(super) fn store_block(grid: &mut RegionLevel, block: &Block, features: &DenseFeatures, covered: &[u8], stride: usize) {
-    let border = CONTEXT_PX / stride;
+    let border = context_cells(stride);
     let side = BLOCK_PX / stride;
     for r in 0..side.min(grid.rows - block.row) {
         for c in 0..side.min(grid.columns - block.column) {
@@ -269,6 +276,7 @@ pub(super) fn store_block(grid: &mut RegionLevel, block: &Block, features: &Dens
 }
 
 fn finish_level(
+    map: &MapStore,
     level: u32,
     regions: Vec<Option<RegionLevel>>,
     network: &mut dyn DenseExtractor,
@@ -282,18 +290,18 @@ fn finish_level(
         sample.extend(region.descriptors[cell * channels..(cell + 1) * channels].iter().map(|v| f32::from(*v) / 127.0));
     }
     let projection = Projection::fit(&sample, channels, SEARCH_CHANNELS);
-    let centres = if network.aggregator().is_some() {
+    let centres = if trained_head(network).is_some() {
         Vec::new()
     } else {
         k_means(&projection.apply_all(&sample), projection.components, CLUSTERS, K_MEANS_SEED)
     };
     let mut out = DenseLevel { level, model: LevelModel { projection, centres }, regions, cells: Vec::new(), global: Vec::new() };
     for region in 0..out.regions.len() {
-        let Some(grid) = &out.regions[region] else { continue };
+        let (Some(grid), Some(of_map)) = (&out.regions[region], map.regions().get(region)) else { continue };
         let starts = |n: usize| (0..n.saturating_sub(CELL_SIDE - CELL_STEP).max(1)).step_by(CELL_STEP);
         for row in starts(grid.rows) {
             for column in starts(grid.columns) {
-                let Some(global) = describe_cell(grid, &out.model, network, row, column)? else { continue };
+                let Some(global) = describe_cell((map, of_map), grid, &out.model, network, (row, column))? else { continue };
                 let at = |v: usize| (v / CELL_STEP) as u32;
                 out.cells.push(CellId { region: region as u32, level, row: at(row), column: at(column) });
                 out.global.extend(global);
@@ -303,14 +311,15 @@ fn finish_level(
     Ok(out)
 }
 
-/// Global descriptor of the cell whose north-west corner is a dense cell; `None` when too little of it is covered.
+/// Global descriptor of the cell whose north-west corner is a dense cell (row, column); `None` when too little of it is covered. A head
+/// that takes whole images sees the map, the others the descriptors in `grid`.
 pub(super) fn describe_cell(
+    (map, region): (&MapStore, &Region),
     grid: &RegionLevel,
     model: &LevelModel,
     network: &mut dyn DenseExtractor,
-    row: usize,
-    column: usize,
-) -> Result<Option<Vec<f32>>, ModelError> {
+    (row, column): (usize, usize),
+) -> Result<Option<Vec<f32>>, IndexError> {
     let mut descriptors = Vec::new();
     let mut cells = 0usize;
     for r in row..(row + CELL_SIDE).min(grid.rows) {
@@ -320,8 +329,26 @@ pub(super) fn describe_cell(
             cells += 1;
         }
     }
-    let enough = cells as f64 >= (CELL_SIDE * CELL_SIDE) as f64 * MIN_COVERED;
-    enough.then(|| describe(&descriptors, model, network)).transpose()
+    if (cells as f64) < (CELL_SIDE * CELL_SIDE) as f64 * MIN_COVERED {
+        return Ok(None);
+    }
+    let Some(mut describer) = network.image_describer() else { return Ok(Some(describe(&descriptors, model, network)?)) };
+    let middle = CELL_SIDE as f64 / 2.0;
+    let (e, n) = grid.ground_from_grid(row as f64 + middle, column as f64 + middle);
+    let shown = map.view(region, &view_of_cell([e, n], grid.cell_m, describer.side_px()))?;
+    Ok(Some(describer.describe_image(&tensor_with_mean_fill(&shown, describer.side_px()))?))
+}
+
+/// The ground of a retrieval cell around a point (metres east and north), in `side_px` pixels a side, as a head that takes whole images
+/// sees it.
+pub fn view_of_cell([e, n]: [f64; 2], cell_m: f64, side_px: usize) -> MetricView {
+    MetricView::centred(e, n, CELL_SIDE as f64 * cell_m / side_px as f64, side_px as u32, side_px as u32)
+}
+
+/// The trained head of a network, where it has one.
+fn trained_head(network: &mut dyn DenseExtractor) -> Option<AggregationEntry> {
+    let of_descriptors = network.aggregator().map(|head| head.entry().clone());
+    of_descriptors.or_else(|| network.image_describer().map(|describer| describer.head().clone()))
 }
 
 /// Global descriptor of dense descriptors in any order: by the network's retrieval head, or by a level's clusters where it has none.

@@ -52,7 +52,8 @@ pub fn add_patch(
         for cell in cells {
             let (row, column) = (cell.row - first_row as u32, cell.column - first_column as u32);
             let at = |v: u32| v as usize * CELL_STEP;
-            let Some(global) = describe_cell(&grid, &level.model, network, at(row), at(column))? else { continue };
+            let corner = (at(row), at(column));
+            let Some(global) = describe_cell((map, of_map), &grid, &level.model, network, corner)? else { continue };
             level.cells.push(CellId { region: patch, level: level.level, row, column });
             level.global.extend(global);
         }

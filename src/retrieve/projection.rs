@@ -32,21 +32,18 @@ impl Projection {
             mean.iter_mut().for_each(|m| *m /= n as f64);
         }
         let mean: Vec<f32> = mean.iter().map(|m| *m as f32).collect();
-        let mut covariance = DMatrix::<f64>::zeros(channels, channels);
-        let mut unit = vec![0f32; channels];
+        // The lower triangle row by row, so that the innermost loop runs over neighbours: networks have up to 768 channels.
+        let mut rows = vec![0f64; channels * channels];
+        let (mut unit, mut wide) = (vec![0f32; channels], vec![0f64; channels]);
         for d in descriptors.chunks_exact(channels) {
             remove_mean(d, &mean, &mut unit);
-            for i in 0..channels {
-                for j in 0..=i {
-                    covariance[(i, j)] += f64::from(unit[i]) * f64::from(unit[j]);
-                }
+            wide.iter_mut().zip(&unit).for_each(|(w, u)| *w = f64::from(*u));
+            for (i, row) in rows.chunks_exact_mut(channels).enumerate() {
+                let value = wide[i];
+                row[..=i].iter_mut().zip(&wide).for_each(|(sum, w)| *sum += value * w);
             }
         }
-        for i in 0..channels {
-            for j in 0..i {
-                covariance[(j, i)] = covariance[(i, j)];
-            }
-        }
+        let covariance = DMatrix::from_fn(channels, channels, |i, j| rows[i.max(j) * channels + i.min(j)]);
         let eigen = SymmetricEigen::new(covariance);
         let mut order: Vec<usize> = (0..channels).collect();
         order.sort_by(|a, b| eigen.eigenvalues[*b].total_cmp(&eigen.eigenvalues[*a]).then(a.cmp(b)));

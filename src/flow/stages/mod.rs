@@ -273,20 +273,21 @@ impl Matcher {
             .ok_or(AbstainReason::BadView)?;
         let multiple = network.entry().input.multiple_of_px as u32;
         let view = view_around_footprint(&outline, gsd, multiple).middle((longest_px / multiple).max(1) * multiple);
-        let mut rectified = rectify(
-            &observation.frame.pyramid,
-            &observation.frame.camera,
-            &hypothesis.enu_from_camera,
-            hypothesis.height_m,
-            &view,
-        );
-        // An edge against black would upset the network's normalisation.
-        let covered = std::mem::take(&mut rectified.covered);
-        rectified.image.fill_with_mean(&covered);
-        rectified.covered = covered;
+        let rectified = rectified(observation, hypothesis, &view);
         let features = network.extract(&rectified.image).map_err(|error| failed(observation, &error))?;
         Ok((rectified, features))
     }
+}
+
+/// The frame as a view shows it under a hypothesis. What it does not reach has its mean colour: an edge against black would upset a
+/// network's normalisation.
+fn rectified(observation: &Observation, hypothesis: &Hypothesis, view: &MetricView) -> RectifiedFrame {
+    let DecodedFrame { pyramid, camera, .. } = observation.frame.as_ref();
+    let mut rectified = rectify(pyramid, camera, &hypothesis.enu_from_camera, hypothesis.height_m, view);
+    let covered = std::mem::take(&mut rectified.covered);
+    rectified.image.fill_with_mean(&covered);
+    rectified.covered = covered;
+    rectified
 }
 
 /// A network failed on a frame.

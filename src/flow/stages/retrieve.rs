@@ -1,12 +1,13 @@
 //! `retrieve`: which cells of the map a frame may show.
 
-use super::{Circle, Matcher, Observation, Retrieved, failed};
+use super::{Circle, Matcher, Observation, Retrieved, failed, rectified};
+use crate::coarse::hypotheses::Hypothesis;
 use crate::coarse::template::Template;
 use crate::flow::settings::CoarseMethod;
-use crate::geo::{Enu, Geodetic};
-use crate::models::DenseExtractor;
+use crate::geo::{Enu, Geodetic, MetricView};
+use crate::models::{DenseExtractor, ModelError};
 use crate::retrieve::CellId;
-use crate::retrieve::build::describe;
+use crate::retrieve::build::{describe, view_of_cell};
 use crate::retrieve::index::IndexedRegion;
 use crate::retrieve::search::top_k;
 use crate::types::{AbstainReason, Prior};
@@ -56,7 +57,10 @@ impl Matcher {
             let covered = view.covered_cells(features.stride_px);
             templates.push((Template::new(&features, &covered, projection), view.view));
             if !unranked {
-                let query = describe(&features.descriptors_where(&covered), &level.model, network);
+                let query = match self.seen_whole(observation, hypothesis, &view.view, network) {
+                    Some(query) => query,
+                    None => describe(&features.descriptors_where(&covered), &level.model, network),
+                };
                 queries.push(query.map_err(|error| failed(observation, &error))?);
             }
             if observation.search_level == observation.refine_level {
@@ -69,6 +73,21 @@ impl Matcher {
         let keep = if candidates <= self.settings.exhaustive_cells { candidates } else { self.settings.top_cells };
         let cells = top_k(level, &queries, keep, allowed).into_iter().map(|r| r.cell).collect();
         Ok(Retrieved { templates, views, cells, candidates, within })
+    }
+
+    /// Global descriptor of as much ground as a cell has, around the middle of a view, by a head that takes whole images; `None` where the
+    /// network has no such head.
+    fn seen_whole(
+        &self,
+        observation: &Observation,
+        hypothesis: &Hypothesis,
+        view: &MetricView,
+        network: &mut dyn DenseExtractor,
+    ) -> Option<Result<Vec<f32>, ModelError>> {
+        let mut describer = network.image_describer()?;
+        let (e, n) = view.ground_from_pixel(f64::from(view.width_px) / 2.0, f64::from(view.height_px) / 2.0);
+        let view = view_of_cell([e, n], self.cell_m(observation.search_level), describer.side_px());
+        Some(describer.describe_image(&rectified(observation, hypothesis, &view).image))
     }
 
     fn confident_region(&self, prior: &Prior, observation: &Observation) -> Option<Vec<Option<Circle>>> {
