@@ -1,15 +1,17 @@
 //! 4D convolution with bias and ReLU, zero padding of half a kernel, on the CPU's vector unit.
 //!
 //! A volume keeps its last two axes padded, so that a shift within the (k, l) plane is a constant offset and the innermost loop
-//! runs contiguously over whole planes. For each block of positions a group of output channels is summed in registers over all
-//! taps: one load of the input serves the whole group. Vectors come from `pulp`, which picks the widest instruction set the
-//! machine has; sums always run in the same order.
+//! runs contiguously over whole planes. For each block of positions a group of sums is kept in registers: one load of the input serves
+//! the whole group. A group is made of output channels, and the (i, j) taps follow one after the other, so that the input planes of
+//! one tap stay in the first cache; where there are too few output channels for that, of the (i, j) taps themselves, whose sums go to
+//! as many output planes. Vectors come from `pulp`, which picks the widest instruction set the machine has; sums always run in the same
+//! order.
 
 use pulp::{Arch, Simd, WithSimd};
 
 use super::tensor::Tensor4;
 
-/// Room behind a plane for the last block of positions, at least the longest block (`Group::run`).
+/// Room behind a plane for the last block of positions, at least the longest block (`Planes::sum`).
 const SLACK: usize = 128;
 
 /// Several channels of a 4D tensor, the last two axes padded with zeros.
@@ -74,38 +76,45 @@ pub struct Conv4d {
     groups: Vec<Group>,
 }
 
-/// Output channels that are summed together, with their weights in the order in which they are used.
+/// Sums that are computed together: of output channels, or of (i, j) taps and output channels.
 #[derive(Clone, Debug, PartialEq)]
 struct Group {
-    first: usize,
-    size: usize,
-    /// `[offset i, offset j][input][offset k, offset l][output of the group]`.
-    packed: Vec<f32>,
+    /// The (i, j) tap and the output channel of each.
+    sums: Vec<(usize, usize)>,
+    /// In the order in which they are used: `[input][offset k, offset l][sum]`.
+    weights: Vec<f32>,
 }
+
+/// With fewer output channels than this the (i, j) taps make up the groups, too.
+const FEW_OUTPUTS: usize = 3;
 
 impl Conv4d {
     /// A layer from weights `[outputs, inputs, k, k, k, k]` and a bias for each output; `None` when the lengths disagree or the
     /// kernel is even.
     pub fn new(inputs: usize, outputs: usize, kernel: usize, weights: Vec<f32>, bias: Vec<f32>) -> Option<Self> {
-        let taps = kernel.pow(4);
+        let (square, taps) = (kernel * kernel, kernel.pow(4));
         if kernel.is_multiple_of(2) || weights.len() != outputs * inputs * taps || bias.len() != outputs {
             return None;
         }
+        let of_tap = |pq: usize| (0..outputs).map(move |o| (pq, o)).collect::<Vec<_>>();
+        let together: Vec<Vec<(usize, usize)>> =
+            if outputs < FEW_OUTPUTS { vec![(0..square).flat_map(of_tap).collect()] } else { (0..square).map(of_tap).collect() };
         let mut groups = Vec::new();
-        let mut first = 0;
-        while first < outputs {
-            let size = [8, 4, 2, 1].into_iter().find(|s| first + s <= outputs).unwrap_or(1);
-            let square = kernel * kernel;
-            let mut packed = Vec::with_capacity(size * inputs * taps);
-            for pq in 0..square {
+        for sums in together {
+            let mut rest = &sums[..];
+            while !rest.is_empty() {
+                // Nine is a whole kernel of 3 × 3.
+                let size = if rest.len().is_multiple_of(9) { 9 } else { 8.min(1 << rest.len().ilog2()) };
+                let (sums, others) = rest.split_at(size);
+                rest = others;
+                let mut packed = Vec::with_capacity(size * inputs * square);
                 for input in 0..inputs {
                     for rs in 0..square {
-                        packed.extend((first..first + size).map(|o| weights[(o * inputs + input) * taps + pq * square + rs]));
+                        packed.extend(sums.iter().map(|(pq, o)| weights[(o * inputs + input) * taps + pq * square + rs]));
                     }
                 }
+                groups.push(Group { sums: sums.to_vec(), weights: packed });
             }
-            groups.push(Group { first, size, packed });
-            first += size;
         }
         Some(Self { inputs, outputs, kernel, weights, bias, groups })
     }
@@ -158,110 +167,129 @@ impl WithSimd for Run<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { layer, input, output } = self;
-        let [rows, columns, _, _] = input.shape;
-        let half = layer.kernel / 2;
-        // Offset of each (k, l) tap from the block's first position less half a kernel each way.
-        let shifts: Vec<usize> =
-            (0..layer.kernel * layer.kernel).map(|t| (t / layer.kernel) * input.stride + t % layer.kernel).collect();
-        let mut planes: Vec<(usize, usize)> = Vec::with_capacity(shifts.len());
-        for i in 0..rows {
-            for j in 0..columns {
-                planes.clear();
-                for pq in 0..layer.kernel * layer.kernel {
-                    let (p, q) = (i + pq / layer.kernel, j + pq % layer.kernel);
-                    // Beyond the edge of (i, j) everything is zero.
-                    if (half..rows + half).contains(&p) && (half..columns + half).contains(&q) {
-                        planes.push((pq, (p - half) * columns + q - half));
-                    }
+        let [rows, columns, height, width] = input.shape;
+        let planes = Planes::of(layer, input);
+        let mut sums = Vec::new();
+        // Output plane by output plane, or input plane by input plane where the taps of one are computed together.
+        let scatter = layer.outputs < FEW_OUTPUTS;
+        for at in 0..rows * columns {
+            for group in &layer.groups {
+                let Some((pq, _)) = group.sums.first() else { continue };
+                let from = if scatter { Some(at) } else { planes.shifted(at, *pq, false) };
+                let Some(from) = from else { continue };
+                let values = &input.values[from * input.plane..];
+                // Wide registers are many (32 in AVX-512), narrow ones few (16).
+                match (group.sums.len(), S::REGISTER_COUNT >= 32) {
+                    (9, true) => planes.sum::<S, 9, 2>(simd, group, values, &mut sums),
+                    (9, false) => planes.sum::<S, 9, 1>(simd, group, values, &mut sums),
+                    (8, true) => planes.sum::<S, 8, 3>(simd, group, values, &mut sums),
+                    (8, false) => planes.sum::<S, 8, 1>(simd, group, values, &mut sums),
+                    (4, true) => planes.sum::<S, 4, 6>(simd, group, values, &mut sums),
+                    (4, false) => planes.sum::<S, 4, 2>(simd, group, values, &mut sums),
+                    (2, _) => planes.sum::<S, 2, 4>(simd, group, values, &mut sums),
+                    _ => planes.sum::<S, 1, 6>(simd, group, values, &mut sums),
                 }
-                for group in &layer.groups {
-                    let place = Place { plane: i * columns + j, planes: &planes, shifts: &shifts, half };
-                    // Wide registers are many (32 in AVX-512), narrow ones few (16).
-                    match (group.size, S::REGISTER_COUNT >= 32) {
-                        (8, true) => group.run::<S, 8, 2>(simd, &place, layer, input, output),
-                        (8, false) => group.run::<S, 8, 1>(simd, &place, layer, input, output),
-                        (4, true) => group.run::<S, 4, 4>(simd, &place, layer, input, output),
-                        (4, false) => group.run::<S, 4, 2>(simd, &place, layer, input, output),
-                        (2, _) => group.run::<S, 2, 4>(simd, &place, layer, input, output),
-                        _ => group.run::<S, 1, 6>(simd, &place, layer, input, output),
-                    }
+                for ((pq, channel), sums) in group.sums.iter().zip(sums.chunks_exact(planes.padded)) {
+                    let to = if scatter { planes.shifted(at, *pq, true) } else { Some(at) };
+                    let Some(to) = to else { continue };
+                    let begin = (channel * rows * columns + to) * output.plane + planes.first;
+                    output.values[begin..begin + planes.length].iter_mut().zip(sums).for_each(|(v, s)| *v += s);
+                }
+            }
+        }
+        // Bias and ReLU on the data; what was computed on the padding is none.
+        for (channel, values) in output.values.chunks_exact_mut(output.plane * rows * columns).enumerate() {
+            let bias = layer.bias[channel];
+            for plane in values.chunks_exact_mut(output.plane) {
+                for row in 0..height {
+                    let begin = planes.first + row * output.stride;
+                    plane[begin..begin + width].iter_mut().for_each(|v| *v = (*v + bias).max(0.0));
+                    let next = if row + 1 < height { begin + output.stride } else { output.plane };
+                    plane[begin + width..next].fill(0.0);
                 }
             }
         }
     }
 }
 
-/// One (i, j) plane of the output and the input planes that reach it.
-struct Place<'a> {
-    plane: usize,
-    /// Index of the (i, j) tap and of the input plane.
-    planes: &'a [(usize, usize)],
-    shifts: &'a [usize],
-    half: usize,
+/// How the planes of an input lie and which reach which under a layer.
+struct Planes {
+    rows: usize,
+    columns: usize,
+    kernel: usize,
+    /// From one channel's plane to the next channel's.
+    per_channel: usize,
+    /// The first position in a plane, and from there the first value that its sum needs.
+    first: usize,
+    back: usize,
+    /// Positions from the first to the last, and the same filled up to whole blocks.
+    length: usize,
+    padded: usize,
+    /// Offset of each (k, l) tap from the block's first position less half a kernel each way.
+    shifts: Vec<usize>,
 }
 
-impl Group {
-    /// Computes one plane of the group's `OUT` channels, `VECTORS` vectors of positions at a time.
+impl Planes {
+    fn of(layer: &Conv4d, input: &Volume) -> Self {
+        let [rows, columns, height, width] = input.shape;
+        let half = layer.kernel / 2;
+        let length = (height - 1) * input.stride + width;
+        Self {
+            rows,
+            columns,
+            kernel: layer.kernel,
+            per_channel: rows * columns * input.plane,
+            first: input.pad * input.stride + input.pad,
+            back: half * input.stride + half,
+            length,
+            padded: length + SLACK,
+            shifts: (0..layer.kernel.pow(2)).map(|t| (t / layer.kernel) * input.stride + t % layer.kernel).collect(),
+        }
+    }
+
+    /// The plane that an (i, j) tap reaches from a plane, or from which it reaches it (`inverse`); beyond the edge everything is zero.
+    fn shifted(&self, plane: usize, pq: usize, inverse: bool) -> Option<usize> {
+        let half = self.kernel / 2;
+        let step = |at: usize, tap: usize, size: usize| {
+            let tap = if inverse { self.kernel - 1 - tap } else { tap };
+            (at + tap).checked_sub(half).filter(|to| *to < size)
+        };
+        let row = step(plane / self.columns, pq / self.kernel, self.rows)?;
+        let column = step(plane % self.columns, pq % self.kernel, self.columns)?;
+        Some(row * self.columns + column)
+    }
+
+    /// Sums of a group over one plane of every input channel, `VECTORS` vectors of positions at a time: `padded` values for each of the
+    /// group, of which `length` count.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "see below: the sums must stay in registers")]
-    fn run<S: Simd, const OUT: usize, const VECTORS: usize>(
-        &self,
-        simd: S,
-        place: &Place<'_>,
-        layer: &Conv4d,
-        input: &Volume,
-        output: &mut Volume,
-    ) {
+    fn sum<S: Simd, const SUMS: usize, const VECTORS: usize>(&self, simd: S, group: &Group, values: &[f32], out: &mut Vec<f32>) {
         let block = VECTORS * S::F32_LANES;
-        debug_assert!(block <= SLACK && OUT == self.size);
-        let [rows, columns, height, width] = input.shape;
-        let per_channel = rows * columns * input.plane;
-        let (stride, pad) = (input.stride, input.pad);
-        let first = pad * stride + pad;
-        let length = (height - 1) * stride + width;
-        let back = place.half * stride + place.half;
-        let taps = OUT * place.shifts.len();
-        for start in (0..length).step_by(block) {
-            let mut sums = [[simd.splat_f32s(0.0); VECTORS]; OUT];
-            for (pq, plane) in place.planes {
-                let weights = &self.packed[pq * layer.inputs * taps..(pq + 1) * layer.inputs * taps];
-                for (channel, weights) in weights.chunks_exact(taps).enumerate() {
-                    let at = channel * per_channel + plane * input.plane;
-                    let values = &input.values[at..at + input.plane];
-                    let values = &values[first - back + start..];
-                    for (shift, weights) in place.shifts.iter().zip(weights.as_chunks::<OUT>().0) {
-                        // An array, not a slice: its loops unroll and the sums stay in registers.
-                        let (x, _) = S::as_simd_f32s(&values[*shift..*shift + block]);
-                        let Some(x) = x.first_chunk::<VECTORS>() else { continue };
-                        for o in 0..OUT {
-                            let weight = simd.splat_f32s(weights[o]);
-                            for v in 0..VECTORS {
-                                sums[o][v] = simd.mul_add_e_f32s(weight, x[v], sums[o][v]);
-                            }
+        debug_assert!(block <= SLACK && SUMS == group.sums.len());
+        out.resize(SUMS * self.padded, 0.0);
+        let taps = SUMS * self.shifts.len();
+        for start in (0..self.length).step_by(block) {
+            let mut sums = [[simd.splat_f32s(0.0); VECTORS]; SUMS];
+            for (channel, weights) in group.weights.chunks_exact(taps).enumerate() {
+                let values = &values[channel * self.per_channel + self.first - self.back + start..];
+                for (shift, weights) in self.shifts.iter().zip(weights.as_chunks::<SUMS>().0) {
+                    // An array, not a slice: its loops unroll and the sums stay in registers.
+                    let (x, _) = S::as_simd_f32s(&values[*shift..*shift + block]);
+                    let Some(x) = x.first_chunk::<VECTORS>() else { continue };
+                    for o in 0..SUMS {
+                        let weight = simd.splat_f32s(weights[o]);
+                        for v in 0..VECTORS {
+                            sums[o][v] = simd.mul_add_e_f32s(weight, x[v], sums[o][v]);
                         }
                     }
                 }
             }
             // Indices, not iterators: no reference to the sums may leave this function, or they would live in memory.
-            for o in 0..OUT {
-                let channel = self.first + o;
-                let bias = simd.splat_f32s(layer.bias[channel]);
-                let at = channel * per_channel + place.plane * output.plane + first + start;
-                let (to, _) = S::as_mut_simd_f32s(&mut output.values[at..at + block]);
+            for o in 0..SUMS {
+                let at = o * self.padded + start;
+                let (to, _) = S::as_mut_simd_f32s(&mut out[at..at + block]);
                 let Some(to) = to.first_chunk_mut::<VECTORS>() else { continue };
-                for v in 0..VECTORS {
-                    to[v] = simd.max_f32s(simd.add_f32s(sums[o][v], bias), simd.splat_f32s(0.0));
-                }
-            }
-        }
-        // What was computed on the padding is not data.
-        for channel in self.first..self.first + OUT {
-            let at = channel * per_channel + place.plane * output.plane;
-            let values = &mut output.values[at..at + output.plane];
-            for row in 0..height {
-                let end = first + row * stride + width;
-                let next = if row + 1 < height { end + 2 * pad } else { values.len() };
-                values[end..next].fill(0.0);
+                *to = sums[o];
             }
         }
     }
