@@ -83,8 +83,9 @@ pub struct LocalizeArguments {
     /// Where the aircraft took off: the heights are above that place, and grow uncertain with the distance from it
     #[arg(long, value_name = "LAT,LON", value_parser = parse_position, allow_hyphen_values = true)]
     pub takeoff: Option<Geodetic>,
-    /// Coarse matching: correlation or sascm
-    #[arg(long, default_value = "correlation")]
+    /// Coarse matching: correlation or sascm; as ablations, none (fine matching straight in the cells that retrieval ranks best) or
+    /// retrieval (the position is the middle of the best cell)
+    #[arg(long, default_value = "correlation", value_name = "correlation|sascm|none|retrieval")]
     pub coarse: CoarseMethod,
     /// Weights of the neighbourhood consensus of SASCM: a safetensors file, or "bundled" for those that come with the model, which take
     /// some 20 s a frame; by default a fixed kernel that needs none

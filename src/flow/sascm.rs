@@ -39,7 +39,7 @@ pub fn match_candidates<'a>(
         if frame.count() == 0 {
             continue;
         }
-        for cell in retrieved.cells.iter().take(settings.top_cells) {
+        for cell in retrieved.cells.iter().take(settings.top_cells).map(|ranked| &ranked.cell) {
             let Some((level, search)) = grid(cell.region as usize) else { continue };
             let centre = [cell.row, cell.column].map(|x| (x as usize * CELL_STEP) as f64 + CELL_SIDE as f64 / 2.0);
             // The window is centred so that the template, not its last, partly empty regions, sits in the middle.

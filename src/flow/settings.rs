@@ -4,7 +4,7 @@ use crate::coarse::hypotheses::UnknownHeight;
 use crate::coarse::sascm::SascmSettings;
 use crate::fix::FixSettings;
 
-/// The two ways of coarse matching.
+/// The ways of coarse matching. The last two leave parts out: ablations, to see what those are worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum CoarseMethod {
     /// Dense correlation as one rigid template.
@@ -12,6 +12,17 @@ pub enum CoarseMethod {
     Correlation,
     /// Soft mutual matching and neighbourhood consensus between frame and candidate cells.
     Sascm,
+    /// None: fine matching straight in the cells that retrieval ranks best, each with the view it ranks best for.
+    None,
+    /// None, and no fine matching either: the position is the middle of the cell that retrieval ranks best.
+    Retrieval,
+}
+
+impl CoarseMethod {
+    /// Whether places are the cells that retrieval ranks best.
+    pub fn takes_cells(self) -> bool {
+        matches!(self, Self::None | Self::Retrieval)
+    }
 }
 
 impl std::str::FromStr for CoarseMethod {
@@ -21,7 +32,9 @@ impl std::str::FromStr for CoarseMethod {
         match text {
             "correlation" => Ok(Self::Correlation),
             "sascm" => Ok(Self::Sascm),
-            _ => Err(format!("'{text}' is no coarse method; write correlation or sascm")),
+            "none" => Ok(Self::None),
+            "retrieval" => Ok(Self::Retrieval),
+            _ => Err(format!("'{text}' is no coarse method; write correlation or sascm (or, as ablations, none or retrieval)")),
         }
     }
 }

@@ -201,7 +201,7 @@ pub struct ModelTable {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MatchTable {
-    /// `correlation` or `sascm`.
+    /// `correlation` or `sascm`; as ablations, `none` or `retrieval`.
     pub coarse: Option<String>,
     /// Weights of the neighbourhood consensus.
     pub consensus: Option<PathBuf>,

@@ -9,6 +9,8 @@ pub struct Ranked {
     pub cell: CellId,
     /// Cosine similarity, −1..1.
     pub similarity: f32,
+    /// Which of the queries it is most similar to, the first of equals.
+    pub query: usize,
 }
 
 /// The `k` cells most similar to any of the queries (each of unit length), best first, among the cells that `allowed` lets pass.
@@ -21,11 +23,10 @@ pub fn top_k(level: &DenseLevel, queries: &[Vec<f32>], k: usize, mut allowed: im
         .zip(level.global.chunks_exact(length.max(1)))
         .filter(|(cell, _)| allowed(**cell))
         .map(|(cell, descriptor)| {
-            let similarity = queries
-                .iter()
-                .map(|q| q.iter().zip(descriptor).map(|(a, b)| a * b).sum::<f32>())
-                .fold(f32::NEG_INFINITY, f32::max);
-            Ranked { cell: *cell, similarity }
+            let similarities = queries.iter().map(|q| q.iter().zip(descriptor).map(|(a, b)| a * b).sum::<f32>());
+            let none = (0, f32::NEG_INFINITY);
+            let (query, similarity) = similarities.enumerate().fold(none, |best, next| if next.1 > best.1 { next } else { best });
+            Ranked { cell: *cell, similarity, query }
         })
         .collect();
     ranked.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.cell.cmp(&b.cell)));
@@ -55,6 +56,12 @@ mod tests {
     fn best_first_and_ties_by_cell() {
         let found = top_k(&level(), &[vec![0.0, 1.0]], 3, |_| true);
         assert_eq!(found.iter().map(|r| r.cell.column).collect::<Vec<_>>(), [2, 1, 3]);
+    }
+
+    #[test]
+    fn a_cell_counts_with_its_best_query() {
+        let found = top_k(&level(), &[vec![1.0, 0.0], vec![0.0, 1.0]], 4, |_| true);
+        assert_eq!(found.iter().map(|r| (r.cell.column, r.query)).collect::<Vec<_>>(), [(0, 0), (2, 1), (1, 1), (3, 1)]);
     }
 
     #[test]

@@ -32,6 +32,9 @@ impl Matcher {
             let grid = |region: usize| level.regions.get(region)?.as_ref().zip(self.grid(observation.search_level, region));
             return standing_out(places_of(&match_candidates(retrieved, &self.settings, &self.consensus, grid)));
         }
+        if self.settings.coarse.takes_cells() {
+            return standing_out(self.places_of_cells(retrieved));
+        }
         let mut places = Vec::new();
         for (hypothesis, (template, view)) in retrieved.templates.iter().enumerate() {
             let mut moments = (0.0, 0.0, 0.0);
@@ -87,8 +90,8 @@ impl Matcher {
                 let windows: Vec<Window> = retrieved
                     .cells
                     .iter()
-                    .filter(|c| c.region as usize == region)
-                    .filter_map(|c| self.index.cell_centre_m(*c))
+                    .filter(|c| c.cell.region as usize == region)
+                    .filter_map(|c| self.index.cell_centre_m(c.cell))
                     .map(|(centre, half)| around(centre, half))
                     .collect();
                 (!windows.is_empty()).then_some(windows)

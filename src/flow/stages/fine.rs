@@ -5,6 +5,7 @@ use crate::coarse::Place;
 use crate::coarse::refine::refine;
 use crate::fine::consensus::ConsensusSettings;
 use crate::fine::{ViewField, consensus, guided_matches};
+use crate::flow::settings::CoarseMethod;
 use crate::models::DenseExtractor;
 use crate::types::AbstainReason;
 
@@ -29,6 +30,9 @@ impl Matcher {
         places: &[Place],
         network: &mut dyn DenseExtractor,
     ) -> Result<Vec<Verified>, AbstainReason> {
+        if self.settings.coarse == CoarseMethod::Retrieval {
+            return self.best_cell(observation, places);
+        }
         let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
         let mean = &level.model.projection.mean;
         let mut views: Vec<(usize, ViewField)> = Vec::new();
@@ -58,11 +62,15 @@ impl Matcher {
             };
             let (_, seen) = &views[at];
             let view = &seen.view;
-            let (row, column) = grid.grid_from_ground(place.camera_m[0] + view.west_m, place.camera_m[1] + view.north_m);
-            let Some(refined) = refine(&seen.field, grid, mean, (row, column), REFINE_RADIUS, 1) else { continue };
-            let (e, n) = grid.ground_from_grid(refined.row, refined.column);
-            let camera_m = [e - view.west_m, n - view.north_m];
-            let matches = guided_matches(seen, grid, mean, camera_m, GUIDE_RADII[0]);
+            let (camera_m, radius) = if self.settings.coarse == CoarseMethod::None {
+                (place.camera_m, self.reach_of_cell(observation))
+            } else {
+                let (row, column) = grid.grid_from_ground(place.camera_m[0] + view.west_m, place.camera_m[1] + view.north_m);
+                let Some(refined) = refine(&seen.field, grid, mean, (row, column), REFINE_RADIUS, 1) else { continue };
+                let (e, n) = grid.ground_from_grid(refined.row, refined.column);
+                ([e - view.west_m, n - view.north_m], GUIDE_RADII[0])
+            };
+            let matches = guided_matches(seen, grid, mean, camera_m, radius);
             let settings = self.consensus_settings(observation, grid.cell_m);
             if let Some(consensus) = consensus(&matches, seen.keypoints(), &settings) {
                 verified.push(Verified { place: Place { camera_m, ..*place }, view: *hypothesis, matches, consensus });

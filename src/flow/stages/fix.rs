@@ -7,6 +7,7 @@ use super::{FEW_HYPOTHESES, Matched, Matcher, Observation, Retrieved, SAME_PLACE
 use crate::coarse::hypotheses::Hypothesis;
 use crate::fine::{Consensus, GuidedMatch, ViewField, consensus, guided_matches};
 use crate::fix::{self, FixSettings, Pose, PosePrior};
+use crate::flow::settings::CoarseMethod;
 use crate::models::DenseExtractor;
 use crate::types::{AbstainReason, Fix, FreePose, Match, Outcome};
 
@@ -31,6 +32,9 @@ impl Matcher {
         verified: &[Verified],
         network: &mut dyn DenseExtractor,
     ) -> Matched {
+        if self.settings.coarse == CoarseMethod::Retrieval {
+            return self.fix_of_cell(observation, retrieved, verified);
+        }
         if observation.glance.is_none() {
             return self.fix_in_full(observation, verified, retrieved.candidates, network);
         }
@@ -171,7 +175,20 @@ impl Matcher {
         let camera = &observation.frame.camera;
         let free = fix::fit_pose(camera, view, matches, &consensus.inliers, &fix::free_prior(prior), cell_m, &settings);
         let free = free.ok_or(AbstainReason::BadGeometry)?;
-        let (lean, covariance) = fix::lean_of(&free, &prior.nominal).ok_or(AbstainReason::BadGeometry)?;
+        self.fix_of_poses(observation, region, (pose, &free), prior, consensus)
+    }
+
+    /// The fix of a pose, and of the same pose without what was assumed of lean and map offset.
+    pub(super) fn fix_of_poses(
+        &self,
+        observation: &Observation,
+        region: usize,
+        (pose, free): (&Pose, &Pose),
+        prior: &PosePrior,
+        consensus: &Consensus,
+    ) -> Result<Fix, AbstainReason> {
+        let camera = &observation.frame.camera;
+        let (lean, covariance) = fix::lean_of(free, &prior.nominal).ok_or(AbstainReason::BadGeometry)?;
         let geodetic = |p: &Vector2<f64>| self.index.geodetic(region as u32, p.x, p.y).ok_or(AbstainReason::Failed);
         let (heading, tilt_rad) = fix::heading_and_tilt(&observation.frame.camera, pose);
         Ok(Fix {

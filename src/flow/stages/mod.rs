@@ -2,6 +2,7 @@
 //!
 //! Each stage takes what the one before made; a failure is an [`AbstainReason`], never a panic.
 
+mod cells;
 mod coarse;
 mod fine;
 mod fix;
@@ -23,8 +24,9 @@ use crate::fine::{Consensus, GuidedMatch};
 use crate::geo::MetricView;
 use crate::map::GroundModel;
 use crate::models::{DenseExtractor, DenseFeatures, ModelError};
+use crate::retrieve::MapIndex;
 use crate::retrieve::index::level_gsd_m;
-use crate::retrieve::{CellId, MapIndex};
+use crate::retrieve::search::Ranked;
 use crate::types::{AbstainReason, Estimate, Frame, Known, Match, Outcome, Pixels, Prior};
 
 /// Up to this many hypotheses are searched for at the refining level itself.
@@ -89,7 +91,7 @@ pub struct Retrieved {
     /// The views and features behind the templates, where the level that is searched is also the one that refines.
     pub views: Vec<(RectifiedFrame, DenseFeatures)>,
     /// Cells that may hold the frame, best first; empty when everything is searched, or everything near the prior.
-    pub cells: Vec<CellId>,
+    pub cells: Vec<Ranked>,
     /// Number of cells that were candidates.
     pub candidates: usize,
     /// The prior in each region's plane and its radius, metres, when it is confident.
@@ -145,6 +147,9 @@ pub struct Matcher {
 impl Matcher {
     /// Prepares matching against an index.
     pub fn new(index: Arc<MapIndex>, settings: MatchSettings) -> Self {
+        // A glance needs no retrieval: what leaves out the rest of a search has nothing to do with it.
+        let glance_sigma_m = if settings.coarse.takes_cells() { 0.0 } else { settings.glance_sigma_m };
+        let settings = MatchSettings { glance_sigma_m, ..settings };
         let grids = index.levels.iter().map(|l| l.regions.iter().map(|_| OnceLock::new()).collect()).collect();
         Self { index, settings, ground: None, consensus: ConsensusNetwork::fixed(), grids }
     }

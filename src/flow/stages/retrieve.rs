@@ -71,7 +71,7 @@ impl Matcher {
             return Ok(Retrieved { templates, views, cells: Vec::new(), candidates, within });
         }
         let keep = if candidates <= self.settings.exhaustive_cells { candidates } else { self.settings.top_cells };
-        let cells = top_k(level, &queries, keep, allowed).into_iter().map(|r| r.cell).collect();
+        let cells = top_k(level, &queries, keep, allowed);
         Ok(Retrieved { templates, views, cells, candidates, within })
     }
 
