@@ -19,11 +19,11 @@ use crate::retrieve::{LevelModel, RegionLevel};
 
 /// Side of a block where the map does not fit one transform, cells.
 const BLOCK_SIDE: usize = 256;
-/// A single block may be up to this side before the map is split.
-const SINGLE_BLOCK_SIDE: usize = 324;
+/// A single block may be up to this side, where it is smaller than all blocks together would be.
+const SINGLE_BLOCK_SIDE: usize = 540;
 /// Padding around the map, cells: half a template, so that a frame may reach over the map's edge, and room for the slack.
 const PAD: usize = MAX_TEMPLATE / 2 + SLACK;
-/// Spectra of this many blocks are kept (6 MB each); others are computed anew each time.
+/// Spectra of this many blocks are kept (6 MB each, a single block up to 28); others are computed anew each time.
 const CACHED_BLOCKS: usize = 64;
 /// A part may sit this far off its place in the template, cells.
 const SLACK: usize = 2;
@@ -81,7 +81,10 @@ impl SearchGrid {
     /// From `channels + 1` planes, the last of them the coverage.
     pub fn from_planes(rows: usize, columns: usize, channels: usize, planes: Vec<f32>) -> Self {
         let whole = fast_length(rows.max(columns) + 2 * PAD);
-        let side = if whole <= SINGLE_BLOCK_SIDE { whole } else { BLOCK_SIDE };
+        let step = BLOCK_SIDE - MAX_TEMPLATE - 2 * SLACK;
+        let blocks = (rows + MAX_TEMPLATE).div_ceil(step) * (columns + MAX_TEMPLATE).div_ceil(step);
+        let side =
+            if whole * whole <= blocks * BLOCK_SIDE * BLOCK_SIDE && whole <= SINGLE_BLOCK_SIDE { whole } else { BLOCK_SIDE };
         Self::with_blocks(rows, columns, channels, planes, side)
     }
 

@@ -5,10 +5,11 @@ use nalgebra::UnitQuaternion;
 use crate::camera::{Camera, Mounting, enu_from_body};
 use crate::types::{AbstainReason, Estimate, Known};
 
-/// Features stand a rotation of about this much to either side, radians (the bundled model is trained at a sigma of 7°).
+/// A template stands a rotation of about this much to either side, radians: at its rim, 16 cells from the middle of its part, that moves
+/// the ground by two cells. (The features themselves would stand more.)
 const ROTATION_TOLERANCE_RAD: f64 = 7.5 * std::f64::consts::PI / 180.0;
-/// Features stand a change of scale of about this factor to either side, as a logarithm (trained at a sigma of 10 %).
-const LOG_SCALE_TOLERANCE: f64 = 0.06;
+/// The same of a change of scale, as a logarithm.
+const LOG_SCALE_TOLERANCE: f64 = 0.1;
 /// How many sigmas of heading and height are covered.
 const COVERED_SIGMAS: f64 = 2.0;
 /// Heights searched when nothing is known, metres.

@@ -58,6 +58,8 @@ pub struct MatchSettings {
     pub most_places: usize,
     /// When a fix is given.
     pub fix: FixSettings,
+    /// Frames of up to so many views are searched for once more, at the level that refines, before they abstain. 0 never does.
+    pub thorough_views: usize,
     /// What an unknown height leads to.
     pub unknown_height: UnknownHeight,
     /// A frame whose brightness varies less than this (0..255) shows nothing to match.
@@ -80,6 +82,7 @@ impl Default for MatchSettings {
             places: 5,
             most_places: 24,
             fix: FixSettings::default(),
+            thorough_views: 200,
             unknown_height: UnknownHeight::Abstain,
             min_contrast: 4.0,
             confident_radius_m: 1500.0,

@@ -78,7 +78,9 @@ impl Matcher {
         }
         // The order is total: equal supports keep the order of the places.
         verified.sort_by(|a, b| b.consensus.support.total_cmp(&a.consensus.support));
-        observation.found(verified, observation.reason(AbstainReason::FewInliers))
+        // Nothing is the end of a frame that is not looked at once more.
+        let over = verified.is_empty() && observation.glance.is_none() && !self.may_look_thoroughly(observation);
+        if over { Err(observation.reason(AbstainReason::FewInliers)) } else { Ok(verified) }
     }
 
     pub(super) fn consensus_settings(&self, observation: &Observation, cell_m: f64) -> ConsensusSettings {

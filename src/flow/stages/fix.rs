@@ -36,7 +36,9 @@ impl Matcher {
             return self.fix_of_cell(observation, retrieved, verified);
         }
         if observation.glance.is_none() {
-            return self.fix_in_full(observation, verified, retrieved.candidates, network);
+            let matched = self.fix_in_full(observation, verified, retrieved.candidates, network);
+            let settled = matches!(matched.outcome, Outcome::Fix(_)) || !self.may_look_thoroughly(observation);
+            return if settled { matched } else { self.look_thoroughly(observation, retrieved, verified, matched, network) };
         }
         let settled = self.settled(observation, verified, retrieved.candidates);
         settled.unwrap_or_else(|| self.escalated(observation, network))

@@ -8,6 +8,7 @@ mod fine;
 mod fix;
 mod glance;
 mod retrieve;
+mod thorough;
 
 use std::sync::{Arc, OnceLock};
 
@@ -70,11 +71,6 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// What was found. Nothing is the end of a frame that is looked at in full; a glance goes on without, and is escalated.
-    fn found<T>(&self, found: Vec<T>, none: AbstainReason) -> Result<Vec<T>, AbstainReason> {
-        if found.is_empty() && self.glance.is_none() { Err(none) } else { Ok(found) }
-    }
-
     /// A reason to abstain, or the one behind it: a blurred frame has few matches.
     pub fn reason(&self, reason: AbstainReason) -> AbstainReason {
         if reason == AbstainReason::FewInliers && self.sharpness < MIN_SHARPNESS { AbstainReason::Blurred } else { reason }
@@ -99,6 +95,7 @@ pub struct Retrieved {
 }
 
 /// A place verified by fine matching.
+#[derive(Clone)]
 pub struct Verified {
     /// The place.
     pub place: Place,

@@ -1,0 +1,75 @@
+//! A thorough search: views that the coarser level sifted in vain are searched for at the level that refines.
+//!
+//! Where heading or height are not known there are many views, and sifting them on the next coarser level takes a quarter of the time.
+//! But some ground has little that stands out at half the detail: there the right place ranks behind a hundred others, and the same
+//! search one level finer finds it first. So what would be an abstention is looked at once more, the most likely heights first, until a
+//! place leaves no doubt. It is judged beside all places verified before.
+
+use super::{Matched, Matcher, Observation, Retrieved, Verified};
+use crate::coarse::Place;
+use crate::coarse::template::{MAX_TEMPLATE, Template};
+use crate::flow::settings::CoarseMethod;
+use crate::models::DenseExtractor;
+use crate::types::{AbstainReason, Outcome};
+
+/// Views that are searched for before what they found is verified: all headings of one height, where no heading is known.
+const VIEWS_AT_ONCE: usize = 24;
+/// Places verified of each of these.
+const PLACES: usize = 4;
+
+impl Matcher {
+    /// Whether a frame that would abstain is searched for again.
+    pub(super) fn may_look_thoroughly(&self, observation: &Observation) -> bool {
+        self.settings.coarse == CoarseMethod::Correlation
+            && observation.glance.is_none()
+            && observation.search_level != observation.refine_level
+            && observation.hypotheses.len() <= self.settings.thorough_views
+    }
+
+    /// The fix of a search at the refining level; `first` where that finds none either.
+    pub(super) fn look_thoroughly(
+        &self,
+        observation: &Observation,
+        retrieved: &Retrieved,
+        verified: &[Verified],
+        first: Matched,
+        network: &mut dyn DenseExtractor,
+    ) -> Matched {
+        let mut found = verified.to_vec();
+        for views in observation.hypotheses.chunks(VIEWS_AT_ONCE) {
+            let closer =
+                Observation { hypotheses: views.to_vec(), search_level: observation.refine_level, ..observation.clone() };
+            let Ok(more) = self.verified_in_detail(&closer, retrieved, network) else { continue };
+            found.extend(more);
+            // Stable: equal supports keep the order in which they were found.
+            found.sort_by(|a, b| b.consensus.support.total_cmp(&a.consensus.support));
+            let matched = self.fix_in_full(observation, &found, retrieved.candidates, network);
+            if matches!(matched.outcome, Outcome::Fix(_)) {
+                return matched;
+            }
+        }
+        first
+    }
+
+    /// The places that stand out most at the level of the observation, of as much of each view as a template holds, verified.
+    fn verified_in_detail(
+        &self,
+        observation: &Observation,
+        retrieved: &Retrieved,
+        network: &mut dyn DenseExtractor,
+    ) -> Result<Vec<Verified>, AbstainReason> {
+        let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
+        let longest_px = (MAX_TEMPLATE * self.index.identity.stride_px) as u32;
+        let mut templates = Vec::with_capacity(observation.hypotheses.len());
+        for hypothesis in &observation.hypotheses {
+            let (view, features) =
+                self.describe_within(observation, hypothesis, observation.search_level, longest_px, network)?;
+            let covered = view.covered_cells(features.stride_px);
+            templates.push((Template::new(&features, &covered, &level.model.projection), view.view));
+        }
+        let (cells, within) = (retrieved.cells.clone(), retrieved.within.clone());
+        let searched = Retrieved { templates, views: Vec::new(), cells, candidates: retrieved.candidates, within };
+        let places: Vec<Place> = self.search(observation, &searched)?.into_iter().take(PLACES).collect();
+        self.fine(observation, &searched, &places, network)
+    }
+}
