@@ -46,6 +46,8 @@ pub struct SascmSettings {
     pub temperature: f32,
     /// How the place is elected.
     pub vote: VoteSettings,
+    /// So many of the windows that the fixed kernel finds best are matched again with learned weights, where there are any.
+    pub rescored: usize,
 }
 
 impl Default for SascmSettings {
@@ -57,6 +59,7 @@ impl Default for SascmSettings {
             assignment: Assignment::default(),
             temperature: 0.1,
             vote: VoteSettings::default(),
+            rescored: 16,
         }
     }
 }

@@ -135,8 +135,8 @@ pub struct Matcher {
     pub settings: MatchSettings,
     /// What turns heights above take-off into heights above ground; `None` where the sensors' heights are that already.
     ground: Option<GroundModel>,
-    /// Neighbourhood consensus for [`CoarseMethod::Sascm`](super::CoarseMethod::Sascm).
-    consensus: ConsensusNetwork,
+    /// Learned weights of the neighbourhood consensus for [`CoarseMethod::Sascm`](super::CoarseMethod::Sascm).
+    consensus: Option<ConsensusNetwork>,
     /// By level, then region; made when first needed.
     grids: Vec<Vec<OnceLock<Option<SearchGrid>>>>,
 }
@@ -148,12 +148,12 @@ impl Matcher {
         let glance_sigma_m = if settings.coarse.takes_cells() { 0.0 } else { settings.glance_sigma_m };
         let settings = MatchSettings { glance_sigma_m, ..settings };
         let grids = index.levels.iter().map(|l| l.regions.iter().map(|_| OnceLock::new()).collect()).collect();
-        Self { index, settings, ground: None, consensus: ConsensusNetwork::fixed(), grids }
+        Self { index, settings, ground: None, consensus: None, grids }
     }
 
-    /// Takes learned weights for the neighbourhood consensus in place of the fixed kernel.
+    /// Takes learned weights for the neighbourhood consensus, after the fixed kernel.
     pub fn with_consensus(self, consensus: ConsensusNetwork) -> Self {
-        Self { consensus, ..self }
+        Self { consensus: Some(consensus), ..self }
     }
 
     /// Takes the sensors' heights for heights above take-off, and corrects them by what is known of the ground.
