@@ -2,9 +2,9 @@
 //!
 //! A volume keeps its last two axes padded, so that a shift within the (k, l) plane is a constant offset and the innermost loop
 //! runs contiguously over whole planes. For each block of positions a group of sums is kept in registers: one load of the input serves
-//! the whole group. A group is made of output channels, and the (i, j) taps follow one after the other, so that the input planes of
-//! one tap stay in the first cache; where there are too few output channels for that, of the (i, j) taps themselves, whose sums go to
-//! as many output planes. Vectors come from `pulp`, which picks the widest instruction set the machine has; sums always run in the same
+//! the whole group. A group is made of output channels, and the (i, j) taps follow one after the other where all their input planes
+//! would not fit the first cache together; where there are too few output channels, a group is made of the (i, j) taps themselves, whose
+//! sums go to as many output planes. Vectors come from `pulp`, which picks the widest instruction set the machine has; sums always run in the same
 //! order.
 
 use pulp::{Arch, Simd, WithSimd};
@@ -76,17 +76,21 @@ pub struct Conv4d {
     groups: Vec<Group>,
 }
 
-/// Sums that are computed together: of output channels, or of (i, j) taps and output channels.
+/// Sums that are computed together, over one plane of every input channel for each of some (i, j) taps.
 #[derive(Clone, Debug, PartialEq)]
 struct Group {
-    /// The (i, j) tap and the output channel of each.
+    /// The (i, j) taps by which the input planes are reached.
+    from: Vec<usize>,
+    /// For each sum the (i, j) tap by which its output plane is reached, and the output channel. Of the two taps one is the middle.
     sums: Vec<(usize, usize)>,
-    /// In the order in which they are used: `[input][offset k, offset l][sum]`.
+    /// In the order in which they are used: `[from][input][offset k, offset l][sum]`.
     weights: Vec<f32>,
 }
 
 /// With fewer output channels than this the (i, j) taps make up the groups, too.
 const FEW_OUTPUTS: usize = 3;
+/// With fewer input channels than this the planes of all (i, j) taps fit the first cache together.
+const FEW_INPUTS: usize = 4;
 
 impl Conv4d {
     /// A layer from weights `[outputs, inputs, k, k, k, k]` and a bias for each output; `None` when the lengths disagree or the
@@ -96,24 +100,36 @@ impl Conv4d {
         if kernel.is_multiple_of(2) || weights.len() != outputs * inputs * taps || bias.len() != outputs {
             return None;
         }
-        let of_tap = |pq: usize| (0..outputs).map(move |o| (pq, o)).collect::<Vec<_>>();
-        let together: Vec<Vec<(usize, usize)>> =
-            if outputs < FEW_OUTPUTS { vec![(0..square).flat_map(of_tap).collect()] } else { (0..square).map(of_tap).collect() };
+        let middle = square / 2;
+        let outputs_of = |pq: usize| (0..outputs).map(move |o| (pq, o));
+        let (all, middle_only) = ((0..square).collect::<Vec<_>>(), outputs_of(middle).collect::<Vec<_>>());
+        let together: Vec<(Vec<usize>, Vec<(usize, usize)>)> = if outputs < FEW_OUTPUTS {
+            vec![(vec![middle], all.into_iter().flat_map(outputs_of).collect())]
+        } else if inputs < FEW_INPUTS {
+            vec![(all, middle_only)]
+        } else {
+            all.into_iter().map(|pq| (vec![pq], middle_only.clone())).collect()
+        };
         let mut groups = Vec::new();
-        for sums in together {
+        for (from, sums) in together {
             let mut rest = &sums[..];
             while !rest.is_empty() {
                 // Nine is a whole kernel of 3 × 3.
                 let size = if rest.len().is_multiple_of(9) { 9 } else { 8.min(1 << rest.len().ilog2()) };
                 let (sums, others) = rest.split_at(size);
                 rest = others;
-                let mut packed = Vec::with_capacity(size * inputs * square);
-                for input in 0..inputs {
-                    for rs in 0..square {
-                        packed.extend(sums.iter().map(|(pq, o)| weights[(o * inputs + input) * taps + pq * square + rs]));
+                let mut packed = Vec::with_capacity(from.len() * size * inputs * square);
+                for from in &from {
+                    for input in 0..inputs {
+                        for rs in 0..square {
+                            packed.extend(sums.iter().map(|(to, o)| {
+                                let pq = if outputs < FEW_OUTPUTS { to } else { from };
+                                weights[(o * inputs + input) * taps + pq * square + rs]
+                            }));
+                        }
                     }
                 }
-                groups.push(Group { sums: sums.to_vec(), weights: packed });
+                groups.push(Group { from: from.clone(), sums: sums.to_vec(), weights: packed });
             }
         }
         Some(Self { inputs, outputs, kernel, weights, bias, groups })
@@ -169,29 +185,28 @@ impl WithSimd for Run<'_> {
         let Self { layer, input, output } = self;
         let [rows, columns, height, width] = input.shape;
         let planes = Planes::of(layer, input);
-        let mut sums = Vec::new();
-        // Output plane by output plane, or input plane by input plane where the taps of one are computed together.
-        let scatter = layer.outputs < FEW_OUTPUTS;
+        let (mut parts, mut sums) = (Vec::new(), Vec::new());
         for at in 0..rows * columns {
             for group in &layer.groups {
-                let Some((pq, _)) = group.sums.first() else { continue };
-                let from = if scatter { Some(at) } else { planes.shifted(at, *pq, false) };
-                let Some(from) = from else { continue };
-                let values = &input.values[from * input.plane..];
+                parts.clear();
+                let weights = group.weights.chunks_exact(group.weights.len() / group.from.len().max(1));
+                let reached = group.from.iter().zip(weights);
+                parts.extend(reached.filter_map(|(pq, weights)| Some((planes.shifted(at, *pq, false)? * input.plane, weights))));
                 // Wide registers are many (32 in AVX-512), narrow ones few (16).
+                let (values, out) = (&input.values, &mut sums);
                 match (group.sums.len(), S::REGISTER_COUNT >= 32) {
-                    (9, true) => planes.sum::<S, 9, 2>(simd, group, values, &mut sums),
-                    (9, false) => planes.sum::<S, 9, 1>(simd, group, values, &mut sums),
-                    (8, true) => planes.sum::<S, 8, 3>(simd, group, values, &mut sums),
-                    (8, false) => planes.sum::<S, 8, 1>(simd, group, values, &mut sums),
-                    (4, true) => planes.sum::<S, 4, 6>(simd, group, values, &mut sums),
-                    (4, false) => planes.sum::<S, 4, 2>(simd, group, values, &mut sums),
-                    (2, _) => planes.sum::<S, 2, 4>(simd, group, values, &mut sums),
-                    _ => planes.sum::<S, 1, 6>(simd, group, values, &mut sums),
+                    (9, true) => planes.sum::<S, 9, 2>(simd, &parts, values, out),
+                    (9, false) => planes.sum::<S, 9, 1>(simd, &parts, values, out),
+                    (8, true) => planes.sum::<S, 8, 3>(simd, &parts, values, out),
+                    (8, false) => planes.sum::<S, 8, 1>(simd, &parts, values, out),
+                    (4, true) => planes.sum::<S, 4, 6>(simd, &parts, values, out),
+                    (4, false) => planes.sum::<S, 4, 2>(simd, &parts, values, out),
+                    (2, _) => planes.sum::<S, 2, 4>(simd, &parts, values, out),
+                    _ => planes.sum::<S, 1, 6>(simd, &parts, values, out),
                 }
+
                 for ((pq, channel), sums) in group.sums.iter().zip(sums.chunks_exact(planes.padded)) {
-                    let to = if scatter { planes.shifted(at, *pq, true) } else { Some(at) };
-                    let Some(to) = to else { continue };
+                    let Some(to) = planes.shifted(at, *pq, true) else { continue };
                     let begin = (channel * rows * columns + to) * output.plane + planes.first;
                     output.values[begin..begin + planes.length].iter_mut().zip(sums).for_each(|(v, s)| *v += s);
                 }
@@ -259,27 +274,35 @@ impl Planes {
         Some(row * self.columns + column)
     }
 
-    /// Sums of a group over one plane of every input channel, `VECTORS` vectors of positions at a time: `padded` values for each of the
-    /// group, of which `length` count.
+    /// Sums over the planes of every input channel that begin, in the first channel, at each of `parts`, by its weights; `VECTORS` vectors
+    /// of positions at a time. `padded` values for each of `SUMS`, of which `length` count.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "see below: the sums must stay in registers")]
-    fn sum<S: Simd, const SUMS: usize, const VECTORS: usize>(&self, simd: S, group: &Group, values: &[f32], out: &mut Vec<f32>) {
+    fn sum<S: Simd, const SUMS: usize, const VECTORS: usize>(
+        &self,
+        simd: S,
+        parts: &[(usize, &[f32])],
+        values: &[f32],
+        out: &mut Vec<f32>,
+    ) {
         let block = VECTORS * S::F32_LANES;
-        debug_assert!(block <= SLACK && SUMS == group.sums.len());
+        debug_assert!(block <= SLACK);
         out.resize(SUMS * self.padded, 0.0);
         let taps = SUMS * self.shifts.len();
         for start in (0..self.length).step_by(block) {
             let mut sums = [[simd.splat_f32s(0.0); VECTORS]; SUMS];
-            for (channel, weights) in group.weights.chunks_exact(taps).enumerate() {
-                let values = &values[channel * self.per_channel + self.first - self.back + start..];
-                for (shift, weights) in self.shifts.iter().zip(weights.as_chunks::<SUMS>().0) {
-                    // An array, not a slice: its loops unroll and the sums stay in registers.
-                    let (x, _) = S::as_simd_f32s(&values[*shift..*shift + block]);
-                    let Some(x) = x.first_chunk::<VECTORS>() else { continue };
-                    for o in 0..SUMS {
-                        let weight = simd.splat_f32s(weights[o]);
-                        for v in 0..VECTORS {
-                            sums[o][v] = simd.mul_add_e_f32s(weight, x[v], sums[o][v]);
+            for (begin, weights) in parts {
+                for (channel, weights) in weights.chunks_exact(taps).enumerate() {
+                    let values = &values[begin + channel * self.per_channel + self.first - self.back + start..];
+                    for (shift, weights) in self.shifts.iter().zip(weights.as_chunks::<SUMS>().0) {
+                        // An array, not a slice: its loops unroll and the sums stay in registers.
+                        let (x, _) = S::as_simd_f32s(&values[*shift..*shift + block]);
+                        let Some(x) = x.first_chunk::<VECTORS>() else { continue };
+                        for o in 0..SUMS {
+                            let weight = simd.splat_f32s(weights[o]);
+                            for v in 0..VECTORS {
+                                sums[o][v] = simd.mul_add_e_f32s(weight, x[v], sums[o][v]);
+                            }
                         }
                     }
                 }
@@ -351,10 +374,16 @@ mod tests {
     #[test]
     fn two_layers_equal_their_oracle_for_all_group_sizes_and_odd_shapes() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        for (shape, hidden, kernels) in
-            [([3, 4, 5, 6], 15, (3, 3)), ([2, 3, 1, 7], 4, (5, 3)), ([5, 2, 4, 17], 10, (3, 5)), ([1, 1, 8, 9], 1, (5, 5))]
-        {
-            let (a, b) = (layer(&mut rng, 1, hidden, kernels.0), layer(&mut rng, hidden, 3, kernels.1));
+        let cases = [
+            ([3, 4, 5, 6], 15, 3, (3, 3)),
+            ([2, 3, 1, 7], 4, 3, (5, 3)),
+            ([5, 2, 4, 17], 10, 3, (3, 5)),
+            ([1, 1, 8, 9], 1, 3, (5, 5)),
+            ([4, 3, 5, 18], 18, 1, (3, 3)),
+            ([3, 3, 6, 5], 5, 2, (5, 5)),
+        ];
+        for (shape, hidden, outputs, kernels) in cases {
+            let (a, b) = (layer(&mut rng, 1, hidden, kernels.0), layer(&mut rng, hidden, outputs, kernels.1));
             let tensor = Tensor4 { shape, values: random(&mut rng, shape.iter().product()) };
             let slow = oracle_conv4d(&b, shape, &oracle_conv4d(&a, shape, std::slice::from_ref(&tensor.values)));
             let fast = b.apply(&a.apply(&Volume::from_tensor(&tensor, 2)).unwrap()).unwrap();
