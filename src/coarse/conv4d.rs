@@ -76,13 +76,16 @@ pub struct Conv4d {
     groups: Vec<Group>,
 }
 
+/// An (i, j) tap and an output channel for each of some sums.
+type Sums = Vec<(usize, usize)>;
+
 /// Sums that are computed together, over one plane of every input channel for each of some (i, j) taps.
 #[derive(Clone, Debug, PartialEq)]
 struct Group {
     /// The (i, j) taps by which the input planes are reached.
     from: Vec<usize>,
     /// For each sum the (i, j) tap by which its output plane is reached, and the output channel. Of the two taps one is the middle.
-    sums: Vec<(usize, usize)>,
+    sums: Sums,
     /// In the order in which they are used: `[from][input][offset k, offset l][sum]`.
     weights: Vec<f32>,
 }
@@ -102,8 +105,8 @@ impl Conv4d {
         }
         let middle = square / 2;
         let outputs_of = |pq: usize| (0..outputs).map(move |o| (pq, o));
-        let (all, middle_only) = ((0..square).collect::<Vec<_>>(), outputs_of(middle).collect::<Vec<_>>());
-        let together: Vec<(Vec<usize>, Vec<(usize, usize)>)> = if outputs < FEW_OUTPUTS {
+        let (all, middle_only) = ((0..square).collect::<Vec<_>>(), outputs_of(middle).collect::<Sums>());
+        let together: Vec<(Vec<usize>, Sums)> = if outputs < FEW_OUTPUTS {
             vec![(vec![middle], all.into_iter().flat_map(outputs_of).collect())]
         } else if inputs < FEW_INPUTS {
             vec![(all, middle_only)]
