@@ -1,14 +1,12 @@
-//! What a frame costs outside of the network: aggregation, dense correlation, agreement of matches, a step of the filter.
+//! What a frame costs outside of the network: aggregation, dense correlation, agreement of matches.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 
 use divan::counter::ItemsCount;
-use nalgebra::{UnitQuaternion, Vector2, Vector3};
 use skyfix::coarse::correlation::SearchGrid;
 use skyfix::coarse::template::Template;
 use skyfix::fine::consensus::ConsensusSettings;
 use skyfix::fine::{GuidedMatch, consensus};
-use skyfix::fuse::eskf::{Covariance, Eskf, NoiseDensities, State, gravity_m_s2};
 use skyfix::retrieve::aggregate::aggregate;
 
 const CHANNELS: usize = 24;
@@ -63,23 +61,4 @@ fn agree_on_a_homography(bencher: divan::Bencher<'_, '_>) {
         .collect();
     let settings = ConsensusSettings { max_rotation_rad: 0.26, max_log_scale: 0.2, tolerance_m: 3.6, seed: 1 };
     bencher.bench_local(|| consensus(&matches, 1_000, &settings));
-}
-
-/// A step of the filter by the IMU.
-#[divan::bench]
-fn predict(bencher: divan::Bencher<'_, '_>) {
-    let state = State {
-        position_m: Vector3::zeros(),
-        velocity_m_s: Vector3::new(12.0, 0.0, 0.0),
-        enu_from_body: UnitQuaternion::identity(),
-        accel_bias_m_s2: Vector3::zeros(),
-        gyro_bias_rad_s: Vector3::zeros(),
-        lean: Vector2::zeros(),
-        map_offset_m: Vector2::zeros(),
-    };
-    let (gravity_m_s2, noise) = (gravity_m_s2(47.0), NoiseDensities::default());
-    let mut filter = Eskf { state, covariance: Covariance::identity(), gravity_m_s2, noise, transition: None };
-    bencher.counter(ItemsCount::new(1u64)).bench_local(|| {
-        filter.predict(&Vector3::new(0.0, 0.0, gravity_m_s2), &Vector3::new(0.0, 0.0, 0.01), 0.005);
-    });
 }

@@ -1,127 +1,23 @@
 //! Error-state Kalman filter after Solà 2017 (arXiv 1711.02508): position, velocity, attitude, accelerometer and gyroscope bias; the lean
-//! of the camera and the offset of the map, two errors that all fixes share.
+//! of the camera and the offsets of map and barometer, errors that many measurements share.
 //!
-//! The nominal state lives in an east-north-up plane; the error state is (δp, δv, δθ, δa_b, δω_b, δlean, δoffset), the attitude error a
-//! rotation vector in the body frame (Solà's local form). Updates use the Joseph form; the attitude error is injected with the reset
-//! Jacobian `I − [δθ/2]×` (Solà eq. 287).
+//! The nominal state lives in an east-north-up plane; the error state is (δp, δv, δθ, δa_b, δω_b, δlean, δoffset, δbaro), the attitude
+//! error a rotation vector in the body frame (Solà's local form). Updates use the Joseph form; the attitude error is injected with the
+//! reset Jacobian `I − [δθ/2]×` (Solà eq. 287).
 //!
-//! The lean (see [`FreePose`]) walks slowly. The map's offset, which nothing but another source of positions could tell from the
-//! position, is a first-order Gauss–Markov process: what a map is off by here it is off by next door, less and less.
+//! The lean (see [`crate::types::FreePose`]) walks slowly. The map's offset, which nothing but another source of positions could tell from
+//! the position, is a first-order Gauss–Markov process: what a map is off by here it is off by next door, less and less. So is the
+//! barometer's, in time.
 
-use nalgebra::{Matrix3, SMatrix, SVector, UnitQuaternion, Vector2, Vector3, Vector4};
+use nalgebra::{Matrix3, SMatrix, SVector, UnitQuaternion, Vector3};
 
-use crate::types::FreePose;
-
-/// Size of the error state.
-pub const STATES: usize = 19;
-/// Where the lean begins in the error state.
-pub const LEAN: usize = 15;
-/// Where the map's offset begins in the error state.
-pub const MAP_OFFSET: usize = 17;
-/// A covariance of the error state.
-pub type Covariance = SMatrix<f64, STATES, STATES>;
-/// An error state.
-pub type ErrorState = SVector<f64, STATES>;
-
-/// The nominal state.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct State {
-    /// Position in the plane, metres east, north, up.
-    pub position_m: Vector3<f64>,
-    /// Velocity, m/s.
-    pub velocity_m_s: Vector3<f64>,
-    /// Attitude: rotation from body (forward-right-down) to east-north-up.
-    pub enu_from_body: UnitQuaternion<f64>,
-    /// Accelerometer bias, m/s², body frame.
-    pub accel_bias_m_s2: Vector3<f64>,
-    /// Gyroscope bias, rad/s, body frame.
-    pub gyro_bias_rad_s: Vector3<f64>,
-    /// Lean of the camera, tangents to the right and down in the image.
-    pub lean: Vector2<f64>,
-    /// What the map shows, less where it is, metres east and north.
-    pub map_offset_m: Vector2<f64>,
-}
-
-impl State {
-    /// The state with an error added.
-    pub fn plus(&self, error: &ErrorState) -> Self {
-        let part = |i: usize| Vector3::new(error[i], error[i + 1], error[i + 2]);
-        let turned = self.enu_from_body * UnitQuaternion::from_scaled_axis(part(6));
-        Self {
-            position_m: self.position_m + part(0),
-            velocity_m_s: self.velocity_m_s + part(3),
-            enu_from_body: UnitQuaternion::new_normalize(turned.into_inner()),
-            accel_bias_m_s2: self.accel_bias_m_s2 + part(9),
-            gyro_bias_rad_s: self.gyro_bias_rad_s + part(12),
-            lean: self.lean + Vector2::new(error[LEAN], error[LEAN + 1]),
-            map_offset_m: self.map_offset_m + Vector2::new(error[MAP_OFFSET], error[MAP_OFFSET + 1]),
-        }
-    }
-
-    /// The error that leads from another state to this one: the inverse of [`State::plus`].
-    pub fn minus(&self, from: &Self) -> ErrorState {
-        let mut error = ErrorState::zeros();
-        let mut put = |at: usize, v: Vector3<f64>| error.fixed_rows_mut::<3>(at).copy_from(&v);
-        put(0, self.position_m - from.position_m);
-        put(3, self.velocity_m_s - from.velocity_m_s);
-        put(6, (from.enu_from_body.inverse() * self.enu_from_body).scaled_axis());
-        put(9, self.accel_bias_m_s2 - from.accel_bias_m_s2);
-        put(12, self.gyro_bias_rad_s - from.gyro_bias_rad_s);
-        error.fixed_rows_mut::<2>(LEAN).copy_from(&(self.lean - from.lean));
-        error.fixed_rows_mut::<2>(MAP_OFFSET).copy_from(&(self.map_offset_m - from.map_offset_m));
-        error
-    }
-}
-
-/// Noise of an IMU and of what is not measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct NoiseDensities {
-    /// Accelerometer white noise, m/s²/√Hz.
-    pub accel: f64,
-    /// Gyroscope white noise, rad/s/√Hz.
-    pub gyro: f64,
-    /// Accelerometer bias random walk, m/s³/√Hz.
-    pub accel_bias: f64,
-    /// Gyroscope bias random walk, rad/s²/√Hz.
-    pub gyro_bias: f64,
-    /// Acceleration of an aircraft whose IMU is not there, m/s²/√Hz.
-    pub unmeasured_accel: f64,
-    /// Its turning, rad/s/√Hz.
-    pub unmeasured_turn: f64,
-    /// Random walk of the camera's lean, rad/√s.
-    pub lean_walk: f64,
-    /// What a frame's lean differs from the lasting one by, 1 sigma an axis, radians: a gimbal that swings, an attitude that is off.
-    pub lean_jitter: f64,
-    /// The map's offset, 1 sigma an axis, metres.
-    pub map_offset_m: f64,
-    /// Time in which it becomes another one, seconds.
-    pub map_offset_time_s: f64,
-}
-
-impl Default for NoiseDensities {
-    /// A consumer MEMS unit on a vibrating airframe, and a multirotor that brakes and turns at will. The lean walks by half a degree in
-    /// a minute; a map is off by as much as satellite imagery typically is, over some kilometres.
-    fn default() -> Self {
-        Self {
-            accel: 0.03,
-            gyro: 2e-3,
-            accel_bias: 2e-3,
-            gyro_bias: 1e-4,
-            unmeasured_accel: 1.5,
-            unmeasured_turn: 0.3,
-            lean_walk: 1.1e-3,
-            lean_jitter: 0.0175,
-            map_offset_m: 2.5,
-            map_offset_time_s: 300.0,
-        }
-    }
-}
-
-/// Gravity on the WGS84 ellipsoid at a latitude, m/s² (Somigliana).
-pub fn gravity_m_s2(lat_deg: f64) -> f64 {
-    let s = lat_deg.to_radians().sin().powi(2);
-    9.780_325_335_9 * (1.0 + 0.001_931_852_652_41 * s) / (1.0 - crate::geo::wgs84::ECCENTRICITY_SQUARED * s).sqrt()
-}
+use super::anchor::Anchor;
+use super::measurement::Measurement;
+use super::state::{
+    ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, ErrorState, GYRO_BIAS, LEAN, MAP_OFFSET, NoiseDensities, STATES, State,
+    VELOCITY,
+};
+use super::transition::Transition;
 
 /// The filter.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +32,8 @@ pub struct Eskf {
     pub noise: NoiseDensities,
     /// Product of the transitions since somebody began to ask for it, for a smoother.
     pub transition: Option<Box<Covariance>>,
+    /// The pose that a relative pose will refer to.
+    pub anchor: Option<Box<Anchor>>,
 }
 
 /// What an update did.
@@ -149,89 +47,106 @@ pub enum Update {
     Refused,
 }
 
-fn skew(v: &Vector3<f64>) -> Matrix3<f64> {
-    v.cross_matrix()
-}
-
 impl Eskf {
-    /// Advances by `dt_s` with specific force and angular rate measured in the body frame.
+    /// A filter that has measured nothing yet.
+    pub fn new(state: State, covariance: Covariance, gravity_m_s2: f64, noise: NoiseDensities) -> Self {
+        Self { state, covariance, gravity_m_s2, noise, transition: None, anchor: None }
+    }
+
+    /// Advances by `dt_s` with specific force and angular rate measured in the body frame, both means over the step.
     pub fn predict(&mut self, accel_m_s2: &Vector3<f64>, gyro_rad_s: &Vector3<f64>, dt_s: f64) {
         let s = &mut self.state;
         let force = accel_m_s2 - s.accel_bias_m_s2;
         let rate = gyro_rad_s - s.gyro_bias_rad_s;
-        let rotation = s.enu_from_body.to_rotation_matrix().into_inner();
+        // The mean force of a step belongs to the attitude halfway through it.
+        let half_turn = UnitQuaternion::from_scaled_axis(rate * (0.5 * dt_s));
+        let halfway = s.enu_from_body * half_turn;
+        let rotation = halfway.to_rotation_matrix().into_inner();
         let acceleration = rotation * force - Vector3::new(0.0, 0.0, self.gravity_m_s2);
         s.position_m += s.velocity_m_s * dt_s + acceleration * (0.5 * dt_s * dt_s);
         s.velocity_m_s += acceleration * dt_s;
-        let turn = UnitQuaternion::from_scaled_axis(rate * dt_s);
-        s.enu_from_body = UnitQuaternion::new_normalize((s.enu_from_body * turn).into_inner());
+        s.enu_from_body = UnitQuaternion::new_normalize((halfway * half_turn).into_inner());
+        let kept = self.offsets_kept(dt_s);
+        self.propagate(
+            &Transition::measured(&force, &rate, &half_turn, &rotation, dt_s, kept),
+            dt_s,
+            self.noise.accel,
+            self.noise.gyro,
+        );
+    }
 
-        let mut f = Covariance::identity();
-        f.fixed_view_mut::<3, 3>(0, 3).copy_from(&(Matrix3::identity() * dt_s));
-        f.fixed_view_mut::<3, 3>(3, 6).copy_from(&(-rotation * skew(&force) * dt_s));
-        f.fixed_view_mut::<3, 3>(3, 9).copy_from(&(-rotation * dt_s));
-        f.fixed_view_mut::<3, 3>(6, 6).copy_from(&turn.inverse().to_rotation_matrix().into_inner());
-        f.fixed_view_mut::<3, 3>(6, 12).copy_from(&(-Matrix3::identity() * dt_s));
-        let n = self.noise;
-        self.propagate(f, [0.0, n.accel, n.gyro, n.accel_bias, n.gyro_bias], dt_s);
+    /// Adds what is not known of the motion in a gap of T seconds between two samples. A force and a rate that walk at random leave
+    /// integrals of variance `q T³/12` about the mean of the two, and of `q T³/3` about the first alone: `cubed_s3` is what `q` is times.
+    pub fn add_gap(&mut self, cubed_s3: f64) {
+        for i in 0..3 {
+            self.covariance[(VELOCITY + i, VELOCITY + i)] += self.noise.gap_jerk.powi(2) * cubed_s3;
+            self.covariance[(ATTITUDE + i, ATTITUDE + i)] += self.noise.gap_turn.powi(2) * cubed_s3;
+        }
     }
 
     /// Advances by `dt_s` without an IMU: constant velocity and attitude, white acceleration and turning.
     pub fn predict_unmeasured(&mut self, dt_s: f64) {
         self.state.position_m += self.state.velocity_m_s * dt_s;
-        let mut f = Covariance::identity();
-        f.fixed_view_mut::<3, 3>(0, 3).copy_from(&(Matrix3::identity() * dt_s));
         let n = self.noise;
-        self.propagate(f, [0.0, n.unmeasured_accel, n.unmeasured_turn, 0.0, 0.0], dt_s);
+        let kept = self.offsets_kept(dt_s);
+        self.propagate(&Transition::unmeasured(dt_s, kept), dt_s, n.unmeasured_accel, n.unmeasured_turn);
         // White acceleration over a long step also moves the position: its exact discrete form, not the first order.
         let q = n.unmeasured_accel * n.unmeasured_accel;
         for i in 0..3 {
             self.covariance[(i, i)] += q * dt_s.powi(3) / 3.0;
-            self.covariance[(i, i + 3)] += q * dt_s.powi(2) / 2.0;
-            self.covariance[(i + 3, i)] += q * dt_s.powi(2) / 2.0;
+            self.covariance[(i, VELOCITY + i)] += q * dt_s.powi(2) / 2.0;
+            self.covariance[(VELOCITY + i, i)] += q * dt_s.powi(2) / 2.0;
         }
     }
 
-    fn propagate(&mut self, mut f: Covariance, densities: [f64; 5], dt_s: f64) {
+    /// What is left of the offsets of map and barometer after a step.
+    fn offsets_kept(&self, dt_s: f64) -> [f64; 2] {
+        [(-dt_s / self.noise.map_offset_time_s).exp(), (-dt_s / self.noise.baro_offset_time_s).exp()]
+    }
+
+    fn propagate(&mut self, transition: &Transition, dt_s: f64, accel: f64, gyro: f64) {
         let n = self.noise;
-        let kept = (-dt_s / n.map_offset_time_s).exp();
-        self.state.map_offset_m *= kept;
-        for i in 0..2 {
-            f[(MAP_OFFSET + i, MAP_OFFSET + i)] = kept;
+        let [map_kept, baro_kept] = self.offsets_kept(dt_s);
+        self.state.map_offset_m *= map_kept;
+        self.state.baro_offset_m *= baro_kept;
+        transition.conjugate(&mut self.covariance);
+        if let Some(product) = &mut self.transition {
+            transition.apply(product);
         }
-        self.covariance = f * self.covariance * f.transpose();
-        if let Some(transition) = &mut self.transition {
-            **transition = f * **transition;
+        if let Some(anchor) = &mut self.anchor {
+            transition.apply(&mut anchor.cross);
+        }
+        for (block, density) in [(VELOCITY, accel), (ATTITUDE, gyro), (ACCEL_BIAS, n.accel_bias), (GYRO_BIAS, n.gyro_bias)] {
+            for i in block..block + 3 {
+                self.covariance[(i, i)] += density * density * dt_s;
+            }
         }
         for i in 0..2 {
             self.covariance[(LEAN + i, LEAN + i)] += n.lean_walk * n.lean_walk * dt_s;
-            self.covariance[(MAP_OFFSET + i, MAP_OFFSET + i)] += n.map_offset_m * n.map_offset_m * (1.0 - kept * kept);
+            self.covariance[(MAP_OFFSET + i, MAP_OFFSET + i)] += n.map_offset_m * n.map_offset_m * (1.0 - map_kept * map_kept);
         }
-        for (block, density) in densities.iter().enumerate() {
-            for i in 0..3 {
-                self.covariance[(3 * block + i, 3 * block + i)] += density * density * dt_s;
-            }
-        }
-        self.symmetrise();
+        self.covariance[(BARO_OFFSET, BARO_OFFSET)] += n.baro_offset_m * n.baro_offset_m * (1.0 - baro_kept * baro_kept);
     }
 
-    fn symmetrise(&mut self) {
-        self.covariance = (self.covariance + self.covariance.transpose()) * 0.5;
+    /// Fuses a measurement. Beyond `gate` (squared Mahalanobis distance) the state stays as it was.
+    pub fn fuse<const M: usize>(&mut self, measurement: &impl Measurement<M>, gate: f64) -> Update {
+        self.update(&measurement.innovation(&self.state), &measurement.jacobian(&self.state), &measurement.covariance(), gate)
     }
 
-    /// Fuses a linear measurement: `innovation = z − h(x)`, its Jacobian with respect to the error state, its covariance. Beyond
-    /// `gate` (squared Mahalanobis distance) the state stays as it was.
-    pub fn update<const M: usize>(
+    /// Fuses a linear measurement: `innovation = z − h(x)`, its Jacobian with respect to the error state, its covariance.
+    fn update<const M: usize>(
         &mut self,
         innovation: &SVector<f64, M>,
         jacobian: &SMatrix<f64, M, STATES>,
         covariance: &SMatrix<f64, M, M>,
         gate: f64,
     ) -> Update {
-        if !innovation.iter().chain(covariance.iter()).all(|v| v.is_finite()) || covariance.cholesky().is_none() {
+        let finite = |mut numbers: std::slice::Iter<'_, f64>| numbers.all(|v| v.is_finite());
+        if !finite(innovation.as_slice().iter()) || !finite(jacobian.as_slice().iter()) || !is_covariance(covariance) {
             return Update::Refused;
         }
-        let s = jacobian * self.covariance * jacobian.transpose() + covariance;
+        let projected = self.covariance * jacobian.transpose();
+        let s = jacobian * projected + covariance;
         let Some(s_inverse) = s.try_inverse() else { return Update::Refused };
         let nis = (innovation.transpose() * s_inverse * innovation)[(0, 0)];
         if !(nis >= 0.0) {
@@ -240,71 +155,32 @@ impl Eskf {
         if nis > gate {
             return Update::Gated(nis);
         }
-        let gain = self.covariance * jacobian.transpose() * s_inverse;
-        let error: ErrorState = gain * innovation;
-        let keep = Covariance::identity() - gain * jacobian;
-        self.covariance = keep * self.covariance * keep.transpose() + gain * covariance * gain.transpose();
-        self.inject(&error);
+        let gain = projected * s_inverse;
+        // Joseph's (I − K H) P (I − K H)ᵀ + K R Kᵀ, from the left to the right, without the dense I − K H.
+        let kept = self.covariance - gain * (jacobian * self.covariance);
+        self.covariance = kept - (kept * jacobian.transpose()) * gain.transpose() + gain * covariance * gain.transpose();
+        if let Some(anchor) = &mut self.anchor {
+            let anchor_gain = anchor.cross.transpose() * jacobian.transpose() * s_inverse;
+            anchor.correct(&gain, &anchor_gain, &s, innovation);
+        }
+        self.inject(&(gain * innovation));
         Update::Used(nis)
     }
 
-    fn inject(&mut self, error: &ErrorState) {
-        let turn = Vector3::new(error[6], error[7], error[8]);
+    /// Adds an error to the state, and turns the covariance into the frame of the attitude that results.
+    pub(super) fn inject(&mut self, error: &ErrorState) {
         self.state = self.state.plus(error);
-        let mut reset = Covariance::identity();
-        reset.fixed_view_mut::<3, 3>(6, 6).copy_from(&(Matrix3::identity() - skew(&(turn * 0.5))));
-        self.covariance = reset * self.covariance * reset.transpose();
-        self.symmetrise();
-    }
-
-    /// Fuses a frame's pose, whose camera lies at `en_m`, metres east and north.
-    pub fn update_pose(&mut self, en_m: &Vector2<f64>, pose: &FreePose, gate: f64) -> Update {
-        let mut h = SMatrix::<f64, 4, STATES>::zeros();
-        for i in 0..2 {
-            h[(i, i)] = 1.0;
-            h[(i, MAP_OFFSET + i)] = 1.0;
-            h[(2 + i, LEAN + i)] = 1.0;
+        let turn = Vector3::new(error[ATTITUDE], error[ATTITUDE + 1], error[ATTITUDE + 2]);
+        let reset = Matrix3::identity() - (turn * 0.5).cross_matrix();
+        let rows = reset * self.covariance.fixed_rows::<3>(ATTITUDE);
+        self.covariance.fixed_rows_mut::<3>(ATTITUDE).copy_from(&rows);
+        let columns = self.covariance.fixed_columns::<3>(ATTITUDE) * reset.transpose();
+        self.covariance.fixed_columns_mut::<3>(ATTITUDE).copy_from(&columns);
+        if let Some(anchor) = &mut self.anchor {
+            let rows = reset * anchor.cross.fixed_rows::<3>(ATTITUDE);
+            anchor.cross.fixed_rows_mut::<3>(ATTITUDE).copy_from(&rows);
         }
-        let place = en_m - self.state.position_m.xy() - self.state.map_offset_m;
-        let lean = pose.lean - self.state.lean;
-        let jitter = self.noise.lean_jitter * self.noise.lean_jitter;
-        let covariance = pose.covariance + SMatrix::<f64, 4, 4>::from_diagonal(&Vector4::new(0.0, 0.0, jitter, jitter));
-        self.update(&Vector4::new(place.x, place.y, lean.x, lean.y), &h, &covariance, gate)
-    }
-
-    /// Fuses a horizontal position, metres east and north.
-    pub fn update_position(&mut self, en_m: &Vector2<f64>, covariance: &nalgebra::Matrix2<f64>, gate: f64) -> Update {
-        let mut h = SMatrix::<f64, 2, STATES>::zeros();
-        h[(0, 0)] = 1.0;
-        h[(1, 1)] = 1.0;
-        self.update(&(en_m - self.state.position_m.xy()), &h, covariance, gate)
-    }
-
-    /// Fuses a height in the plane.
-    pub fn update_height(&mut self, up_m: f64, sigma_m: f64, gate: f64) -> Update {
-        let mut h = SMatrix::<f64, 1, STATES>::zeros();
-        h[(0, 2)] = 1.0;
-        let innovation = SVector::<f64, 1>::new(up_m - self.state.position_m.z);
-        self.update(&innovation, &h, &SMatrix::<f64, 1, 1>::new(sigma_m * sigma_m), gate)
-    }
-
-    /// Fuses an attitude: the rotation vector between state and measurement, in the body frame.
-    pub fn update_attitude(&mut self, enu_from_body: &UnitQuaternion<f64>, sigma_rad: f64, gate: f64) -> Update {
-        let mut h = SMatrix::<f64, 3, STATES>::zeros();
-        h.fixed_view_mut::<3, 3>(0, 6).copy_from(&Matrix3::identity());
-        let innovation = (self.state.enu_from_body.inverse() * enu_from_body).scaled_axis();
-        self.update(&innovation, &h, &(Matrix3::identity() * sigma_rad * sigma_rad), gate)
-    }
-
-    /// Fuses a heading (clockwise from north).
-    pub fn update_heading(&mut self, heading_rad: f64, sigma_rad: f64, gate: f64) -> Update {
-        let (now, _, _) = crate::camera::heading_pitch_roll(&self.state.enu_from_body);
-        let turn = (heading_rad - now + std::f64::consts::PI).rem_euclid(std::f64::consts::TAU) - std::f64::consts::PI;
-        // A heading clockwise from north is a rotation about "down"; seen from the body that axis is Rᵀ·down.
-        let down_in_body = self.state.enu_from_body.inverse() * Vector3::new(0.0, 0.0, -1.0);
-        let mut h = SMatrix::<f64, 1, STATES>::zeros();
-        h.fixed_view_mut::<1, 3>(0, 6).copy_from(&down_in_body.transpose());
-        self.update(&SVector::<f64, 1>::new(turn), &h, &SMatrix::<f64, 1, 1>::new(sigma_rad * sigma_rad), gate)
+        self.covariance = (self.covariance + self.covariance.transpose()) * 0.5;
     }
 
     /// Standard deviation of an element of the error state.
@@ -313,166 +189,11 @@ impl Eskf {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::camera::enu_from_body;
-    use nalgebra::Matrix2;
-
-    fn filter() -> Eskf {
-        let state = State {
-            position_m: Vector3::new(1.0, 2.0, 100.0),
-            velocity_m_s: Vector3::new(5.0, -3.0, 0.5),
-            enu_from_body: enu_from_body(0.7, 0.1, -0.2),
-            accel_bias_m_s2: Vector3::new(0.05, -0.02, 0.03),
-            gyro_bias_rad_s: Vector3::new(0.001, 0.002, -0.001),
-            lean: Vector2::new(0.02, -0.05),
-            map_offset_m: Vector2::new(1.0, -2.0),
-        };
-        let noise = NoiseDensities::default();
-        Eskf { state, covariance: Covariance::identity() * 0.5, gravity_m_s2: 9.81, noise, transition: None }
-    }
-
-    /// State after an error is injected.
-    fn perturbed(filter: &Eskf, error: &ErrorState) -> Eskf {
-        let mut out = filter.clone();
-        out.inject(error);
-        out
-    }
-
-    #[test]
-    fn the_transition_of_the_covariance_equals_finite_differences() {
-        let (accel, gyro, dt) = (Vector3::new(0.3, -0.2, -9.6), Vector3::new(0.1, -0.3, 0.2), 1e-3);
-        let mut clean = filter();
-        let n = clean.noise;
-        let silent = NoiseDensities { accel: 0.0, gyro: 0.0, accel_bias: 0.0, gyro_bias: 0.0, ..n };
-        clean.noise = NoiseDensities { lean_walk: 0.0, map_offset_m: 0.0, map_offset_time_s: 0.5, ..silent };
-        let mut base = clean.clone();
-        base.predict(&accel, &gyro, dt);
-        let mut f = Covariance::zeros();
-        for k in 0..STATES {
-            let mut e = ErrorState::zeros();
-            e[k] = 1e-5;
-            let (mut plus, mut minus) = (perturbed(&clean, &e), perturbed(&clean, &-e));
-            plus.predict(&accel, &gyro, dt);
-            minus.predict(&accel, &gyro, dt);
-            f.set_column(k, &(plus.state.minus(&minus.state) / 2e-5));
-        }
-        let expected = f * clean.covariance * f.transpose();
-        assert!((expected - base.covariance).abs().max() < 1e-5, "{}", (expected - base.covariance).abs().max());
-    }
-
-    #[test]
-    fn a_hovering_body_stays_where_it_is() {
-        let mut f = filter();
-        f.state.velocity_m_s = Vector3::zeros();
-        let force = f.state.enu_from_body.inverse() * Vector3::new(0.0, 0.0, 9.81) + f.state.accel_bias_m_s2;
-        let rate = f.state.gyro_bias_rad_s;
-        let start = f.state.position_m;
-        for _ in 0..1000 {
-            f.predict(&force, &rate, 0.005);
-        }
-        assert!((f.state.position_m - start).norm() < 1e-6);
-    }
-
-    #[test]
-    fn a_measurement_that_is_not_finite_or_has_no_covariance_leaves_the_state_untouched() {
-        let before = filter();
-        for (z, p) in [
-            (Vector2::new(f64::NAN, 0.0), Matrix2::identity()),
-            (Vector2::new(0.0, 0.0), -Matrix2::identity()),
-            (Vector2::new(0.0, 0.0), Matrix2::new(1.0, f64::INFINITY, 0.0, 1.0)),
-        ] {
-            let mut f = before.clone();
-            assert_eq!(f.update_position(&z, &p, 1e9), Update::Refused);
-            assert_eq!(f, before);
-        }
-    }
-
-    #[test]
-    fn a_far_measurement_is_gated() {
-        let before = filter();
-        let mut f = before.clone();
-        assert!(matches!(f.update_position(&Vector2::new(500.0, 0.0), &Matrix2::identity(), 13.8), Update::Gated(_)));
-        assert_eq!(f, before);
-    }
-
-    #[test]
-    fn the_covariance_stays_symmetric_and_positive() {
-        let mut f = filter();
-        for i in 0..20_000 {
-            f.predict(&Vector3::new(0.1, 0.0, -9.8), &Vector3::new(0.0, 0.01, 0.3), 0.005);
-            if i % 100 == 0 {
-                let p = f.state.position_m.xy() + Vector2::new(0.3, -0.2);
-                f.update_position(&p, &Matrix2::new(4.0, 1.0, 1.0, 3.0), 1e9);
-                f.update_heading(f64::from(i) * 0.001, 0.1, 1e9);
-                f.update_height(100.0, 2.0, 1e9);
-            }
-        }
-        assert_eq!(f.covariance, f.covariance.transpose());
-        assert!(f.covariance.symmetric_eigenvalues().min() > -1e-9);
-    }
-
-    #[test]
-    fn a_heading_update_turns_towards_the_measurement() {
-        let mut f = filter();
-        f.update_heading(0.9, 0.01, 1e9);
-        let (heading, pitch, roll) = crate::camera::heading_pitch_roll(&f.state.enu_from_body);
-        assert!((heading - 0.9).abs() < 0.01, "{heading}");
-        assert!((pitch - 0.1).abs() < 0.02 && (roll + 0.2).abs() < 0.02);
-    }
-
-    /// Without an IMU the horizontal filter is linear: it must equal an independent Kalman filter.
-    #[test]
-    fn without_an_imu_it_equals_the_constant_velocity_filter_of_another_library() {
-        use adskalman::{KalmanFilterNoControl, ObservationModel, StateAndCovariance, TransitionModelLinearNoControl};
-        use nalgebra as na;
-        struct Motion(f64, f64);
-        impl TransitionModelLinearNoControl<f64, na::U4> for Motion {
-            fn F(&self) -> &na::Matrix4<f64> {
-                Box::leak(Box::new(na::Matrix4::new(
-                    1.0, 0.0, self.0, 0.0, 0.0, 1.0, 0.0, self.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0,
-                )))
-            }
-            fn FT(&self) -> &na::Matrix4<f64> {
-                Box::leak(Box::new(self.F().transpose()))
-            }
-            fn Q(&self) -> &na::Matrix4<f64> {
-                let (t, q) = (self.0, self.1 * self.1);
-                let (a, b, c) = (q * t.powi(3) / 3.0, q * t * t / 2.0, q * t);
-                Box::leak(Box::new(na::Matrix4::new(a, 0.0, b, 0.0, 0.0, a, 0.0, b, b, 0.0, c, 0.0, 0.0, b, 0.0, c)))
-            }
-        }
-        struct Position(na::Matrix2<f64>);
-        impl ObservationModel<f64, na::U4, na::U2> for Position {
-            fn H(&self) -> &na::Matrix2x4<f64> {
-                Box::leak(Box::new(na::Matrix2x4::new(1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)))
-            }
-            fn HT(&self) -> &na::Matrix4x2<f64> {
-                Box::leak(Box::new(self.H().transpose()))
-            }
-            fn R(&self) -> &na::Matrix2<f64> {
-                &self.0
-            }
-        }
-        let mut ours = filter();
-        ours.covariance = Covariance::identity() * 4.0;
-        let s = ours.state;
-        let mut theirs = StateAndCovariance::new(
-            na::Vector4::new(s.position_m.x, s.position_m.y, s.velocity_m_s.x, s.velocity_m_s.y),
-            na::Matrix4::identity() * 4.0,
-        );
-        for i in 0..50 {
-            let dt = 0.5 + 0.1 * f64::from(i % 3);
-            let z = Vector2::new(5.0 * f64::from(i) * 0.6 + f64::from(i % 7), -3.0 * f64::from(i) * 0.6 - f64::from(i % 5));
-            let r = Matrix2::new(9.0, 2.0, 2.0, 16.0);
-            ours.predict_unmeasured(dt);
-            ours.update_position(&z, &r, 1e12);
-            let (motion, position) = (Motion(dt, ours.noise.unmeasured_accel), Position(r));
-            theirs = KalmanFilterNoControl::new(&motion, &position).step(&theirs, &z).unwrap();
-            let state = theirs.state();
-            assert!((ours.state.position_m.xy() - state.xy()).norm() < 1e-8);
-            assert!((ours.covariance[(0, 0)] - theirs.covariance()[(0, 0)]).abs() < 1e-8);
-        }
-    }
+/// Whether a matrix can be the covariance of a measurement: finite and positive definite.
+pub(super) fn is_covariance<const M: usize>(covariance: &SMatrix<f64, M, M>) -> bool {
+    covariance.iter().all(|v| v.is_finite()) && covariance.cholesky().is_some()
 }
+
+#[cfg(test)]
+#[path = "eskf_tests.rs"]
+pub(super) mod tests;

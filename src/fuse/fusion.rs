@@ -2,10 +2,15 @@
 
 use nalgebra::{Matrix2, Matrix3, UnitQuaternion, Vector2, Vector3};
 
-use super::eskf::{Covariance, Eskf, NoiseDensities, STATES, State, Update, gravity_m_s2};
+use super::eskf::{Eskf, Update};
 use super::grid::Grid;
+use super::measurement::{Attitude, Heading, Height, Observation, Taken};
+use super::navigator::{Navigator, Sampled};
 use super::running::{Running, lost};
 use super::smoother::{Knot, Passage, smooth};
+use super::state::{
+    ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, NoiseDensities, STATES, State, VELOCITY, gravity_m_s2,
+};
 use crate::camera::{enu_from_body, heading_pitch_roll};
 use crate::geo::{EnuPlane, Geodetic};
 use crate::time::{nanos_from_seconds, seconds_between};
@@ -91,8 +96,10 @@ pub struct Counters {
     pub fixes_gated: u64,
     /// Fixes that were no numbers.
     pub fixes_refused: u64,
-    /// Samples and frames whose time went back.
+    /// Samples and frames whose time went back, and samples that came twice.
     pub time_went_back: u64,
+    /// Samples that were no numbers.
+    pub samples_refused: u64,
     /// Times the filter started anew.
     pub restarts: u64,
 }
@@ -154,14 +161,14 @@ impl Fusion {
         if self.settings.smooth {
             self.knots.push(Knot::of(&fused.track, self.running.as_ref(), self.passage.take()));
             if let Some(running) = &mut self.running {
-                running.filter.transition = Some(Box::new(Covariance::identity()));
+                running.navigator.filter.transition = Some(Box::new(Covariance::identity()));
             }
         }
         fused
     }
 
     fn fuse(&mut self, stamp_ns: i64, telemetry: &TelemetryBatch, known: &Known, outcome: &Outcome) -> Fused {
-        if self.running.as_ref().is_some_and(|r| stamp_ns < r.stamp_ns) {
+        if self.running.as_ref().is_some_and(|r| stamp_ns < r.navigator.stamp_ns) {
             self.counters.time_went_back += 1;
         }
         let attitude = self.attitude.take();
@@ -211,15 +218,14 @@ impl Fusion {
     /// Predicts from sample to sample.
     fn glide(&mut self, running: &mut Running, imu: &[ImuSample], between: &mut Vec<TrackPoint>) {
         for sample in imu {
-            let dt = seconds_between(running.stamp_ns, sample.stamp_ns);
-            if dt < 0.0 {
-                self.counters.time_went_back += 1;
-                continue;
+            if seconds_between(running.navigator.stamp_ns, sample.stamp_ns) >= 0.0 {
+                self.points_before(running, sample.stamp_ns, between);
             }
-            self.points_before(running, sample.stamp_ns, between);
-            running.predict(dt, Some(sample));
-            running.stamp_ns = sample.stamp_ns;
-            running.last_imu = Some(*sample);
+            match running.navigator.imu(sample) {
+                Sampled::Used => {}
+                Sampled::TimeWentBack => self.counters.time_went_back += 1,
+                Sampled::Invalid => self.counters.samples_refused += 1,
+            }
         }
     }
 
@@ -248,39 +254,26 @@ impl Fusion {
         p.fixed_view_mut::<2, 2>(0, 0).copy_from(&covariance);
         p[(2, 2)] = height.sigma * height.sigma;
         for i in 0..3 {
-            p[(3 + i, 3 + i)] = self.settings.speed_sigma_m_s.powi(2);
-            p[(9 + i, 9 + i)] = BIAS_SIGMAS.0 * BIAS_SIGMAS.0;
-            p[(12 + i, 12 + i)] = BIAS_SIGMAS.1 * BIAS_SIGMAS.1;
+            p[(VELOCITY + i, VELOCITY + i)] = self.settings.speed_sigma_m_s.powi(2);
+            p[(ACCEL_BIAS + i, ACCEL_BIAS + i)] = BIAS_SIGMAS.0 * BIAS_SIGMAS.0;
+            p[(GYRO_BIAS + i, GYRO_BIAS + i)] = BIAS_SIGMAS.1 * BIAS_SIGMAS.1;
         }
+        p[(BARO_OFFSET, BARO_OFFSET)] = self.settings.noise.baro_offset_m.powi(2);
         let enu_variance = Matrix3::from_diagonal(&Vector3::new(tilt_sigma.powi(2), tilt_sigma.powi(2), heading_sigma.powi(2)));
         let rotation = attitude.to_rotation_matrix().into_inner();
-        p.fixed_view_mut::<3, 3>(6, 6).copy_from(&(rotation.transpose() * enu_variance * rotation));
-        let state = State {
-            position_m: Vector3::new(0.0, 0.0, height.value),
-            velocity_m_s: Vector3::zeros(),
-            enu_from_body: attitude,
-            accel_bias_m_s2: Vector3::zeros(),
-            gyro_bias_rad_s: Vector3::zeros(),
-            lean: Vector2::zeros(),
-            map_offset_m: Vector2::zeros(),
-        };
-        let filter = Eskf {
-            state,
-            covariance: p,
-            gravity_m_s2: gravity_m_s2(position.lat_deg),
-            noise: self.settings.noise,
-            transition: None,
-        };
-        Running {
+        p.fixed_view_mut::<3, 3>(ATTITUDE, ATTITUDE).copy_from(&(rotation.transpose() * enu_variance * rotation));
+        let state = State::at(Vector3::new(0.0, 0.0, height.value), attitude);
+        let filter = Eskf::new(state, p, gravity_m_s2(position.lat_deg), self.settings.noise);
+        let mut running = Running {
             plane,
-            filter,
-            stamp_ns,
-            last_imu: None,
+            navigator: Navigator::new(filter, stamp_ns),
             last_fix_ns: None,
             frames_without_fix: 0,
             height_known: known.height_agl_m.is_some(),
             rivals: Vec::new(),
-        }
+        };
+        running.set_gates(&self.settings);
+        running
     }
 
     /// A filter that knows of its position just what a fix says.
@@ -288,7 +281,7 @@ impl Fusion {
         let anywhere = Matrix2::identity() * ANYWHERE_SIGMA_M * ANYWHERE_SIGMA_M;
         let mut running = self.begin(stamp_ns, fix.free.camera, anywhere, attitude, known);
         running.expect(&fix.free);
-        running.take_pose(&fix.free, f64::INFINITY);
+        running.navigator.filter.fuse(&running.visual_fix(&fix.free), f64::INFINITY);
         running.last_fix_ns = Some(stamp_ns);
         running
     }
@@ -304,23 +297,23 @@ impl Fusion {
             grid.frame(stamp_ns);
         }
         let Some(running) = &mut self.running else { return between };
-        running.predict_rest(stamp_ns);
-        let Eskf { state, covariance, transition, .. } = &mut running.filter;
+        let navigator = &mut running.navigator;
+        navigator.advance(stamp_ns);
+        let Eskf { state, covariance, transition, .. } = &mut navigator.filter;
         self.passage =
             transition.take().map(|transition| Passage { transition: *transition, state: *state, covariance: *covariance });
         running.height_known = known.height_agl_m.is_some();
-        let gate = self.settings.sensor_gate;
-        let filter = &mut running.filter;
-        if let Some(height) = known.height_agl_m {
-            filter.update_height(height.value, height.sigma, gate);
+        if let Some(Estimate { value, sigma }) = known.height_agl_m {
+            navigator.measure(stamp_ns, &Observation::Height(Height { up_m: value, sigma_m: sigma }));
         }
         match attitude {
             Some(a) => {
-                filter.update_attitude(&a.enu_from_body, ATTITUDE_SIGMA_FACTOR * a.sigma_rad, gate);
+                let measured = Attitude { enu_from_body: a.enu_from_body, sigma_rad: ATTITUDE_SIGMA_FACTOR * a.sigma_rad };
+                navigator.measure(stamp_ns, &Observation::Attitude(measured));
             }
             None => {
-                if let Some(heading) = known.heading_rad {
-                    filter.update_heading(heading.value, heading.sigma, gate);
+                if let Some(Estimate { value, sigma }) = known.heading_rad {
+                    navigator.measure(stamp_ns, &Observation::Heading(Heading { heading_rad: value, sigma_rad: sigma }));
                 }
             }
         }
@@ -349,22 +342,23 @@ impl Fusion {
         if running.last_fix_ns.is_none() {
             running.expect(&fix.free);
         }
-        match running.take_pose(&fix.free, self.settings.fix_gate) {
-            Update::Used(nis) => {
+        match running.take_pose(stamp_ns, &fix.free) {
+            Taken::Updated(Update::Used(nis)) => {
                 running.last_fix_ns = Some(stamp_ns);
                 running.frames_without_fix = 0;
                 running.rivals.clear();
                 if known.heading_rad.is_none() {
-                    running.filter.update_heading(fix.heading_rad.0, fix.heading_rad.1, self.settings.sensor_gate);
+                    let (heading_rad, sigma_rad) = fix.heading_rad;
+                    running.navigator.measure(stamp_ns, &Observation::Heading(Heading { heading_rad, sigma_rad }));
                 }
                 self.counters.fixes_used += 1;
                 (Some(nis), true)
             }
-            Update::Refused => {
+            Taken::Repeated | Taken::Updated(Update::Refused) => {
                 self.counters.fixes_refused += 1;
                 (None, false)
             }
-            Update::Gated(nis) => {
+            Taken::Starting(nis) | Taken::Updated(Update::Gated(nis)) => {
                 self.counters.fixes_gated += 1;
                 running.frames_without_fix += 1;
                 let agrees = |other: &(i64, Geodetic, Matrix2<f64>)| {
@@ -395,7 +389,7 @@ pub fn heading_rad(enu_from_body: &UnitQuaternion<f64>) -> f64 {
 }
 
 // The error state's layout that `begin` fills by hand.
-const _: () = assert!(STATES == 19);
+const _: () = assert!(STATES == 20);
 
 #[cfg(test)]
 #[path = "fusion_tests.rs"]

@@ -1,13 +1,24 @@
 //! Fusion: an error-state Kalman filter that takes fixes, the IMU, height and heading, and predicts where to search.
 //!
-//! - [`eskf`]: the filter: nominal state, error covariance, prediction and update.
+//! - [`state`], `transition`, [`eskf`]: the filter: nominal state, error covariance, prediction and update.
+//! - [`measurement`]: one file a measurement; [`anchor`]: past poses, for measurements that relate two times.
+//! - [`navigator`]: samples and measurements in order; [`history`]: in any order.
 //! - [`fusion`]: frames in order in, track points and priors out; gates, start and outages.
 
+pub mod anchor;
 pub mod eskf;
 pub mod fusion;
 mod grid;
+pub mod history;
+pub mod measurement;
+pub mod navigator;
 mod running;
 mod smoother;
+pub mod state;
+mod transition;
 
-pub use eskf::{Eskf, NoiseDensities, State};
+pub use eskf::Eskf;
 pub use fusion::{Counters, Fused, Fusion, FusionSettings};
+pub use history::History;
+pub use navigator::Navigator;
+pub use state::{NoiseDensities, State};

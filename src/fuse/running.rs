@@ -2,26 +2,22 @@
 
 use nalgebra::{Matrix2, Vector2};
 
-use super::eskf::{Covariance, Eskf, LEAN, MAP_OFFSET, State, Update};
 use super::fusion::FusionSettings;
+use super::measurement::{Observation, Source, Taken, VisualFix};
+use super::navigator::Navigator;
+use super::state::{Covariance, LEAN, MAP_OFFSET, State, VELOCITY};
 use crate::geo::{EnuPlane, Geodetic};
 use crate::time::seconds_between;
-use crate::types::{FreePose, ImuSample, Prior, TrackPoint, TrackSource, TrackState};
+use crate::types::{FreePose, Prior, TrackPoint, TrackSource, TrackState};
 
-/// An IMU interval longer than this is a gap: the motion in it was not measured, seconds.
-const MAX_IMU_STEP_S: f64 = 0.5;
 /// Without a sample or a frame for so long the track is lost, seconds.
 const MAX_BLIND_S: f64 = 300.0;
-/// Longest step of the model without an IMU, seconds.
-const MAX_FREE_STEP_S: f64 = 1.0;
 
 /// A filter and what goes with it.
 #[derive(Clone)]
 pub(super) struct Running {
     pub plane: EnuPlane,
-    pub filter: Eskf,
-    pub stamp_ns: i64,
-    pub last_imu: Option<ImuSample>,
+    pub navigator: Navigator,
     pub last_fix_ns: Option<i64>,
     pub frames_without_fix: usize,
     /// Whether the last frame's height was known.
@@ -68,17 +64,17 @@ impl Running {
     /// The track where the filter is.
     pub fn track(&self, stamp_ns: i64, settings: &FusionSettings) -> TrackPoint {
         let fix_age_s = self.last_fix_ns.map(|t| seconds_between(t, stamp_ns));
-        let Eskf { state, covariance, .. } = &self.filter;
-        track_point(&self.plane, state, covariance, self.height_known, &lost(stamp_ns, fix_age_s), settings)
+        let filter = &self.navigator.filter;
+        track_point(&self.plane, &filter.state, &filter.covariance, self.height_known, &lost(stamp_ns, fix_age_s), settings)
     }
 
     /// The track at a later stamp, without going there. What was not measured for so long is not predicted.
     pub fn track_at(&self, stamp_ns: i64, settings: &FusionSettings) -> TrackPoint {
-        if seconds_between(self.stamp_ns, stamp_ns) > MAX_BLIND_S {
+        if seconds_between(self.navigator.stamp_ns, stamp_ns) > MAX_BLIND_S {
             return lost(stamp_ns, self.last_fix_ns.map(|t| seconds_between(t, stamp_ns)));
         }
         let mut there = self.clone();
-        there.predict_rest(stamp_ns);
+        there.navigator.advance(stamp_ns);
         there.track(stamp_ns, settings)
     }
 
@@ -89,51 +85,44 @@ impl Running {
             position: state.position,
             sigma_m: worst(state.covariance_en_m2),
             velocity_en_m_s: [east, north],
-            velocity_sigma_m_s: worst(self.filter.covariance.fixed_view::<2, 2>(3, 3).into_owned()),
+            velocity_sigma_m_s: worst(self.navigator.filter.covariance.fixed_view::<2, 2>(VELOCITY, VELOCITY).into_owned()),
             stamp_ns,
         })
     }
 
     /// What is known of lean and map before their first frame.
     pub fn expect(&mut self, pose: &FreePose) {
-        self.filter.noise.map_offset_m = pose.map_sigma_m;
+        let filter = &mut self.navigator.filter;
+        filter.noise.map_offset_m = pose.map_sigma_m;
         for (first, sigma) in [(LEAN, pose.lean_sigma), (MAP_OFFSET, pose.map_sigma_m)] {
             for i in first..first + 2 {
-                self.filter.covariance.row_mut(i).fill(0.0);
-                self.filter.covariance.column_mut(i).fill(0.0);
-                self.filter.covariance[(i, i)] = sigma * sigma;
+                filter.covariance.row_mut(i).fill(0.0);
+                filter.covariance.column_mut(i).fill(0.0);
+                filter.covariance[(i, i)] = sigma * sigma;
             }
         }
+    }
+
+    /// A frame's pose as the filter takes it.
+    pub fn visual_fix(&self, pose: &FreePose) -> VisualFix {
+        let here = self.plane.ground_from_lat_lon(pose.camera.lat_deg, pose.camera.lon_deg);
+        VisualFix::of(pose, Vector2::new(here.e_m, here.n_m), self.navigator.filter.noise.lean_jitter)
     }
 
     /// Fuses a frame's pose.
-    pub fn take_pose(&mut self, pose: &FreePose, gate: f64) -> Update {
-        let here = self.plane.ground_from_lat_lon(pose.camera.lat_deg, pose.camera.lon_deg);
-        let update = self.filter.update_pose(&Vector2::new(here.e_m, here.n_m), pose, gate);
-        let (lean, sigma) = (self.filter.state.lean, [0, 1].map(|i| self.filter.sigma(LEAN + i)));
-        tracing::debug!("{update:?}, lean {:.4} ± {:.4}, {:.4} ± {:.4}", lean.x, sigma[0], lean.y, sigma[1]);
-        update
+    pub fn take_pose(&mut self, stamp_ns: i64, pose: &FreePose) -> Taken {
+        let taken = self.navigator.measure(stamp_ns, &Observation::Visual(self.visual_fix(pose)));
+        let filter = &self.navigator.filter;
+        let (lean, sigma) = (filter.state.lean, [0, 1].map(|i| filter.sigma(LEAN + i)));
+        tracing::debug!("{taken:?}, lean {:.4} ± {:.4}, {:.4} ± {:.4}", lean.x, sigma[0], lean.y, sigma[1]);
+        taken
     }
 
-    /// From the last sample to a stamp, which it may be at already.
-    pub fn predict_rest(&mut self, stamp_ns: i64) {
-        let rest = seconds_between(self.stamp_ns, stamp_ns);
-        if rest > 0.0 {
-            let held = self.last_imu.filter(|_| rest <= MAX_IMU_STEP_S);
-            self.predict(rest, held.as_ref());
-            self.stamp_ns = stamp_ns;
-        }
-    }
-
-    pub fn predict(&mut self, dt_s: f64, imu: Option<&ImuSample>) {
-        match imu {
-            Some(sample) if dt_s <= MAX_IMU_STEP_S => self.filter.predict(&sample.accel_m_s2, &sample.gyro_rad_s, dt_s),
-            _ => {
-                let steps = (dt_s / MAX_FREE_STEP_S).ceil().clamp(1.0, 10_000.0);
-                for _ in 0..steps as usize {
-                    self.filter.predict_unmeasured(dt_s / steps);
-                }
-            }
+    /// Applies the gates of the settings.
+    pub fn set_gates(&mut self, settings: &FusionSettings) {
+        self.navigator.aids.get_mut(Source::Visual).settings.gate = settings.fix_gate;
+        for source in [Source::Height, Source::Heading, Source::Attitude] {
+            self.navigator.aids.get_mut(source).settings.gate = settings.sensor_gate;
         }
     }
 }

@@ -9,9 +9,9 @@
 //!
 //! with ⊕ and ⊖ those of the error state (Solà 2017; Särkkä 2013, section 8.2). A restart of the filter is where two smoothed parts meet.
 
-use super::eskf::{Covariance, ErrorState, State};
 use super::fusion::FusionSettings;
 use super::running::{Running, lost, track_point};
+use super::state::{Covariance, ErrorState, State};
 use crate::geo::EnuPlane;
 use crate::types::TrackPoint;
 
@@ -48,8 +48,8 @@ impl Knot {
     pub fn of(track: &TrackPoint, running: Option<&Running>, before: Option<Passage>) -> Self {
         let filtered = running.map(|r| Filtered {
             plane: r.plane,
-            state: r.filter.state,
-            covariance: r.filter.covariance,
+            state: r.navigator.filter.state,
+            covariance: r.navigator.filter.covariance,
             height_known: r.height_known,
         });
         Self { track: track.clone(), filtered, before }

@@ -1,0 +1,167 @@
+//! A source of measurements over time: its gate, whether it is there, and what became of its measurements.
+
+use super::{Observation, Source};
+use crate::fuse::eskf::{Eskf, Update};
+use crate::time::seconds_between;
+
+/// A gate that nothing passes: the filter tells the distance and stays as it is.
+const CLOSED: f64 = -1.0;
+
+/// Whether a source is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AidState {
+    /// Nothing came for longer than its timeout.
+    Stopped,
+    /// It came, or came back, and has not agreed with the filter often enough to be used.
+    Starting,
+    /// It is used.
+    Active,
+}
+
+/// Settings of a source.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AidSettings {
+    /// Measurements beyond this squared Mahalanobis distance are not used.
+    pub gate: f64,
+    /// After so long without a measurement it has stopped, seconds.
+    pub timeout_s: f64,
+    /// So many measurements in a row have to pass the gate before the first is used.
+    pub confirmations: u32,
+}
+
+/// What became of measurements, by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
+pub struct AidCounters {
+    /// Used.
+    pub used: u64,
+    /// Beyond the gate.
+    pub gated: u64,
+    /// No numbers, no covariance, or of no meaning in this state.
+    pub refused: u64,
+    /// Seen while starting, and not used.
+    pub starting: u64,
+    /// Not newer than the one before.
+    pub repeated: u64,
+}
+
+/// The last innovation.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Innovation {
+    /// Time of the measurement, nanoseconds.
+    pub stamp_ns: i64,
+    /// Squared Mahalanobis distance (normalised innovation squared).
+    pub nis: f64,
+    /// Whether it was used.
+    pub used: bool,
+}
+
+/// What became of a measurement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Taken {
+    /// The filter had it; see there.
+    Updated(Update),
+    /// It agreed with a source that is starting; squared Mahalanobis distance.
+    Starting(f64),
+    /// Its source had one of this stamp, or of a later one.
+    Repeated,
+}
+
+/// A source of measurements.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Aid {
+    /// Its settings.
+    pub settings: AidSettings,
+    /// What became of its measurements.
+    pub counters: AidCounters,
+    /// Its last innovation.
+    pub last: Option<Innovation>,
+    last_ns: Option<i64>,
+    agreed: u32,
+}
+
+impl Aid {
+    /// A source that has not been heard yet.
+    pub fn new(settings: AidSettings) -> Self {
+        Self { settings, counters: AidCounters::default(), last: None, last_ns: None, agreed: 0 }
+    }
+
+    /// Whether it is there at a time.
+    pub fn state(&self, now_ns: i64) -> AidState {
+        match self.last_ns {
+            Some(last) if seconds_between(last, now_ns) <= self.settings.timeout_s => {
+                if self.agreed < self.settings.confirmations { AidState::Starting } else { AidState::Active }
+            }
+            _ => AidState::Stopped,
+        }
+    }
+
+    /// Offers a measurement to the filter, which is at its stamp.
+    pub fn offer(&mut self, stamp_ns: i64, observation: &Observation, filter: &mut Eskf) -> Taken {
+        if self.last_ns.is_some_and(|last| stamp_ns <= last) {
+            self.counters.repeated += 1;
+            return Taken::Repeated;
+        }
+        if self.state(stamp_ns) == AidState::Stopped {
+            self.agreed = 0;
+        }
+        let starting = self.agreed < self.settings.confirmations;
+        let update = observation.fuse(filter, if starting { CLOSED } else { self.settings.gate });
+        let (Update::Used(nis) | Update::Gated(nis)) = update else {
+            self.counters.refused += 1;
+            return Taken::Updated(update);
+        };
+        self.last_ns = Some(stamp_ns);
+        self.last = Some(Innovation { stamp_ns, nis, used: matches!(update, Update::Used(_)) });
+        if starting && nis <= self.settings.gate {
+            self.agreed += 1;
+            self.counters.starting += 1;
+            return Taken::Starting(nis);
+        }
+        match update {
+            Update::Used(_) => self.counters.used += 1,
+            _ => {
+                self.counters.gated += 1;
+                // Only a source that has yet to prove itself begins again.
+                if starting {
+                    self.agreed = 0;
+                }
+            }
+        }
+        Taken::Updated(update)
+    }
+}
+
+/// All sources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aids([Aid; Source::ALL.len()]);
+
+impl Default for Aids {
+    /// Gates of 99.9 % of a chi-squared distribution. GNSS that comes back may be a fake: it is believed when it agrees three times.
+    fn default() -> Self {
+        let aid = |source| {
+            let (gate, timeout_s, confirmations) = match source {
+                Source::Visual => (18.47, 2.0, 0),
+                Source::Place => (13.82, 2.0, 0),
+                Source::Height | Source::Barometer | Source::Rangefinder | Source::Heading => (10.83, 1.0, 0),
+                Source::Attitude | Source::Velocity | Source::ZeroVelocity => (16.27, 1.0, 0),
+                Source::RelativePose => (22.46, 1.0, 0),
+                Source::Gnss => (16.27, 2.0, 3),
+            };
+            Aid::new(AidSettings { gate, timeout_s, confirmations })
+        };
+        Self(Source::ALL.map(aid))
+    }
+}
+
+impl Aids {
+    /// A source.
+    pub fn get(&self, source: Source) -> &Aid {
+        &self.0[source as usize]
+    }
+
+    /// A source, to be changed.
+    pub fn get_mut(&mut self, source: Source) -> &mut Aid {
+        &mut self.0[source as usize]
+    }
+}

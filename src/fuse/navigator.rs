@@ -1,0 +1,101 @@
+//! The filter as it goes through time: samples and measurements in order, each source with its gate and its counts.
+
+use super::eskf::Eskf;
+use super::measurement::{Aids, Observation, Source, Taken};
+use crate::time::seconds_between;
+use crate::types::{ImuSample, TelemetrySample};
+
+/// An IMU interval longer than this is a gap: the motion in it was not measured, seconds.
+const MAX_IMU_STEP_S: f64 = 0.5;
+/// An IMU interval longer than this has samples missing, seconds: the slowest IMU of use gives 20 a second.
+const MAX_SAMPLE_STEP_S: f64 = 0.06;
+/// Longest step of the model without an IMU, seconds.
+const MAX_FREE_STEP_S: f64 = 1.0;
+
+/// A filter, where it is in time, and its sources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Navigator {
+    /// The filter.
+    pub filter: Eskf,
+    /// Where it is in time, nanoseconds.
+    pub stamp_ns: i64,
+    /// Its sources.
+    pub aids: Aids,
+    last_imu: Option<ImuSample>,
+}
+
+/// What became of an inertial sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampled {
+    /// The filter went on to it.
+    Used,
+    /// Its stamp lies before the filter, or is that of the sample before.
+    TimeWentBack,
+    /// It holds what is no number.
+    Invalid,
+}
+
+impl Navigator {
+    /// A filter that is at a stamp.
+    pub fn new(filter: Eskf, stamp_ns: i64) -> Self {
+        Self { filter, stamp_ns, aids: Aids::default(), last_imu: None }
+    }
+
+    /// Goes on to an inertial sample, whose numbers are the means since the sample before.
+    pub fn imu(&mut self, sample: &ImuSample) -> Sampled {
+        if !TelemetrySample::Imu(*sample).is_valid() {
+            return Sampled::Invalid;
+        }
+        let dt_s = seconds_between(self.stamp_ns, sample.stamp_ns);
+        if dt_s < 0.0 || self.last_imu.is_some_and(|last| last.stamp_ns >= sample.stamp_ns) {
+            return Sampled::TimeWentBack;
+        }
+        match self.last_imu {
+            _ if dt_s > MAX_IMU_STEP_S => self.predict_unmeasured(dt_s),
+            Some(last) if dt_s > MAX_SAMPLE_STEP_S => {
+                let accel = (last.accel_m_s2 + sample.accel_m_s2) * 0.5;
+                self.filter.predict(&accel, &((last.gyro_rad_s + sample.gyro_rad_s) * 0.5), dt_s);
+                self.filter.add_gap(dt_s.powi(3) / 12.0);
+            }
+            _ => self.filter.predict(&sample.accel_m_s2, &sample.gyro_rad_s, dt_s),
+        }
+        self.stamp_ns = sample.stamp_ns;
+        self.last_imu = Some(*sample);
+        Sampled::Used
+    }
+
+    /// Goes on from the last sample to a stamp, which it may be at already.
+    pub fn advance(&mut self, stamp_ns: i64) {
+        let dt_s = seconds_between(self.stamp_ns, stamp_ns);
+        if dt_s <= 0.0 {
+            return;
+        }
+        match self.last_imu {
+            Some(held) if dt_s <= MAX_IMU_STEP_S => {
+                self.filter.predict(&held.accel_m_s2, &held.gyro_rad_s, dt_s);
+                if dt_s > MAX_SAMPLE_STEP_S {
+                    self.filter.add_gap(dt_s.powi(3) / 3.0);
+                }
+            }
+            _ => self.predict_unmeasured(dt_s),
+        }
+        self.stamp_ns = stamp_ns;
+    }
+
+    fn predict_unmeasured(&mut self, dt_s: f64) {
+        let steps = (dt_s / MAX_FREE_STEP_S).ceil().clamp(1.0, 10_000.0);
+        for _ in 0..steps as usize {
+            self.filter.predict_unmeasured(dt_s / steps);
+        }
+    }
+
+    /// Fuses a measurement of a stamp that does not lie before the filter.
+    pub fn measure(&mut self, stamp_ns: i64, observation: &Observation) -> Taken {
+        self.advance(stamp_ns);
+        let taken = self.aids.get_mut(observation.source()).offer(stamp_ns, observation, &mut self.filter);
+        if observation.source() == Source::RelativePose && taken != Taken::Repeated {
+            self.filter.set_anchor(stamp_ns);
+        }
+        taken
+    }
+}
