@@ -1,21 +1,22 @@
 //! Error-state Kalman filter after Solà 2017 (arXiv 1711.02508): position, velocity, attitude, accelerometer and gyroscope bias; the lean
-//! of the camera and the offsets of map and barometer, errors that many measurements share.
+//! of the camera and the offsets of map and barometer, errors that many measurements share;
+//! and the wind.
 //!
-//! The nominal state lives in an east-north-up plane; the error state is (δp, δv, δθ, δa_b, δω_b, δlean, δoffset, δbaro), the attitude
+//! The nominal state lives in an east-north-up plane; the error state is (δp, δv, δθ, δa_b, δω_b, δlean, δoffset, δbaro, δwind), the attitude
 //! error a rotation vector in the body frame (Solà's local form). Updates use the Joseph form; the attitude error is injected with the
 //! reset Jacobian `I − [δθ/2]×` (Solà eq. 287).
 //!
 //! The lean (see [`crate::types::FreePose`]) walks slowly. The map's offset, which nothing but another source of positions could tell from
-//! the position, is a first-order Gauss–Markov process: what a map is off by here it is off by next door, less and less. So is the
-//! barometer's, in time.
+//! the position, is a first-order Gauss–Markov process: what a map is off by here it is off by next door, less and less. So are the
+//! barometer's, in time, and the wind.
 
 use nalgebra::{Matrix3, SMatrix, SVector, UnitQuaternion, Vector3};
 
 use super::anchor::Anchor;
 use super::measurement::Measurement;
 use super::state::{
-    ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, ErrorState, GYRO_BIAS, LEAN, MAP_OFFSET, NoiseDensities, STATES, State,
-    VELOCITY,
+    ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, ErrorState, GYRO_BIAS, Kept, LEAN, MAP_OFFSET, NoiseDensities, STATES, State,
+    VELOCITY, WIND,
 };
 use super::transition::Transition;
 
@@ -66,30 +67,29 @@ impl Eskf {
         s.position_m += s.velocity_m_s * dt_s + acceleration * (0.5 * dt_s * dt_s);
         s.velocity_m_s += acceleration * dt_s;
         s.enu_from_body = UnitQuaternion::new_normalize((halfway * half_turn).into_inner());
-        let kept = self.offsets_kept(dt_s);
-        self.propagate(
-            &Transition::measured(&force, &rate, &half_turn, &rotation, dt_s, kept),
-            dt_s,
-            self.noise.accel,
-            self.noise.gyro,
-        );
+        let kept = self.noise.kept(dt_s);
+        let transition = Transition::measured(&force, &rate, &half_turn, &rotation, dt_s, kept);
+        self.propagate(&transition, dt_s, kept, [self.noise.accel, self.noise.gyro]);
     }
 
     /// Adds what is not known of the motion in a gap of T seconds between two samples. A force and a rate that walk at random leave
     /// integrals of variance `q T³/12` about the mean of the two, and of `q T³/3` about the first alone: `cubed_s3` is what `q` is times.
     pub fn add_gap(&mut self, cubed_s3: f64) {
-        for i in 0..3 {
-            self.covariance[(VELOCITY + i, VELOCITY + i)] += self.noise.gap_jerk.powi(2) * cubed_s3;
-            self.covariance[(ATTITUDE + i, ATTITUDE + i)] += self.noise.gap_turn.powi(2) * cubed_s3;
-        }
+        let variance = |density: [f64; 3]| Matrix3::from_diagonal(&Vector3::from(density.map(|d| d * d * cubed_s3)));
+        let rotation = self.state.enu_from_body.to_rotation_matrix().into_inner();
+        let pushed = rotation * variance(self.noise.gap_jerk) * rotation.transpose();
+        let mut velocity = self.covariance.fixed_view_mut::<3, 3>(VELOCITY, VELOCITY);
+        velocity += (pushed + pushed.transpose()) * 0.5;
+        let mut attitude = self.covariance.fixed_view_mut::<3, 3>(ATTITUDE, ATTITUDE);
+        attitude += variance(self.noise.gap_turn);
     }
 
     /// Advances by `dt_s` without an IMU: constant velocity and attitude, white acceleration and turning.
     pub fn predict_unmeasured(&mut self, dt_s: f64) {
         self.state.position_m += self.state.velocity_m_s * dt_s;
         let n = self.noise;
-        let kept = self.offsets_kept(dt_s);
-        self.propagate(&Transition::unmeasured(dt_s, kept), dt_s, n.unmeasured_accel, n.unmeasured_turn);
+        let kept = self.noise.kept(dt_s);
+        self.propagate(&Transition::unmeasured(dt_s, kept), dt_s, kept, [n.unmeasured_accel, n.unmeasured_turn]);
         // White acceleration over a long step also moves the position: its exact discrete form, not the first order.
         let q = n.unmeasured_accel * n.unmeasured_accel;
         for i in 0..3 {
@@ -99,16 +99,12 @@ impl Eskf {
         }
     }
 
-    /// What is left of the offsets of map and barometer after a step.
-    fn offsets_kept(&self, dt_s: f64) -> [f64; 2] {
-        [(-dt_s / self.noise.map_offset_time_s).exp(), (-dt_s / self.noise.baro_offset_time_s).exp()]
-    }
-
-    fn propagate(&mut self, transition: &Transition, dt_s: f64, accel: f64, gyro: f64) {
+    fn propagate(&mut self, transition: &Transition, dt_s: f64, kept: Kept, [accel, gyro]: [f64; 2]) {
         let n = self.noise;
-        let [map_kept, baro_kept] = self.offsets_kept(dt_s);
+        let [map_kept, baro_kept, wind_kept] = kept;
         self.state.map_offset_m *= map_kept;
         self.state.baro_offset_m *= baro_kept;
+        self.state.wind_m_s *= wind_kept;
         transition.conjugate(&mut self.covariance);
         if let Some(product) = &mut self.transition {
             transition.apply(product);
@@ -123,9 +119,17 @@ impl Eskf {
         }
         for i in 0..2 {
             self.covariance[(LEAN + i, LEAN + i)] += n.lean_walk * n.lean_walk * dt_s;
-            self.covariance[(MAP_OFFSET + i, MAP_OFFSET + i)] += n.map_offset_m * n.map_offset_m * (1.0 - map_kept * map_kept);
         }
-        self.covariance[(BARO_OFFSET, BARO_OFFSET)] += n.baro_offset_m * n.baro_offset_m * (1.0 - baro_kept * baro_kept);
+        // A first-order Gauss–Markov process keeps its variance.
+        for (first, size, sigma, kept) in [
+            (MAP_OFFSET, 2, n.map_offset_m, map_kept),
+            (BARO_OFFSET, 1, n.baro_offset_m, baro_kept),
+            (WIND, 2, n.wind_m_s, wind_kept),
+        ] {
+            for i in first..first + size {
+                self.covariance[(i, i)] += sigma * sigma * (1.0 - kept * kept);
+            }
+        }
     }
 
     /// Fuses a measurement. Beyond `gate` (squared Mahalanobis distance) the state stays as it was.

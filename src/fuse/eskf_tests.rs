@@ -15,6 +15,7 @@ pub(in crate::fuse) fn filter() -> Eskf {
         lean: Vector2::new(0.02, -0.05),
         map_offset_m: Vector2::new(1.0, -2.0),
         baro_offset_m: 3.0,
+        wind_m_s: Vector2::new(2.0, -1.0),
     };
     Eskf::new(state, Covariance::identity() * 0.5, 9.81, NoiseDensities::default())
 }

@@ -6,10 +6,10 @@ use super::eskf::{Eskf, Update};
 use super::grid::Grid;
 use super::measurement::{Attitude, Heading, Height, Observation, Taken};
 use super::navigator::{Navigator, Sampled};
-use super::running::{Running, lost};
+use super::running::{Rival, Running, lost};
 use super::smoother::{Knot, Passage, smooth};
 use super::state::{
-    ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, NoiseDensities, STATES, State, VELOCITY, gravity_m_s2,
+    ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, NoiseDensities, STATES, State, VELOCITY, WIND, gravity_m_s2,
 };
 use crate::camera::{enu_from_body, heading_pitch_roll};
 use crate::geo::{EnuPlane, Geodetic};
@@ -28,8 +28,11 @@ pub struct FusionSettings {
     pub visual_age_s: f64,
     /// Beyond this 1 sigma of the horizontal position the position is not known, metres.
     pub lost_sigma_m: f64,
-    /// So many fixes in a row that the filter refuses and that agree with each other start it anew.
+    /// So many fixes in a row that the filter refuses and that agree with each other start it anew, once it is not sure of its own place.
     pub restart_fixes: usize,
+    /// While three sigma of the horizontal position stay below this, no agreement of refused fixes starts the filter anew: wrong places
+    /// agree with each other, too. Metres.
+    pub sure_m: f64,
     /// After so many frames in a row without a fix that was used, the search no longer trusts the prior.
     pub distrust_frames: usize,
     /// Speed of the aircraft before it is known, 1 sigma an axis, m/s.
@@ -52,6 +55,7 @@ impl Default for FusionSettings {
             visual_age_s: 2.0,
             lost_sigma_m: 400.0,
             restart_fixes: 3,
+            sure_m: 50.0,
             distrust_frames: 6,
             speed_sigma_m_s: 12.0,
             max_speed_m_s: 45.0,
@@ -114,6 +118,7 @@ const ANYWHERE_SIGMA_M: f64 = 1e4;
 const LEVEL_SIGMA_RAD: f64 = 0.15;
 
 /// The fusion of a flight: one instance, frames in order.
+#[derive(Clone)]
 pub struct Fusion {
     settings: FusionSettings,
     start: Option<(Geodetic, f64)>,
@@ -259,6 +264,9 @@ impl Fusion {
             p[(GYRO_BIAS + i, GYRO_BIAS + i)] = BIAS_SIGMAS.1 * BIAS_SIGMAS.1;
         }
         p[(BARO_OFFSET, BARO_OFFSET)] = self.settings.noise.baro_offset_m.powi(2);
+        for i in WIND..WIND + 2 {
+            p[(i, i)] = self.settings.noise.wind_m_s.powi(2);
+        }
         let enu_variance = Matrix3::from_diagonal(&Vector3::new(tilt_sigma.powi(2), tilt_sigma.powi(2), heading_sigma.powi(2)));
         let rotation = attitude.to_rotation_matrix().into_inner();
         p.fixed_view_mut::<3, 3>(ATTITUDE, ATTITUDE).copy_from(&(rotation.transpose() * enu_variance * rotation));
@@ -339,10 +347,16 @@ impl Fusion {
         };
         let here = running.plane.ground_from_lat_lon(fix.camera.lat_deg, fix.camera.lon_deg);
         let measured = Vector2::new(here.e_m, here.n_m);
+        let off_m = measured - running.navigator.filter.state.position_m.xy();
         if running.last_fix_ns.is_none() {
             running.expect(&fix.free);
         }
-        match running.take_pose(stamp_ns, &fix.free) {
+        let sure = 3.0 * running.horizontal_sigma_m() < self.settings.sure_m;
+        // As sigma grows, the gate comes to meet a wrong place that goes on; while the filter is sure, that is no reason to believe it.
+        let shunned = sure
+            && running.rivals.len() >= self.settings.restart_fixes
+            && running.rivals.last().is_some_and(|last| (off_m - last.off_m).norm() < off_m.norm());
+        match running.take_pose(stamp_ns, &fix.free, shunned) {
             Taken::Updated(Update::Used(nis)) => {
                 running.last_fix_ns = Some(stamp_ns);
                 running.frames_without_fix = 0;
@@ -361,17 +375,19 @@ impl Fusion {
             Taken::Starting(nis) | Taken::Updated(Update::Gated(nis)) => {
                 self.counters.fixes_gated += 1;
                 running.frames_without_fix += 1;
-                let agrees = |other: &(i64, Geodetic, Matrix2<f64>)| {
-                    let there = running.plane.ground_from_lat_lon(other.1.lat_deg, other.1.lon_deg);
-                    let reach = self.settings.max_speed_m_s * seconds_between(other.0, stamp_ns).abs()
-                        + 3.0 * (covariance.trace() + other.2.trace()).sqrt();
+                let agrees = |other: &Rival| {
+                    let there = running.plane.ground_from_lat_lon(other.camera.lat_deg, other.camera.lon_deg);
+                    let reach = self.settings.max_speed_m_s * seconds_between(other.stamp_ns, stamp_ns).abs()
+                        + 3.0 * (covariance.trace() + other.covariance.trace()).sqrt();
                     (measured - Vector2::new(there.e_m, there.n_m)).norm() <= reach
                 };
                 if !running.rivals.iter().all(agrees) {
                     running.rivals.clear();
                 }
-                running.rivals.push((stamp_ns, fix.camera, covariance));
-                if running.rivals.len() >= self.settings.restart_fixes {
+                running.rivals.push(Rival { stamp_ns, camera: fix.camera, covariance, off_m });
+                let surplus = running.rivals.len().saturating_sub(self.settings.restart_fixes);
+                running.rivals.drain(..surplus);
+                if running.rivals.len() >= self.settings.restart_fixes && !sure {
                     self.running = Some(self.begin_at_fix(stamp_ns, fix, attitude, known));
                     self.passage = None;
                     self.counters.restarts += 1;
@@ -389,7 +405,7 @@ pub fn heading_rad(enu_from_body: &UnitQuaternion<f64>) -> f64 {
 }
 
 // The error state's layout that `begin` fills by hand.
-const _: () = assert!(STATES == 20);
+const _: () = assert!(STATES == 22);
 
 #[cfg(test)]
 #[path = "fusion_tests.rs"]

@@ -4,6 +4,7 @@
 const MAX_POINTS: i64 = 20_000;
 
 /// Stamps at a fixed interval from the first frame on.
+#[derive(Clone)]
 pub(super) struct Grid {
     /// At least 1, nanoseconds.
     interval_ns: i64,

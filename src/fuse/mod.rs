@@ -13,7 +13,7 @@ pub mod history;
 pub mod measurement;
 pub mod navigator;
 mod running;
-mod smoother;
+pub mod smoother;
 pub mod state;
 mod transition;
 

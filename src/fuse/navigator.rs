@@ -1,7 +1,7 @@
 //! The filter as it goes through time: samples and measurements in order, each source with its gate and its counts.
 
 use super::eskf::Eskf;
-use super::measurement::{Aids, Observation, Source, Taken};
+use super::measurement::{Aids, CLOSED, Observation, Source, Taken};
 use crate::time::seconds_between;
 use crate::types::{ImuSample, TelemetrySample};
 
@@ -87,6 +87,15 @@ impl Navigator {
         for _ in 0..steps as usize {
             self.filter.predict_unmeasured(dt_s / steps);
         }
+    }
+
+    /// Measures how far a measurement lies from the filter, and counts it as beyond its gate whatever comes of it.
+    pub fn refuse(&mut self, stamp_ns: i64, observation: &Observation) -> Taken {
+        let aid = self.aids.get_mut(observation.source());
+        let gate = std::mem::replace(&mut aid.settings.gate, CLOSED);
+        let taken = self.measure(stamp_ns, observation);
+        self.aids.get_mut(observation.source()).settings.gate = gate;
+        taken
     }
 
     /// Fuses a measurement of a stamp that does not lie before the filter.

@@ -22,8 +22,18 @@ pub(super) struct Running {
     pub frames_without_fix: usize,
     /// Whether the last frame's height was known.
     pub height_known: bool,
-    /// Fixes refused in a row: stamp, position, covariance.
-    pub rivals: Vec<(i64, Geodetic, Matrix2<f64>)>,
+    /// The last fixes that were refused in a row and agree with each other.
+    pub rivals: Vec<Rival>,
+}
+
+/// A fix that was refused.
+#[derive(Clone)]
+pub(super) struct Rival {
+    pub stamp_ns: i64,
+    pub camera: Geodetic,
+    pub covariance: Matrix2<f64>,
+    /// How far it lay from where the filter was, metres east and north.
+    pub off_m: Vector2<f64>,
 }
 
 /// The point of a track that does not know where it is.
@@ -90,6 +100,11 @@ impl Running {
         })
     }
 
+    /// 1 sigma of the horizontal position along its worst axis, metres.
+    pub fn horizontal_sigma_m(&self) -> f64 {
+        worst(self.navigator.filter.covariance.fixed_view::<2, 2>(0, 0).into_owned())
+    }
+
     /// What is known of lean and map before their first frame.
     pub fn expect(&mut self, pose: &FreePose) {
         let filter = &mut self.navigator.filter;
@@ -109,9 +124,10 @@ impl Running {
         VisualFix::of(pose, Vector2::new(here.e_m, here.n_m), self.navigator.filter.noise.lean_jitter)
     }
 
-    /// Fuses a frame's pose.
-    pub fn take_pose(&mut self, stamp_ns: i64, pose: &FreePose) -> Taken {
-        let taken = self.navigator.measure(stamp_ns, &Observation::Visual(self.visual_fix(pose)));
+    /// Fuses a frame's pose; one that is shunned is measured, and refused whatever comes of it.
+    pub fn take_pose(&mut self, stamp_ns: i64, pose: &FreePose, shunned: bool) -> Taken {
+        let fix = Observation::Visual(self.visual_fix(pose));
+        let taken = if shunned { self.navigator.refuse(stamp_ns, &fix) } else { self.navigator.measure(stamp_ns, &fix) };
         let filter = &self.navigator.filter;
         let (lean, sigma) = (filter.state.lean, [0, 1].map(|i| filter.sigma(LEAN + i)));
         tracing::debug!("{taken:?}, lean {:.4} ± {:.4}, {:.4} ± {:.4}", lean.x, sigma[0], lean.y, sigma[1]);

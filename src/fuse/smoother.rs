@@ -17,7 +17,7 @@ use crate::types::TrackPoint;
 
 /// A prediction from one frame to the next.
 #[derive(Clone)]
-pub(super) struct Passage {
+pub struct Passage {
     /// Product of the transitions.
     pub transition: Covariance,
     /// Where it led.
@@ -27,6 +27,7 @@ pub(super) struct Passage {
 }
 
 /// The filter at a frame.
+#[derive(Clone)]
 pub(super) struct Knot {
     /// The point of the live track.
     track: TrackPoint,
@@ -36,10 +37,10 @@ pub(super) struct Knot {
     before: Option<Passage>,
 }
 
+#[derive(Clone)]
 struct Filtered {
     plane: EnuPlane,
-    state: State,
-    covariance: Covariance,
+    believed: Believed,
     height_known: bool,
 }
 
@@ -48,8 +49,7 @@ impl Knot {
     pub fn of(track: &TrackPoint, running: Option<&Running>, before: Option<Passage>) -> Self {
         let filtered = running.map(|r| Filtered {
             plane: r.plane,
-            state: r.navigator.filter.state,
-            covariance: r.navigator.filter.covariance,
+            believed: (r.navigator.filter.state, r.navigator.filter.covariance),
             height_known: r.height_known,
         });
         Self { track: track.clone(), filtered, before }
@@ -60,30 +60,33 @@ impl Knot {
 pub(super) fn smooth(knots: &[Knot], settings: &FusionSettings) -> Vec<TrackPoint> {
     let mut out: Vec<TrackPoint> = Vec::with_capacity(knots.len());
     // Smoothed state of the frame after, and how the filter came to it.
-    let mut after: Option<(State, Covariance, &Passage)> = None;
+    let mut after: Option<(Believed, &Passage)> = None;
     for knot in knots.iter().rev() {
         let Some(filtered) = &knot.filtered else {
             out.push(lost(knot.track.stamp_ns, knot.track.fix_age_s));
             after = None;
             continue;
         };
-        let (state, covariance) = after
-            .and_then(|(next, covariance, passage)| one_back(filtered, &next, &covariance, passage))
-            .unwrap_or((filtered.state, filtered.covariance));
+        let (state, covariance) =
+            after.and_then(|(next, passage)| one_back(&filtered.believed, &next, passage)).unwrap_or(filtered.believed);
         out.push(track_point(&filtered.plane, &state, &covariance, filtered.height_known, &knot.track, settings));
-        after = knot.before.as_ref().map(|passage| (state, covariance, passage));
+        after = knot.before.as_ref().map(|passage| ((state, covariance), passage));
     }
     out.reverse();
     out
 }
 
-/// `None` when the prediction's covariance cannot be inverted.
-fn one_back(filtered: &Filtered, next: &State, next_covariance: &Covariance, passage: &Passage) -> Option<(State, Covariance)> {
+/// A state and the covariance of its error.
+pub type Believed = (State, Covariance);
+
+/// One step back: what the smoothed state after a passage tells of the filtered one before it. `None` when the prediction's covariance
+/// cannot be inverted.
+pub fn one_back(filtered: &Believed, next: &Believed, passage: &Passage) -> Option<Believed> {
     let predicted = passage.covariance.cholesky()?;
     // C = P Φᵀ P⁻¹ is the transpose of P⁻¹ Φ P, all P being symmetric.
-    let gain = predicted.solve(&(passage.transition * filtered.covariance)).transpose();
-    let error: ErrorState = gain * next.minus(&passage.state);
-    let covariance = filtered.covariance + gain * (next_covariance - passage.covariance) * gain.transpose();
+    let gain = predicted.solve(&(passage.transition * filtered.1)).transpose();
+    let error: ErrorState = gain * next.0.minus(&passage.state);
+    let covariance = filtered.1 + gain * (next.1 - passage.covariance) * gain.transpose();
     let finite = error.iter().chain(covariance.iter()).all(|v| v.is_finite());
-    finite.then(|| (filtered.state.plus(&error), (covariance + covariance.transpose()) * 0.5))
+    finite.then(|| (filtered.0.plus(&error), (covariance + covariance.transpose()) * 0.5))
 }

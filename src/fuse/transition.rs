@@ -8,11 +8,16 @@
 //!
 //! The force is turned by the attitude in the middle of the step, so with φ the turn of the step, R½ the attitude halfway, f the force and
 //! J the right Jacobian of SO(3) (Solà 2017, eq. 183): A = −R½ [f]× exp(−φ/2) dt, B = −R½ dt, D = R½ [f]× J(φ/2) dt²/2,
-//! C = exp(−φ), E = −J(φ) dt. Biases and lean stay; the offsets of map and barometer decay.
+//! C = exp(−φ), E = −J(φ) dt. Biases and lean stay; the offsets of map and barometer and the wind decay.
 
 use nalgebra::{Matrix3, SMatrix, UnitQuaternion, Vector3};
 
-use super::state::{ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, MAP_OFFSET, STATES, VELOCITY};
+use super::state::{ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, Kept, LEAN, MAP_OFFSET, STATES, VELOCITY, WIND};
+
+/// The states before this one move: position, velocity, attitude. Those before the lean move them.
+const MOVED: usize = ACCEL_BIAS;
+/// Their number, up to whole vectors of the processor.
+const PADDED: usize = 12;
 
 /// A transition of the error state.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +28,12 @@ pub struct Transition {
     velocity_from_gyro_bias: Matrix3<f64>,
     attitude_from_attitude: Matrix3<f64>,
     attitude_from_gyro_bias: Matrix3<f64>,
-    map_offset_kept: f64,
-    baro_offset_kept: f64,
+    kept: Kept,
 }
 
 impl Transition {
     /// A step without an IMU: velocity and attitude stay, nothing ties them to the biases.
-    pub fn unmeasured(dt_s: f64, [map_offset_kept, baro_offset_kept]: [f64; 2]) -> Self {
+    pub fn unmeasured(dt_s: f64, kept: Kept) -> Self {
         Self {
             dt_s,
             velocity_from_attitude: Matrix3::zeros(),
@@ -37,8 +41,7 @@ impl Transition {
             velocity_from_gyro_bias: Matrix3::zeros(),
             attitude_from_attitude: Matrix3::identity(),
             attitude_from_gyro_bias: Matrix3::zeros(),
-            map_offset_kept,
-            baro_offset_kept,
+            kept,
         }
     }
 
@@ -50,7 +53,7 @@ impl Transition {
         half_turn: &UnitQuaternion<f64>,
         halfway: &Matrix3<f64>,
         dt_s: f64,
-        kept: [f64; 2],
+        kept: Kept,
     ) -> Self {
         let back_half = half_turn.to_rotation_matrix().into_inner().transpose();
         let pushed = halfway * force.cross_matrix();
@@ -78,63 +81,79 @@ impl Transition {
                 column[VELOCITY + i] += pushed[i];
                 column[ATTITUDE + i] = turned[i];
             }
-            column[MAP_OFFSET] *= self.map_offset_kept;
-            column[MAP_OFFSET + 1] *= self.map_offset_kept;
-            column[BARO_OFFSET] *= self.baro_offset_kept;
+            for i in MAP_OFFSET..STATES {
+                column[i] *= self.kept(i);
+            }
         }
     }
 
     /// Φ P Φᵀ of a symmetric P; the result is symmetric to the last bit.
+    ///
+    /// Sums of whole columns, which lie in memory without gaps: P Φᵀ, then, of its first rows turned into columns, Φ (P Φᵀ).
+    #[allow(clippy::needless_range_loop, reason = "both sides of the diagonal are read and written by their indices")]
     pub fn conjugate(&self, covariance: &mut Covariance) {
-        const MOVED: usize = ACCEL_BIAS;
-        let columns = &covariance.data.0;
-        // P Φᵀ: its first columns are sums of whole columns, which lie in memory without gaps.
-        let mut right: SMatrix<f64, STATES, MOVED> = SMatrix::zeros();
-        let combined = &mut right.data.0;
-        for i in 0..3 {
-            let mut pushed = [0.0; STATES];
-            let mut turned = [0.0; STATES];
-            for k in 0..3 {
-                let (attitude, accel_bias, gyro_bias) =
-                    (&columns[ATTITUDE + k], &columns[ACCEL_BIAS + k], &columns[GYRO_BIAS + k]);
-                let (a, b, d) = (
-                    self.velocity_from_attitude[(i, k)],
-                    self.velocity_from_accel_bias[(i, k)],
-                    self.velocity_from_gyro_bias[(i, k)],
-                );
-                let (c, e) = (self.attitude_from_attitude[(i, k)], self.attitude_from_gyro_bias[(i, k)]);
-                for r in 0..STATES {
-                    pushed[r] += a * attitude[r] + b * accel_bias[r] + d * gyro_bias[r];
-                    turned[r] += c * attitude[r] + e * gyro_bias[r];
-                }
+        let columns: [&[f64; STATES]; LEAN] = std::array::from_fn(|k| &covariance.data.0[k]);
+        let right = self.combine(&columns);
+        let mut rows = [[0.0; PADDED]; LEAN];
+        for (column, values) in right.iter().enumerate() {
+            for (row, value) in rows.iter_mut().zip(values) {
+                row[column] = *value;
             }
-            let (position, velocity) = (&columns[i], &columns[VELOCITY + i]);
-            for r in 0..STATES {
-                combined[i][r] = position[r] + self.dt_s * (velocity[r] + 0.5 * pushed[r]);
-                combined[VELOCITY + i][r] = velocity[r] + pushed[r];
-            }
-            combined[ATTITUDE + i] = turned;
         }
-        self.apply(&mut right);
+        let both = self.combine(&std::array::from_fn(|k| &rows[k]));
         for j in 0..MOVED {
             for i in 0..=j {
-                put(covariance, i, j, 0.5 * (right[(i, j)] + right[(j, i)]));
+                put(covariance, i, j, 0.5 * (both[i][j] + both[j][i]));
             }
             for i in MOVED..STATES {
-                put(covariance, i, j, right[(i, j)]);
+                put(covariance, i, j, right[j][i] * self.kept(i));
             }
         }
-        // What does not move but decays.
-        let kept = |i: usize| match i {
-            BARO_OFFSET => self.baro_offset_kept,
-            MAP_OFFSET.. => self.map_offset_kept,
-            _ => 1.0,
-        };
         for j in MOVED..STATES {
             for i in MAP_OFFSET.max(j)..STATES {
-                put(covariance, i, j, covariance[(i, j)] * (kept(i) * kept(j)));
+                put(covariance, i, j, covariance[(i, j)] * (self.kept(i) * self.kept(j)));
             }
         }
+    }
+
+    /// What is left of a state that neither moves nor is moved.
+    fn kept(&self, state: usize) -> f64 {
+        let [map, baro, wind] = self.kept;
+        match state {
+            WIND.. => wind,
+            BARO_OFFSET => baro,
+            MAP_OFFSET.. => map,
+            _ => 1.0,
+        }
+    }
+
+    /// The rows of Φ that are not trivial, as sums of vectors that stand for the states.
+    #[allow(clippy::needless_range_loop, reason = "a dozen vectors that run along together")]
+    fn combine<const N: usize>(&self, states: &[&[f64; N]; LEAN]) -> [[f64; N]; MOVED] {
+        let mut out = [[0.0; N]; MOVED];
+        for i in 0..3 {
+            let mut pushed = [0.0; N];
+            let mut turned = [0.0; N];
+            for k in 0..3 {
+                let (attitude, accel_bias, gyro_bias) = (states[ATTITUDE + k], states[ACCEL_BIAS + k], states[GYRO_BIAS + k]);
+                let a = self.velocity_from_attitude[(i, k)];
+                let b = self.velocity_from_accel_bias[(i, k)];
+                let d = self.velocity_from_gyro_bias[(i, k)];
+                let c = self.attitude_from_attitude[(i, k)];
+                let e = self.attitude_from_gyro_bias[(i, k)];
+                for n in 0..N {
+                    pushed[n] += a * attitude[n] + b * accel_bias[n] + d * gyro_bias[n];
+                    turned[n] += c * attitude[n] + e * gyro_bias[n];
+                }
+            }
+            let (position, velocity) = (states[i], states[VELOCITY + i]);
+            for n in 0..N {
+                out[i][n] = position[n] + self.dt_s * (velocity[n] + 0.5 * pushed[n]);
+                out[VELOCITY + i][n] = velocity[n] + pushed[n];
+            }
+            out[ATTITUDE + i] = turned;
+        }
+        out
     }
 }
 
@@ -178,9 +197,9 @@ mod tests {
         }
         put(ATTITUDE, ATTITUDE, t.attitude_from_attitude);
         put(ATTITUDE, GYRO_BIAS, t.attitude_from_gyro_bias);
-        f[(MAP_OFFSET, MAP_OFFSET)] = t.map_offset_kept;
-        f[(MAP_OFFSET + 1, MAP_OFFSET + 1)] = t.map_offset_kept;
-        f[(BARO_OFFSET, BARO_OFFSET)] = t.baro_offset_kept;
+        for (i, kept) in [0, 0, 1, 2, 2].into_iter().enumerate() {
+            f[(MAP_OFFSET + i, MAP_OFFSET + i)] = t.kept[kept];
+        }
         f
     }
 
@@ -197,9 +216,10 @@ mod tests {
             let dt = 0.02;
             let half = UnitQuaternion::from_scaled_axis(rate * (0.5 * dt));
             let halfway = (UnitQuaternion::from_scaled_axis(attitude) * half).to_rotation_matrix().into_inner();
-            for transition in
-                [Transition::measured(&force, &rate, &half, &halfway, dt, [0.98, 0.95]), Transition::unmeasured(dt, [0.97, 0.9])]
-            {
+            for transition in [
+                Transition::measured(&force, &rate, &half, &halfway, dt, [0.98, 0.95, 0.99]),
+                Transition::unmeasured(dt, [0.97, 0.9, 0.8]),
+            ] {
                 let f = dense(&transition);
                 let mut fast = covariance;
                 transition.conjugate(&mut fast);

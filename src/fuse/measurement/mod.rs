@@ -2,6 +2,7 @@
 //! and its counts.
 
 mod aid;
+mod airflow;
 mod attitude;
 mod gnss;
 mod heading;
@@ -16,7 +17,8 @@ use nalgebra::{SMatrix, SVector, Vector3};
 use super::eskf::{Eskf, Update};
 use super::state::{ATTITUDE, STATES, State};
 
-pub use aid::{Aid, AidCounters, AidSettings, AidState, Aids, Innovation, Taken};
+pub use aid::{Aid, AidCounters, AidSettings, AidState, Aids, CLOSED, Innovation, Taken};
+pub use airflow::Airflow;
 pub use attitude::Attitude;
 pub use gnss::Gnss;
 pub use heading::Heading;
@@ -62,11 +64,13 @@ pub enum Source {
     Gnss,
     /// Standing on the ground.
     ZeroVelocity,
+    /// Wings.
+    Airflow,
 }
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Visual,
         Self::Place,
         Self::Height,
@@ -78,6 +82,7 @@ impl Source {
         Self::RelativePose,
         Self::Gnss,
         Self::ZeroVelocity,
+        Self::Airflow,
     ];
 }
 
@@ -106,6 +111,8 @@ pub enum Observation {
     Gnss(Gnss),
     /// No motion.
     ZeroVelocity(ZeroVelocity),
+    /// No motion across the wings' way through the air.
+    Airflow(Airflow),
 }
 
 impl Observation {
@@ -123,6 +130,7 @@ impl Observation {
             Self::RelativePose(_) => Source::RelativePose,
             Self::Gnss(_) => Source::Gnss,
             Self::ZeroVelocity(_) => Source::ZeroVelocity,
+            Self::Airflow(_) => Source::Airflow,
         }
     }
 
@@ -141,6 +149,7 @@ impl Observation {
             Self::RelativePose(m) => filter.fuse_relative(m, gate),
             Self::Gnss(m) => filter.fuse(m, gate),
             Self::ZeroVelocity(m) => filter.fuse(m, gate),
+            Self::Airflow(m) => filter.fuse(m, gate),
         }
     }
 }

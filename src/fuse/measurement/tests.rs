@@ -58,6 +58,7 @@ fn jacobians_equal_finite_differences() {
                 let covariance = Matrix3::identity();
                 jacobian_error(&Gnss { antenna_m: seen.position_m, covariance, lever_arm_m }, &state)
             }),
+            ("airflow", jacobian_error(&Airflow { sigma_m_s: 1.0 }, &state)),
             ("zero velocity", jacobian_error(&ZeroVelocity { sigma_m_s: 0.1 }, &state)),
         ];
         for (name, error) in errors {
