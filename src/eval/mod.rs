@@ -1,5 +1,8 @@
-//! Measures of how well and under which conditions frames were localized.
+//! Measures of how well and under which conditions frames were localized, and of the filter.
 
 pub mod appearance;
+pub mod attacks;
 pub mod clock_offset;
+pub mod consistency;
+pub mod plot;
 pub mod score;

@@ -6,6 +6,7 @@
 //! the map's region; houses and trees stand on it and show their parallax. The same seed gives the same bytes.
 
 pub mod clip;
+pub mod inertial;
 mod land;
 mod lines;
 mod look;

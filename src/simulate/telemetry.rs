@@ -30,7 +30,7 @@ impl Noise {
         StandardNormal.sample(&mut self.0)
     }
 
-    fn vector(&mut self) -> Vector3<f64> {
+    pub fn vector(&mut self) -> Vector3<f64> {
         Vector3::new(self.next(), self.next(), self.next())
     }
 }
