@@ -10,6 +10,7 @@ macro_rules! say {
 
 mod bench;
 mod doctor;
+mod eval;
 mod input;
 mod localize;
 mod map;
@@ -60,6 +61,9 @@ enum Verb {
     Simulate(Box<simulate::Arguments>),
     /// Measure frames per second and latency of each stage on a flight.
     Bench(Box<bench::Arguments>),
+    /// Measure the filter: its consistency, its resistance to attacks, its errors on a recorded flight.
+    #[command(subcommand)]
+    Eval(eval::Verb),
     /// Estimate the offset between the clocks of telemetry and camera.
     Sync(Box<sync::Arguments>),
     /// Check what skyfix needs: video, inference, models, viewer, and a map when one is given.
@@ -87,6 +91,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Verb::Models => models::run(),
         Verb::Simulate(arguments) => simulate::run(&arguments).map(|()| ExitCode::SUCCESS),
         Verb::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Verb::Eval(verb) => eval::run(&verb),
         Verb::Sync(arguments) => sync::run(&arguments).map(|()| ExitCode::SUCCESS),
         Verb::Doctor { map, model } => {
             let complete = doctor::run(map.as_deref(), model.as_deref());

@@ -4,5 +4,6 @@ pub mod appearance;
 pub mod attacks;
 pub mod clock_offset;
 pub mod consistency;
+pub mod inertial;
 pub mod plot;
 pub mod score;
