@@ -33,6 +33,10 @@
 //!   free, and the source drops what is overtaken.
 //! - A fix goes to the filter as a pose free of what was assumed of lean and map offset ([`types::FreePose`]): both are states of the
 //!   filter, because they last from frame to frame. Files and viewer show the frame's own fix, with those assumptions in its covariance.
+//! - Late measurements: [`fuse::History`] reverts to their time and takes everything after it again, so the result is that of having had
+//!   them in time, to the last bit. A frame's own lateness needs none of it: fusion takes frames in order and predicts ahead.
+//! - While the filter is sure of its place, no agreement of refused fixes moves it: wrong fixes agree with each other. It re-acquires once
+//!   three sigma pass 50 m.
 //! - Early exit (`flow::stages`): a glance with a confident prior is one pass of the network, one place and one round of matching; it
 //!   settles a frame or escalates it, and never decides that a position is not known.
 //! - A retrieval head belongs to one dense network and takes its descriptors, so that frame and map pass through that network only.
