@@ -15,8 +15,9 @@ use crate::simulate::SimulateError;
 use crate::simulate::inertial::{GRAVITY, Truth, inertial_flight};
 use crate::time::nanos_from_seconds;
 
-/// 1 sigma at the start: position, m; velocity, m/s; attitude, rad; lean.
-const START_SIGMAS: [f64; 4] = [5.0, 1.0, 0.03, 0.05];
+/// 1 sigma at the start: position, m; velocity, m/s; roll and pitch, rad; heading, rad; lean. At rest accelerometers tell roll and pitch to
+/// their bias over g, 0.008 rad of a consumer IMU.
+const START_SIGMAS: [f64; 5] = [5.0, 1.0, 0.01, 0.03, 0.05];
 
 /// What a flight tells.
 pub(super) struct Flown {
@@ -58,12 +59,13 @@ impl Offsets {
 
 /// The filter at the start: off by errors that are drawn from its own covariance.
 fn start(flown: &MonteCarlo, noise: &NoiseDensities, truth: &State, random: &mut Random) -> Eskf {
-    let [position, velocity, attitude, lean] = START_SIGMAS;
+    let [position, velocity, tilt, heading, lean] = START_SIGMAS;
     let mut sigmas = ErrorState::zeros();
     for (at, size, sigma) in [
         (0, 3, position),
         (VELOCITY, 3, velocity),
-        (ATTITUDE, 3, attitude),
+        (ATTITUDE, 2, tilt),
+        (ATTITUDE + 2, 1, heading),
         (ACCEL_BIAS, 3, flown.grade.accel_bias),
         (GYRO_BIAS, 3, flown.grade.gyro_bias),
         (LEAN, 2, lean),
