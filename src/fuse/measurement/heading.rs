@@ -21,7 +21,7 @@ impl Measurement<1> for Heading {
         Vector1::new((self.heading_rad - now + PI).rem_euclid(TAU) - PI)
     }
 
-    /// With the forward axis (e, n, u): heading = atan2(e, n), and that axis turns by −R [e_x]× δθ.
+    /// With the forward axis (e, n, u): heading = atan2(e, n), and that axis turns by `−R [e_x]× δθ`.
     fn jacobian(&self, state: &State) -> SMatrix<f64, 1, STATES> {
         let rotation = state.enu_from_body.to_rotation_matrix().into_inner();
         let forward = rotation.column(0);
