@@ -14,14 +14,14 @@ use crate::types::ImuSample;
 #[derive(Debug, thiserror::Error)]
 pub enum FlightError {
     /// A file is not there or is no table of the kind that it should be.
-    #[error("{}: {source}; it needs the columns {columns}", path.display())]
+    #[error("{}: {reason}; it needs the columns {columns}", path.display())]
     Table {
         /// The file.
         path: PathBuf,
         /// What it should hold.
         columns: &'static str,
         /// Why.
-        source: csv::Error,
+        reason: csv::Error,
     },
     /// A file holds nothing, no numbers, or times that go back.
     #[error("{}: {what}", path.display())]
@@ -105,7 +105,7 @@ fn table<R: DeserializeOwned>(
 ) -> Result<Vec<R>, FlightError> {
     let path = folder.join(name);
     let rows: Result<Vec<R>, csv::Error> = csv::Reader::from_path(&path).and_then(|mut reader| reader.deserialize().collect());
-    let rows = rows.map_err(|source| FlightError::Table { path: path.clone(), columns, source })?;
+    let rows = rows.map_err(|reason| FlightError::Table { path: path.clone(), columns, reason })?;
     if rows.is_empty() {
         return Err(FlightError::Content { path, what: "holds no rows" });
     }
