@@ -29,6 +29,8 @@ mod edits;
 #[cfg(feature = "gst")]
 #[path = "flight/live.rs"]
 mod live;
+#[path = "flight/search.rs"]
+mod search;
 
 const MODEL: &str = "skyfix-dense";
 /// Frames of the bundled flight that these tests use.

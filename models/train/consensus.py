@@ -110,34 +110,35 @@ def match(network, tensor, before=True, after=True):
 # --- data ----------------------------------------------------------------------------------------------------------
 
 
-def draw(rng, pair, held_out):
+def draw(rng, pair, held_out, frame_px, window_px):
     """A frame and a window of the map, north-up like each other to within some degrees, the window's pixel of a frame's, and the
     window's metres a pixel."""
     low, high = pair.gsd_range_m
     height, width = pair.a.pyramid[0].shape[:2]
-    most = 0.95 * min(width, height) * pair.a.gsd_m / WINDOW_PX
+    most = 0.95 * min(width, height) * pair.a.gsd_m / window_px
     gsd_m = min(0.45 if held_out else math.exp(rng.uniform(math.log(low), math.log(high))), most)
-    half_px = 0.5 * WINDOW_PX * gsd_m / pair.a.gsd_m
+    half_px = 0.5 * window_px * gsd_m / pair.a.gsd_m
     centre = [rng.uniform(min(half_px, s / 2), max(s - half_px, s / 2)) for s in (width, height)]
     turn = 0.0 if held_out else rng.uniform(0, 2 * math.pi)
     base = gsd_m / pair.a.gsd_m
     middle = lambda px: data.similarity(0, 1, (-(px - 1) / 2,) * 2)
-    scene_from_window = data.similarity(turn, base, centre) @ middle(WINDOW_PX)
+    scene_from_window = data.similarity(turn, base, centre) @ middle(window_px)
     own_turn, scale = math.radians(np.clip(rng.normal(0, 6), -15, 15)), math.exp(np.clip(rng.normal(0, 0.08), -0.25, 0.25))
-    shift = data.similarity(0, 1, rng.uniform(-36, 36, 2))
-    scene_from_frame = data.similarity(turn + own_turn, base * scale, centre) @ shift @ middle(FRAME_PX)
-    frame, frame_valid = data.cut_view(pair.a, scene_from_frame, gsd_m * scale, FRAME_PX)
-    window, window_valid = data.cut_view(pair.b, scene_from_window, gsd_m, WINDOW_PX)
+    reach = (window_px - frame_px) / 2 + 4
+    shift = data.similarity(0, 1, rng.uniform(-reach, reach, 2))
+    scene_from_frame = data.similarity(turn + own_turn, base * scale, centre) @ shift @ middle(frame_px)
+    frame, frame_valid = data.cut_view(pair.a, scene_from_frame, gsd_m * scale, frame_px)
+    window, window_valid = data.cut_view(pair.b, scene_from_window, gsd_m, window_px)
     return frame, frame_valid, window, window_valid, np.linalg.inv(scene_from_window) @ scene_from_frame, gsd_m
 
 
-def draw_batch(pairs_of_kind, shares, step, held_out=False, size=PAIRS_PER_STEP):
+def draw_batch(pairs_of_kind, shares, step, held_out=False, size=PAIRS_PER_STEP, sides_px=(FRAME_PX, WINDOW_PX)):
     rng = np.random.default_rng([SEED, step])
     out = []
     while len(out) < size:
         kind = rng.choice(list(shares), p=list(shares.values()))
         pair = pairs_of_kind[kind][rng.integers(len(pairs_of_kind[kind]))]
-        frame, frame_valid, window, window_valid, window_from_frame, gsd_m = draw(rng, pair, held_out)
+        frame, frame_valid, window, window_valid, window_from_frame, gsd_m = draw(rng, pair, held_out, *sides_px)
         if min(frame_valid.mean(), window_valid.mean()) < 0.7 or frame[frame_valid].std() < 4:
             continue
         if not held_out:

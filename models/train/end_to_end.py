@@ -26,6 +26,7 @@ from supply import add_arguments, batches
 
 SEED = 20244
 PAIRS_PER_STEP = 4
+SIDES_PX = (128, 192)  # frame and window: a quarter of the regions that the consensus alone is trained on, and of the time
 PEAK_LEARNING_RATE = 1e-4
 MATCH_WEIGHT, COARSE_WEIGHT = 1.0, 0.5
 NEAR_CELLS = 3  # a cell is looked for so far from its prediction, each way
@@ -171,13 +172,13 @@ def to_tensors(batch, device):
 def train(options):
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
-    training_set = data.TrainingSet(options.data, options.worlds or options.run / "worlds", consensus.FRAME_PX, tuple(options.without))
+    training_set = data.TrainingSet(options.data, options.worlds or options.run / "worlds", SIDES_PX[0], tuple(options.without))
     network = EndToEnd(options.run).to(options.device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=1e-3)
     schedule = Schedule(options.run / checkpoint(options), options.minutes, PEAK_LEARNING_RATE, optimiser, {"network": network})
 
     def make(step):
-        return consensus.draw_batch(training_set.pairs, training_set.shares, SEED + step, size=PAIRS_PER_STEP)
+        return consensus.draw_batch(training_set.pairs, training_set.shares, SEED + step, size=PAIRS_PER_STEP, sides_px=SIDES_PX)
 
     supply = batches(make, schedule.step, options.workers)
     for step in schedule.steps():

@@ -87,8 +87,8 @@ pub struct LocalizeArguments {
     /// retrieval (the position is the middle of the best cell)
     #[arg(long, default_value = "correlation", value_name = "correlation|sascm|none|retrieval")]
     pub coarse: CoarseMethod,
-    /// Weights of the neighbourhood consensus of SASCM: a safetensors file, or "bundled" for those that come with the model, which take
-    /// some 20 s a frame; by default a fixed kernel that needs none
+    /// Learned weights of the neighbourhood consensus of SASCM, which decide among what a fixed kernel finds best: a safetensors file, or
+    /// "bundled" for those that come with the model
     #[arg(long, value_name = "FILE|bundled")]
     pub consensus: Option<PathBuf>,
 }

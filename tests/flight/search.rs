@@ -1,0 +1,56 @@
+//! Ways of coarse search on the bundled flight: each finds the place on its own.
+
+use std::sync::Arc;
+
+use skyfix::coarse::consensus::ConsensusNetwork;
+use skyfix::flow::sequential::match_frame;
+use skyfix::flow::settings::CoarseMethod;
+use skyfix::flow::stages::Matched;
+use skyfix::flow::{MatchSettings, Matcher};
+use skyfix::models::Manifest;
+use skyfix::types::{Frame, Known, Outcome};
+
+use super::{MODEL, frames, map_and_index, network, root};
+
+fn matcher(settings: MatchSettings) -> Matcher {
+    Matcher::new(Arc::new(map_and_index().1), settings)
+}
+
+fn centre_m(matched: &Matched) -> Option<nalgebra::Vector2<f64>> {
+    match &matched.outcome {
+        Outcome::Fix(fix) => Some(fix.centre_m),
+        Outcome::Abstained(_) => None,
+    }
+}
+
+#[test]
+fn a_frame_whose_first_search_verified_nothing_is_found_by_a_search_at_the_refining_level() {
+    let settings = MatchSettings::default();
+    let (thorough, hasty) = (matcher(settings), matcher(MatchSettings { thorough_views: 0, ..settings }));
+    let mut network = network();
+    let known = frames().swap_remove(0);
+    let there = centre_m(&match_frame(&thorough, &known, None, None, network.as_mut())).unwrap();
+    let unknown = Frame { known: Known { heading_rad: None, ..known.known }, ..known };
+    let decoded = Arc::new(thorough.rectify(&unknown).unwrap());
+    let observation = thorough.observe(&decoded, None).unwrap();
+    assert!(observation.hypotheses.len() > 20 && observation.search_level != observation.refine_level);
+    let retrieved = thorough.retrieve(&observation, None, None, network.as_mut()).unwrap();
+    let found = thorough.fix(&observation, &retrieved, &[], network.as_mut());
+    assert!((centre_m(&found).unwrap() - there).norm() < 5.0);
+    assert_eq!(centre_m(&hasty.fix(&observation, &retrieved, &[], network.as_mut())), None);
+}
+
+#[test]
+fn region_consensus_finds_the_place_that_correlation_finds_with_the_fixed_kernel_and_with_learned_weights() {
+    let correlation = matcher(MatchSettings::default());
+    let by_regions = MatchSettings { coarse: CoarseMethod::Sascm, ..MatchSettings::default() };
+    let manifest = Manifest::read(&root().join("models/manifest.toml")).unwrap();
+    let entry = manifest.consensus_of(manifest.entry(MODEL).unwrap()).unwrap();
+    let learned = ConsensusNetwork::from_bytes(&manifest.load_consensus(entry).unwrap()).unwrap();
+    let mut network = network();
+    for (matcher, frame) in [matcher(by_regions), matcher(by_regions).with_consensus(learned)].iter().zip(&frames()) {
+        let there = centre_m(&match_frame(&correlation, frame, None, None, network.as_mut())).unwrap();
+        let found = centre_m(&match_frame(matcher, frame, None, None, network.as_mut())).unwrap();
+        assert!((found - there).norm() < 3.0, "{}", frame.name);
+    }
+}
