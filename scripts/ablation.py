@@ -36,7 +36,6 @@ VARIANTS = (
 )
 # Seed, height above ground and speed of the simulated flights: another world each.
 SIMULATED = {"simulated-41": (41, 120, 12), "simulated-42": (42, 90, 10), "simulated-43": (43, 160, 15)}
-DISTRACTORS = ("wildnav", "ariel_tiles", "train/oam_drone")
 REAL = "fengyuan"
 SUCCESS_M, WRONG_M = 25.0, 50.0
 RESAMPLINGS, SEED = 10_000, 7
@@ -74,18 +73,19 @@ class Flights:
             seed, height, speed = SIMULATED[name]
             seconds_a_photo = 2.0
             words = ["--seed", seed, "--height", height, "--speed", speed, "--rate", 1 / seconds_a_photo, "--leg", 300]
-            words += ["--duration", seconds_a_photo * self.options.frames, "--map-side", 2040]
+            words += ["--duration", seconds_a_photo * self.options.frames, "--map-side", 1000]
             quiet([self.options.skyfix, "simulate", out, *words])
         return out
 
     def map(self, name):
         """The flight's imagery and the distractors in one map, indexed with the models of today."""
-        path = self.folder / f"{name if name == REAL else self.sources[name].name}-all.mbtiles"
+        distractors = "-".join(Path(d).name for d in self.options.distractors)
+        path = self.folder / f"{name if name == REAL else self.sources[name].name}-{distractors}.mbtiles"
         if not path.exists():
             own = self.options.data / REAL / "map.jpg" if name == REAL else as_tiles(self.sources[name] / "map.mbtiles")
             print(f"{path}: building", flush=True)
             part = path.with_name("part-" + path.name)
-            quiet([self.options.skyfix, "map", "build", own, *(self.options.data / d for d in DISTRACTORS), "-o", part])
+            quiet([self.options.skyfix, "map", "build", own, *(self.options.data / d for d in self.options.distractors), "-o", part])
             part.rename(path)
         key, mark = manifest_key(), path.with_suffix(f".{self.options.model}.key")
         if not mark.exists() or mark.read_text() != key:
@@ -223,6 +223,7 @@ def main():
     parser.add_argument("--data", type=Path, default=ROOT / "../shared/data")
     parser.add_argument("--skyfix", type=Path, default=ROOT / "target/release/skyfix")
     parser.add_argument("--model", default="skyfix-dense")
+    parser.add_argument("--distractors", nargs="+", default=["wildnav", "ariel_tiles", "train/oam_drone"], help="sets added to each map")
     parser.add_argument("--frames", type=int, default=60, help="frames of each flight; the real one has 31")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--only", default="^(?!.*learned)", help="variants whose name matches; by default all but the learned consensus")

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::settings::MatchSettings;
 use super::stages::Retrieved;
 use crate::coarse::Place;
 use crate::coarse::consensus::ConsensusNetwork;
 use crate::coarse::correlation::SearchGrid;
-use crate::coarse::peaks::Response;
 use crate::coarse::sascm::{Layout, RegionPlacement, SascmSettings, match_regions};
 use crate::coarse::tensor::RegionGrid;
 use crate::retrieve::index::{CELL_SIDE, CELL_STEP};
@@ -29,20 +27,22 @@ pub struct CandidateMatch {
 /// Which cells each hypothesis is matched against, by hypothesis.
 pub type Candidates = Vec<(usize, Vec<CellId>)>;
 
-/// Every hypothesis with the best `settings.top_cells` cells in their order.
-pub fn all_candidates(retrieved: &Retrieved, settings: &MatchSettings) -> Candidates {
-    let cells: Vec<CellId> = retrieved.cells.iter().take(settings.top_cells).map(|ranked| ranked.cell).collect();
-    (0..retrieved.templates.len()).map(|hypothesis| (hypothesis, cells.clone())).collect()
+/// What retrieval ranked.
+pub fn all_candidates(retrieved: &Retrieved) -> Candidates {
+    by_hypothesis(retrieved.cells.iter().map(|ranked| (ranked.query, ranked.cell)))
 }
 
 /// The candidates of the best `keep` matches.
 pub fn best_candidates(mut matches: Vec<CandidateMatch>, keep: usize) -> Candidates {
     // Stable: equal scores keep the order of hypotheses and cells.
     matches.sort_by(|a, b| b.placement.score.total_cmp(&a.placement.score));
-    matches.truncate(keep);
+    by_hypothesis(matches.iter().take(keep).map(|found| (found.hypothesis, found.cell)))
+}
+
+fn by_hypothesis(pairs: impl Iterator<Item = (usize, CellId)>) -> Candidates {
     let mut out: BTreeMap<usize, Vec<CellId>> = BTreeMap::new();
-    for found in &matches {
-        out.entry(found.hypothesis).or_default().push(found.cell);
+    for (hypothesis, cell) in pairs {
+        out.entry(hypothesis).or_default().push(cell);
     }
     out.into_iter().collect()
 }
@@ -86,8 +86,8 @@ pub fn match_candidates<'a>(
     out
 }
 
-/// Matches as places, by their own scores: for candidates that are the best of each hypothesis already.
-pub fn places_by_score(matches: &[CandidateMatch]) -> Vec<Place> {
+/// Matches as places, by their own scores.
+pub fn places(matches: &[CandidateMatch]) -> Vec<Place> {
     let place = |c: &CandidateMatch| Place {
         region: c.cell.region as usize,
         hypothesis: c.hypothesis,
@@ -95,21 +95,4 @@ pub fn places_by_score(matches: &[CandidateMatch]) -> Vec<Place> {
         score: c.placement.score,
     };
     matches.iter().map(place).collect()
-}
-
-/// Matches as places. Scores are normalised by mean and spread over the hypothesis' candidates, as those of the correlation are
-/// by its score map: what is compared is how far a place stands out.
-pub fn places(candidates: &[CandidateMatch]) -> Vec<Place> {
-    let mut out = Vec::with_capacity(candidates.len());
-    for group in candidates.chunk_by(|a, b| a.hypothesis == b.hypothesis) {
-        let moments = group.iter().map(|c| c.placement.score).fold((0.0, 0.0, 0.0), |m, s| (m.0 + s, m.1 + s * s, m.2 + 1.0));
-        let (mean, spread) = Response::mean_and_spread(moments);
-        out.extend(group.iter().map(|c| Place {
-            region: c.cell.region as usize,
-            hypothesis: c.hypothesis,
-            camera_m: c.camera_m,
-            score: (c.placement.score - mean) / spread,
-        }));
-    }
-    out
 }

@@ -71,6 +71,14 @@ pub struct MatchSettings {
     pub glance_sigma_m: f64,
 }
 
+impl MatchSettings {
+    /// How many windows, each a cell with one view, region consensus looks at: as many as there are cells to look at for two views. Of more
+    /// views, retrieval says which go with which cells.
+    pub fn sascm_windows(&self, candidates: usize, views: usize) -> usize {
+        self.top_cells.min(candidates) * views.min(2)
+    }
+}
+
 impl Default for MatchSettings {
     fn default() -> Self {
         Self {

@@ -4,7 +4,7 @@ use super::{Matcher, Observation, Retrieved, SAME_PLACE_CELLS};
 use crate::coarse::Place;
 use crate::coarse::consensus::ConsensusNetwork;
 use crate::coarse::peaks::{Response, Window};
-use crate::flow::sascm::{Candidates, all_candidates, best_candidates, match_candidates, places as places_of, places_by_score};
+use crate::flow::sascm::{Candidates, all_candidates, best_candidates, match_candidates, places as places_of};
 use crate::flow::settings::CoarseMethod;
 use crate::types::AbstainReason;
 
@@ -34,11 +34,11 @@ impl Matcher {
             let matches = |candidates: &Candidates, network: &ConsensusNetwork| {
                 match_candidates(retrieved, candidates, &self.settings.sascm, network, grid)
             };
-            let sifted = matches(&all_candidates(retrieved, &self.settings), &ConsensusNetwork::fixed());
+            let sifted = matches(&all_candidates(retrieved), &ConsensusNetwork::fixed());
             let Some(learned) = &self.consensus else { return standing_out(places_of(&sifted)) };
             // Learned weights take a hundred times as long: they decide among what the fixed kernel finds best.
             let best = best_candidates(sifted, self.settings.sascm.rescored);
-            return standing_out(places_by_score(&matches(&best, learned)));
+            return standing_out(places_of(&matches(&best, learned)));
         }
         if self.settings.coarse.takes_cells() {
             return standing_out(self.places_of_cells(retrieved));

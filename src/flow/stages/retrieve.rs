@@ -9,7 +9,7 @@ use crate::models::{DenseExtractor, ModelError};
 use crate::retrieve::CellId;
 use crate::retrieve::build::{describe, view_of_cell};
 use crate::retrieve::index::IndexedRegion;
-use crate::retrieve::search::top_k;
+use crate::retrieve::search::{top_k, top_pairs};
 use crate::types::{AbstainReason, Prior};
 
 /// A prior's search radius is this many sigmas and a margin for what it does not know of, metres.
@@ -71,7 +71,10 @@ impl Matcher {
             return Ok(Retrieved { templates, views, cells: Vec::new(), candidates, within });
         }
         let keep = if candidates <= self.settings.exhaustive_cells { candidates } else { self.settings.top_cells };
-        let cells = top_k(level, &queries, keep, allowed);
+        let cells = match self.settings.coarse {
+            CoarseMethod::Sascm => top_pairs(level, &queries, self.settings.sascm_windows(candidates, queries.len()), allowed),
+            _ => top_k(level, &queries, keep, allowed),
+        };
         Ok(Retrieved { templates, views, cells, candidates, within })
     }
 
