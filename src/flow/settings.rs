@@ -72,10 +72,10 @@ pub struct MatchSettings {
 }
 
 impl MatchSettings {
-    /// How many windows, each a cell with one view, region consensus looks at: as many as there are cells to look at for two views. Of more
-    /// views, retrieval says which go with which cells.
+    /// How many windows, each a cell with one view, region consensus looks at: all there are for four views. Of more views, retrieval says
+    /// which go with which cells.
     pub fn sascm_windows(&self, candidates: usize, views: usize) -> usize {
-        self.top_cells.min(candidates) * views.min(2)
+        self.top_cells.min(candidates) * views.min(4)
     }
 }
 
