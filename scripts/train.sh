@@ -20,11 +20,15 @@ if [ ! -x "$run/venv/bin/python" ]; then
 fi
 python=$run/venv/bin/python
 "$python" worlds.py make "$run/worlds"
-"$python" dense.py train --run "$run" --threads "$threads" --minutes 90
-"$python" dense.py calibrate --run "$run" --threads "$threads"
+# On a GPU more pairs a step, made by the other processors.
+device=$("$python" -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")')
+where=(--device cpu) pairs=8
+[ "$device" = cpu ] || { where=(--device cuda --workers "$(($(nproc) > 3 ? $(nproc) - 2 : 1))"); pairs=32; }
+"$python" dense.py train --run "$run" --threads "$threads" "${where[@]}" --pairs "$pairs" --without world --minutes 90
+"$python" dense.py calibrate --run "$run" --threads "$threads" "${where[@]}" --without world
 "$python" dense.py export --run "$run"
-"$python" retrieval.py train --run "$run" --threads "$threads" --minutes 20
+"$python" retrieval.py train --run "$run" --threads "$threads" "${where[@]}" --minutes 20
 "$python" retrieval.py export --run "$run"
-"$python" consensus.py train --run "$run" --threads "$threads" --loss known --minutes 20
+"$python" consensus.py train --run "$run" --threads "$threads" "${where[@]}" --loss known --minutes 20
 "$python" consensus.py export --run "$run" --loss known
 "$python" compare.py --write

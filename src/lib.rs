@@ -37,6 +37,8 @@
 //!   them in time, to the last bit. A frame's own lateness needs none of it: fusion takes frames in order and predicts ahead.
 //! - While the filter is sure of its place, no agreement of refused fixes moves it: wrong fixes agree with each other. It re-acquires once
 //!   three sigma pass 50 m.
+//! - A thorough search (`flow::stages`): many views are sifted on the next coarser level; a frame that would abstain after that is searched
+//!   for once more on the level that refines, where ground with little to see at half the detail still stands out.
 //! - Early exit (`flow::stages`): a glance with a confident prior is one pass of the network, one place and one round of matching; it
 //!   settles a frame or escalates it, and never decides that a position is not known.
 //! - A retrieval head belongs to one dense network and takes its descriptors, so that frame and map pass through that network only.
