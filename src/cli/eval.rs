@@ -9,6 +9,7 @@ use skyfix::eval::attacks::attacks;
 use skyfix::eval::consistency::{MonteCarlo, RESTED, consistency};
 use skyfix::eval::inertial::report::comparison;
 use skyfix::eval::inertial::{Degraded, Recorded, Scoring, Wings, compare_own, score};
+use skyfix::eval::outages::{OutageFlights, outages};
 use skyfix::simulate::ImuGrade;
 
 /// Measure the filter.
@@ -20,6 +21,8 @@ pub enum Verb {
     Attacks(AttacksArguments),
     /// A recorded flight with an IMU, its GNSS made sparse, noisy, late and partly wrong.
     Inertial(InertialArguments),
+    /// Ten minutes with wrong fixes, wrong places that go on and two outages: is the track ever wrongly sure, and does it come back?
+    Outages(OutagesArguments),
 }
 
 const CONSISTENCY_EXAMPLES: &str = "Examples:
@@ -116,12 +119,45 @@ pub struct InertialArguments {
     no_wings: bool,
 }
 
+const OUTAGES_EXAMPLES: &str = "Examples:
+  skyfix eval outages
+  skyfix eval outages --flights 200 --seed 5000
+  skyfix eval outages --imu-unknown
+
+Each flight: 10 minutes, IMU of 200 Hz (consumer, its gyroscopes rested), 2 fixes a second, map 2 m off, 5 % wrong fixes 50 to
+500 m off, half of them in wrong places that go on for 2 to 5 s beside the aircraft or standing still, two outages of 20 s; a wrong place
+comes right after the second. Exit code 1 when a bound is broken.";
+
+/// Simulated flights with outages.
+#[derive(Args)]
+#[command(after_help = OUTAGES_EXAMPLES)]
+pub struct OutagesArguments {
+    /// Flights
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    flights: u64,
+    /// Seed of the first flight; the others count on
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// 1 sigma of a fix an axis
+    #[arg(long, default_value_t = 4.0, value_name = "METRES", value_parser = metres)]
+    fix_sigma: f64,
+    /// The filter does not know how good the IMU is, and takes it for one on an airframe that vibrates
+    #[arg(long)]
+    imu_unknown: bool,
+}
+
+fn metres(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    if (0.01..=1000.0).contains(&value) { Ok(value) } else { Err("give 0.01 to 1000 metres".into()) }
+}
+
 /// Runs the verb.
 pub fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Consistency(arguments) => run_consistency(arguments),
         Verb::Attacks(arguments) => run_attacks(arguments),
         Verb::Inertial(arguments) => run_inertial(arguments),
+        Verb::Outages(arguments) => run_outages(arguments),
     }
 }
 
@@ -172,6 +208,17 @@ fn run_inertial(arguments: &InertialArguments) -> anyhow::Result<ExitCode> {
     say!("{}", score(&scoring, &runs).table());
     say!("{}", comparison(&[compare_own("skyfix", &runs, &scoring.noise, scoring.wings)]));
     Ok(ExitCode::SUCCESS)
+}
+
+fn run_outages(arguments: &OutagesArguments) -> anyhow::Result<ExitCode> {
+    let result = outages(&OutageFlights {
+        flights: arguments.flights,
+        seed: arguments.seed,
+        fix_sigma_m: arguments.fix_sigma,
+        imu_known: !arguments.imu_unknown,
+    })?;
+    say!("{}", result.table());
+    Ok(if result.within_bounds() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {

@@ -13,13 +13,13 @@ use crate::simulate::{ImuGrade, Settings, SimulateError};
 use crate::types::{AbstainReason, Estimate, Fix, FreePose, ImuSample, Known, Outcome, TelemetryBatch, TrackPoint};
 
 /// Where the simulated flights lie.
-const ORIGIN: Geodetic = Geodetic::ground(47.0, 8.0);
+pub(super) const ORIGIN: Geodetic = Geodetic::ground(47.0, 8.0);
 /// 1 sigma of a fix an axis, metres, and of its lean.
 const FIX_SIGMAS: (f64, f64) = (4.0, 0.03);
 /// 1 sigma of a known height, metres.
-const HEIGHT_SIGMA_M: f64 = 2.0;
+pub(super) const HEIGHT_SIGMA_M: f64 = 2.0;
 /// Frames a second.
-const FRAMES_PER_S: i64 = 2;
+pub(super) const FRAMES_PER_S: i64 = 2;
 /// Frames before the attack: the filter has settled by then.
 const SETTLE_FRAMES: i64 = 60;
 /// Frames of an attack that lasts.
@@ -83,11 +83,11 @@ struct Trial<'a> {
     random: ChaCha8Rng,
 }
 
-fn stamp_ns(frame: i64) -> i64 {
+pub(super) fn stamp_ns(frame: i64) -> i64 {
     frame * (crate::time::NANOS_PER_SEC / FRAMES_PER_S)
 }
 
-fn fix_at(plane: &EnuPlane, camera_m: Vector2<f64>, sigma_m: f64) -> Outcome {
+pub(super) fn fix_at(plane: &EnuPlane, camera_m: Vector2<f64>, sigma_m: f64) -> Outcome {
     let (lat, lon) = plane.lat_lon_from_ground(camera_m.x, camera_m.y);
     let camera = Geodetic::ground(lat, lon);
     let covariance =
@@ -260,7 +260,7 @@ impl Trial<'_> {
     }
 }
 
-fn worst_sigma_m(covariance: nalgebra::Matrix2<f64>) -> f64 {
+pub(super) fn worst_sigma_m(covariance: nalgebra::Matrix2<f64>) -> f64 {
     covariance.symmetric_eigenvalues().max().max(0.0).sqrt()
 }
 

@@ -5,5 +5,6 @@ pub mod attacks;
 pub mod clock_offset;
 pub mod consistency;
 pub mod inertial;
+pub mod outages;
 pub mod plot;
 pub mod score;

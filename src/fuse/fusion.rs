@@ -1,12 +1,13 @@
 //! Frames in order in, track points and priors out.
 
-use nalgebra::{Matrix2, Matrix3, UnitQuaternion, Vector2, Vector3};
+use nalgebra::{Matrix2, Matrix3, UnitQuaternion, Vector3};
 
 use super::eskf::{Eskf, Update};
 use super::grid::Grid;
+use super::hypotheses::{Demand, Hypotheses};
 use super::measurement::{Attitude, Heading, Height, Observation, Taken};
 use super::navigator::{Navigator, Sampled};
-use super::running::{Rival, Running, lost};
+use super::running::{FAR, NEAR, Running, lost};
 use super::smoother::{Knot, Passage, smooth};
 use super::state::{
     ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, NoiseDensities, STATES, State, VELOCITY, WIND, gravity_m_s2,
@@ -28,7 +29,8 @@ pub struct FusionSettings {
     pub visual_age_s: f64,
     /// Beyond this 1 sigma of the horizontal position the position is not known, metres.
     pub lost_sigma_m: f64,
-    /// So many fixes in a row that the filter refuses and that agree with each other start it anew, once it is not sure of its own place.
+    /// So many fixes that the filter refuses and that agree with each other start it anew, once it is not sure of its own place, if they
+    /// lead before any other place by two. As many end an outage, or confirm a start from nothing.
     pub restart_fixes: usize,
     /// While three sigma of the horizontal position stay below this, no agreement of refused fixes starts the filter anew: wrong places
     /// agree with each other, too. Metres.
@@ -96,7 +98,7 @@ pub struct Fused {
 pub struct Counters {
     /// Fixes used.
     pub fixes_used: u64,
-    /// Fixes beyond the gate.
+    /// Fixes beyond the gate, and those after an outage that came before the place was settled.
     pub fixes_gated: u64,
     /// Fixes that were no numbers.
     pub fixes_refused: u64,
@@ -278,7 +280,8 @@ impl Fusion {
             last_fix_ns: None,
             frames_without_fix: 0,
             height_known: known.height_agl_m.is_some(),
-            rivals: Vec::new(),
+            confirmed: true,
+            hypotheses: Hypotheses::new(self.settings.restart_fixes),
         };
         running.set_gates(&self.settings);
         running
@@ -341,26 +344,41 @@ impl Fusion {
                 height_agl_m: known.height_agl_m.or(Some(Estimate { value: fix.height_agl_m.0, sigma: fix.height_agl_m.1 })),
                 ..*known
             };
-            self.running = Some(self.begin_at_fix(stamp_ns, fix, attitude, &known));
+            let mut running = self.begin_at_fix(stamp_ns, fix, attitude, &known);
+            running.confirmed = false;
+            running.hypotheses.follow(running.sighting(stamp_ns, &fix.camera, &covariance));
+            self.running = Some(running);
             self.counters.fixes_used += 1;
             return (None, true);
         };
-        let here = running.plane.ground_from_lat_lon(fix.camera.lat_deg, fix.camera.lon_deg);
-        let measured = Vector2::new(here.e_m, here.n_m);
-        let off_m = measured - running.navigator.filter.state.position_m.xy();
         if running.last_fix_ns.is_none() {
             running.expect(&fix.free);
         }
-        let sure = 3.0 * running.horizontal_sigma_m() < self.settings.sure_m;
-        // As sigma grows, the gate comes to meet a wrong place that goes on; while the filter is sure, that is no reason to believe it.
-        let shunned = sure
-            && running.rivals.len() >= self.settings.restart_fixes
-            && running.rivals.last().is_some_and(|last| (off_m - last.off_m).norm() < off_m.norm());
+        let settings = &self.settings;
+        let near = Demand { fixes: settings.restart_fixes, ..NEAR };
+        let sighting = running.sighting(stamp_ns, &fix.camera, &covariance);
+        let mut hypotheses = running.hypotheses.clone();
+        hypotheses.take(sighting, running.speed_error_m_s().min(settings.max_speed_m_s));
+        let sure = running.confirmed && 3.0 * running.horizontal_sigma_m() < settings.sure_m;
+        let acquiring = running.is_acquiring(stamp_ns, settings);
+        let shunned = if acquiring {
+            let demand = running.demand_of_return(&sighting, &covariance, settings.restart_fixes);
+            !demand.is_some_and(|demand| hypotheses.won(&demand))
+        } else {
+            // As sigma grows, the gate comes to meet a wrong place that goes on; while the filter is sure, that is no reason to believe it.
+            sure && hypotheses.goes_on(settings.restart_fixes)
+        };
         match running.take_pose(stamp_ns, &fix.free, shunned) {
             Taken::Updated(Update::Used(nis)) => {
                 running.last_fix_ns = Some(stamp_ns);
                 running.frames_without_fix = 0;
-                running.rivals.clear();
+                if !running.confirmed {
+                    running.hypotheses.follow(sighting);
+                    running.confirmed = running.hypotheses.own_won(&near);
+                }
+                if running.confirmed {
+                    running.hypotheses.clear();
+                }
                 if known.heading_rad.is_none() {
                     let (heading_rad, sigma_rad) = fix.heading_rad;
                     running.navigator.measure(stamp_ns, &Observation::Heading(Heading { heading_rad, sigma_rad }));
@@ -375,19 +393,9 @@ impl Fusion {
             Taken::Starting(nis) | Taken::Updated(Update::Gated(nis)) => {
                 self.counters.fixes_gated += 1;
                 running.frames_without_fix += 1;
-                let agrees = |other: &Rival| {
-                    let there = running.plane.ground_from_lat_lon(other.camera.lat_deg, other.camera.lon_deg);
-                    let reach = self.settings.max_speed_m_s * seconds_between(other.stamp_ns, stamp_ns).abs()
-                        + 3.0 * (covariance.trace() + other.covariance.trace()).sqrt();
-                    (measured - Vector2::new(there.e_m, there.n_m)).norm() <= reach
-                };
-                if !running.rivals.iter().all(agrees) {
-                    running.rivals.clear();
-                }
-                running.rivals.push(Rival { stamp_ns, camera: fix.camera, covariance, off_m });
-                let surplus = running.rivals.len().saturating_sub(self.settings.restart_fixes);
-                running.rivals.drain(..surplus);
-                if running.rivals.len() >= self.settings.restart_fixes && !sure {
+                running.hypotheses = hypotheses;
+                let demand = if acquiring { Demand { fixes: near.fixes, ..FAR } } else { near };
+                if running.hypotheses.won(&demand) && !sure {
                     self.running = Some(self.begin_at_fix(stamp_ns, fix, attitude, known));
                     self.passage = None;
                     self.counters.restarts += 1;

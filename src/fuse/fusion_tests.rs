@@ -1,7 +1,7 @@
 use super::*;
 use crate::geo::Homography;
 use crate::types::{AbstainReason, FreePose, TrackSource};
-use nalgebra::Matrix4;
+use nalgebra::{Matrix4, Vector2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -357,4 +357,39 @@ fn a_restart_is_where_two_smoothed_parts_meet() {
     let smoothed = fusion.smoothed();
     assert!(smoothed[..10].iter().all(|p| place_of(p).x.abs() < 10.0));
     assert!(smoothed[13..].iter().all(|p| (place_of(p).x - 900.0).abs() < 10.0));
+}
+
+/// The same place twice a second, on an aircraft that flies east at 12 m/s, so far north of its way; none where there is no place.
+fn flown_east(fusion: &mut Fusion, places: &[Option<f64>]) -> Vec<Fused> {
+    let none = Outcome::Abstained(AbstainReason::Ambiguous);
+    let one = |(k, place): (usize, &Option<f64>)| {
+        let outcome = place.map_or_else(|| none.clone(), |north_m| fix(6.0 * k as f64, north_m, 4.0));
+        fusion.step(second(k) / 2, &TelemetryBatch::default(), &known(), &outcome)
+    };
+    places.iter().enumerate().map(one).collect()
+}
+
+#[test]
+fn a_first_fix_that_is_wrong_is_outvoted_and_its_place_not_called_visual_once_others_speak_against_it() {
+    let mut fusion = Fusion::new(FusionSettings::default(), None);
+    let mut places = vec![Some(600.0)];
+    places.extend([Some(0.0); 12]);
+    let flown = flown_east(&mut fusion, &places);
+    assert_eq!(fusion.counters().restarts, 1);
+    for fused in &flown[1..] {
+        let north_m = position_m(fused).1;
+        assert!(north_m.abs() < 20.0 || fused.track.source != TrackSource::Visual, "{north_m}");
+    }
+    assert_eq!(flown[7].track.source, TrackSource::Visual);
+}
+
+#[test]
+fn a_wrong_fix_after_a_right_first_one_does_not_start_the_filter_anew() {
+    let mut fusion = Fusion::new(FusionSettings::default(), None);
+    let mut places = vec![Some(0.0), Some(0.0), Some(600.0), Some(600.0), Some(0.0)];
+    places.extend([Some(0.0); 10]);
+    let flown = flown_east(&mut fusion, &places);
+    assert_eq!(fusion.counters().restarts, 0);
+    assert!(flown.iter().all(|f| position_m(f).1.abs() < 20.0));
+    assert_eq!(flown.last().unwrap().track.source, TrackSource::Visual);
 }

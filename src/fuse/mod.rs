@@ -3,13 +3,14 @@
 //! - [`state`], `transition`, [`eskf`]: the filter: nominal state, error covariance, prediction and update.
 //! - [`measurement`]: one file a measurement; [`anchor`]: past poses, for measurements that relate two times.
 //! - [`navigator`]: samples and measurements in order; [`history`]: in any order.
-//! - [`fusion`]: frames in order in, track points and priors out; gates, start and outages.
+//! - [`fusion`]: frames in order in, track points and priors out; gates, start and outages; `hypotheses`: places that rival each other.
 
 pub mod anchor;
 pub mod eskf;
 pub mod fusion;
 mod grid;
 pub mod history;
+mod hypotheses;
 pub mod measurement;
 pub mod navigator;
 mod running;

@@ -41,6 +41,11 @@ impl Navigator {
         Self { filter, stamp_ns, aids: Aids::default(), last_imu: None }
     }
 
+    /// Whether its motion is measured where it is.
+    pub fn is_inertial(&self) -> bool {
+        self.last_imu.is_some_and(|last| seconds_between(last.stamp_ns, self.stamp_ns) <= MAX_IMU_STEP_S)
+    }
+
     /// Goes on to an inertial sample, whose numbers are the means since the sample before.
     pub fn imu(&mut self, sample: &ImuSample) -> Sampled {
         if !TelemetrySample::Imu(*sample).is_valid() {

@@ -3,6 +3,7 @@
 use nalgebra::{Matrix2, Vector2};
 
 use super::fusion::FusionSettings;
+use super::hypotheses::{Demand, Hypotheses, Sighting};
 use super::measurement::{Observation, Source, Taken, VisualFix};
 use super::navigator::Navigator;
 use super::state::{Covariance, LEAN, MAP_OFFSET, State, VELOCITY};
@@ -13,6 +14,16 @@ use crate::types::{FreePose, Prior, TrackPoint, TrackSource, TrackState};
 /// Without a sample or a frame for so long the track is lost, seconds.
 const MAX_BLIND_S: f64 = 300.0;
 
+/// 95 % and 99.9 % of a chi-squared distribution of two dimensions.
+const LIKELY: f64 = 5.99;
+const POSSIBLE: f64 = 13.8;
+/// What speaks for a place, besides enough fixes: where nothing speaks against it,
+pub(super) const NEAR: Demand = Demand { fixes: 0, spread_m: 15.0, span_s: 2.0 };
+/// where dead reckoning does,
+const DOUBTFUL: Demand = Demand { fixes: 0, spread_m: 30.0, span_s: 2.5 };
+/// and where dead reckoning rules it out. What repeats on the ground seldom does so for longer.
+pub(super) const FAR: Demand = Demand { fixes: 0, spread_m: 100.0, span_s: 20.0 };
+
 /// A filter and what goes with it.
 #[derive(Clone)]
 pub(super) struct Running {
@@ -22,18 +33,10 @@ pub(super) struct Running {
     pub frames_without_fix: usize,
     /// Whether the last frame's height was known.
     pub height_known: bool,
-    /// The last fixes that were refused in a row and agree with each other.
-    pub rivals: Vec<Rival>,
-}
-
-/// A fix that was refused.
-#[derive(Clone)]
-pub(super) struct Rival {
-    pub stamp_ns: i64,
-    pub camera: Geodetic,
-    pub covariance: Matrix2<f64>,
-    /// How far it lay from where the filter was, metres east and north.
-    pub off_m: Vector2<f64>,
+    /// Whether more than the first fix speaks for where it is.
+    pub confirmed: bool,
+    /// Places that fixes speak for and that the filter does not follow.
+    pub hypotheses: Hypotheses,
 }
 
 /// The point of a track that does not know where it is.
@@ -75,7 +78,46 @@ impl Running {
     pub fn track(&self, stamp_ns: i64, settings: &FusionSettings) -> TrackPoint {
         let fix_age_s = self.last_fix_ns.map(|t| seconds_between(t, stamp_ns));
         let filter = &self.navigator.filter;
-        track_point(&self.plane, &filter.state, &filter.covariance, self.height_known, &lost(stamp_ns, fix_age_s), settings)
+        let like = lost(stamp_ns, fix_age_s);
+        let mut point = track_point(&self.plane, &filter.state, &filter.covariance, self.height_known, &like, settings);
+        if point.source == TrackSource::Visual && !self.confirmed && self.hypotheses.is_opposed() {
+            point.source = TrackSource::Inertial;
+        }
+        point
+    }
+
+    /// A fix as seen from where the filter is.
+    pub fn sighting(&self, stamp_ns: i64, camera: &Geodetic, covariance: &Matrix2<f64>) -> Sighting {
+        let here = self.plane.ground_from_lat_lon(camera.lat_deg, camera.lon_deg);
+        let en_m = Vector2::new(here.e_m, here.n_m);
+        Sighting { stamp_ns, en_m, off_m: en_m - self.navigator.filter.state.position_m.xy(), variance_m2: covariance.trace() }
+    }
+
+    /// How far off its speed may be: 3 sigma, m/s.
+    pub fn speed_error_m_s(&self) -> f64 {
+        3.0 * worst(self.navigator.filter.covariance.fixed_view::<2, 2>(VELOCITY, VELOCITY).into_owned())
+    }
+
+    /// Whether the filter has gone without fixes for so long that a wrong place `sure_m` off would pass its gate, by dead reckoning that
+    /// can be waited on. Without an IMU it cannot: then the next fix is better than none.
+    pub fn is_acquiring(&self, stamp_ns: i64, settings: &FusionSettings) -> bool {
+        let long_ago = self.last_fix_ns.is_none_or(|t| seconds_between(t, stamp_ns) > settings.visual_age_s);
+        let wide = settings.fix_gate.sqrt() * self.horizontal_sigma_m() > settings.sure_m;
+        self.confirmed && long_ago && wide && self.navigator.is_inertial()
+    }
+
+    /// What has to speak for a place that lies so far from the dead-reckoned one before an outage ends there; `None` beyond what dead
+    /// reckoning can be off by. The less likely the place, the more.
+    pub fn demand_of_return(&self, sighting: &Sighting, covariance: &Matrix2<f64>, fixes: usize) -> Option<Demand> {
+        let own = self.navigator.filter.covariance.fixed_view::<2, 2>(0, 0) + covariance;
+        let distance_squared = (sighting.off_m.transpose() * own.try_inverse()? * sighting.off_m)[(0, 0)];
+        if distance_squared <= LIKELY {
+            Some(Demand { fixes, ..NEAR })
+        } else if distance_squared <= POSSIBLE {
+            Some(Demand { fixes: fixes + 1, ..DOUBTFUL })
+        } else {
+            None
+        }
     }
 
     /// The track at a later stamp, without going there. What was not measured for so long is not predicted.

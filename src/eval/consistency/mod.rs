@@ -58,7 +58,7 @@ impl Default for MonteCarlo {
 
 impl MonteCarlo {
     /// What the filter takes of such an IMU.
-    fn noise(&self) -> NoiseDensities {
+    pub(super) fn noise(&self) -> NoiseDensities {
         NoiseDensities {
             accel: self.grade.accel_noise,
             gyro: self.grade.gyro_noise,
