@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use skyfix::flow::catalogue::MapEdits;
 use skyfix::flow::graph::GraphOptions;
-use skyfix::fuse::FusionSettings;
+use skyfix::fuse::{FusionSettings, Withhold};
 
 use super::localize::{LocalizeArguments, Prepared, networks, prepare, processors};
 use super::session::{self, Outputs, Session};
@@ -42,6 +42,9 @@ pub struct Arguments {
     /// Points of the track a second between frames; 0: one point a frame
     #[arg(long, default_value_t = 0.0, value_name = "HZ")]
     track_rate: f64,
+    /// Evaluation: keep every so many-th fix from the filter, which then has to bridge it: EVERY:PHASE, such as 3:0
+    #[arg(long, value_name = "EVERY:PHASE")]
+    withhold: Option<Withhold>,
     /// Edits of the map while flying: a TOML file of [[edit]] tables with frame, action (withdraw, restore,
     /// or replace by image = "FILE"), z, x, y
     #[arg(long, value_name = "FILE")]
@@ -72,7 +75,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let track_interval_ns =
         FusionSettings::interval_of_rate(arguments.track_rate).map_err(|e| anyhow::anyhow!("--track-rate {e}"))?;
-    let fusion = FusionSettings { track_interval_ns, smooth: true, ..FusionSettings::default() };
+    let fusion = FusionSettings {
+        track_interval_ns,
+        smooth: true,
+        odometry: !arguments.localize.no_odometry,
+        withhold: arguments.withhold,
+        ..FusionSettings::default()
+    };
     let options = GraphOptions {
         lag: arguments.lag,
         use_prior: !arguments.localize.no_prior,

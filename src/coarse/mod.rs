@@ -5,6 +5,7 @@
 //!   Its parts: [`template`] (the view), [`peaks`] (what stands out).
 //! - [`field`]: descriptors on a grid, compared by dot products.
 //! - [`mod@refine`]: the best places again with all channels on a finer level.
+//! - [`overlap`]: one view on another.
 //! - [`fft`]: the real 2D transform behind the correlation.
 //! - [`sascm`]: the paper's way: regions of frame and map matched by neighbourhood consensus. Its parts: [`tensor`] (4D
 //!   correlation), [`mutual`] (soft mutual matching), [`conv4d`] and [`consensus`] (the network), [`vote`] (where the matches lie).
@@ -16,6 +17,7 @@ pub mod fft;
 pub mod field;
 pub mod hypotheses;
 pub mod mutual;
+pub mod overlap;
 pub mod peaks;
 pub mod refine;
 pub mod sascm;

@@ -37,7 +37,8 @@ pub struct ViewField {
     keypoints: Vec<(f64, f64, f32)>,
     /// Where its pixels lie, relative to the point below the camera.
     pub view: MetricView,
-    cell_m: f64,
+    /// Side of a cell, metres.
+    pub cell_m: f64,
 }
 
 impl ViewField {
@@ -61,6 +62,25 @@ impl ViewField {
     /// Number of keypoints.
     pub fn keypoints(&self) -> usize {
         self.keypoints.len()
+    }
+
+    /// Number of keypoints that lie on another view when cell (0, 0) of this one lies at `offset`, row and column, of that.
+    pub fn keypoints_on(&self, other: &Self, (row, column): (f64, f64)) -> usize {
+        let there = |k: &&(f64, f64, f32)| other.field.cell((k.0 + row).floor() as i64, (k.1 + column).floor() as i64).is_some();
+        self.keypoints.iter().filter(there).count()
+    }
+
+    /// Row and column, in cells of `other`, on which cell (0, 0) of this view lies when its camera is `moved_m`, metres east and north, from
+    /// the other's.
+    pub fn offset_on(&self, other: &Self, moved_m: [f64; 2]) -> (f64, f64) {
+        let (a, b) = (&self.view, &other.view);
+        ((b.north_m - a.north_m - moved_m[1]) / self.cell_m, (a.west_m + moved_m[0] - b.west_m) / self.cell_m)
+    }
+
+    /// The inverse of [`ViewField::offset_on`].
+    pub fn moved_m(&self, other: &Self, (row, column): (f64, f64)) -> [f64; 2] {
+        let (a, b) = (&self.view, &other.view);
+        [b.west_m - a.west_m + column * self.cell_m, b.north_m - a.north_m - row * self.cell_m]
     }
 }
 
@@ -111,6 +131,20 @@ pub fn guided_matches(
         }
     };
     found.into_iter().map(to_ground).collect()
+}
+
+/// Matches of a view on another of the same level; `map_m` of a match is what it is from the point below the other's camera. `offset` is
+/// where cell (0, 0) of the view lies on the other, `radius` how far that may be off, cells.
+pub fn matches_between(view: &ViewField, other: &ViewField, offset: (f64, f64), radius: usize) -> Vec<GuidedMatch> {
+    let found = Arch::new().dispatch(Guided { view, map: &other.field, shift: offset, radius });
+    let ground = |v: &ViewField, row: f64, column: f64| [v.view.west_m + column * v.cell_m, v.view.north_m - row * v.cell_m];
+    let matched = |((row, column, weight), place): ((f64, f64, f32), (f64, f64, f32))| GuidedMatch {
+        view_m: ground(view, row, column),
+        map_m: ground(other, place.0, place.1),
+        similarity: place.2,
+        weight,
+    };
+    found.into_iter().map(matched).collect()
 }
 
 struct Guided<'a> {

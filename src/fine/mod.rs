@@ -1,10 +1,13 @@
 //! Fine matching: keypoints of the frame found again in the map, and what they agree on.
 //!
 //! - [`guided`]: mutual nearest neighbours near where the coarse match says, to a fraction of a cell.
+//! - [`registration`]: the way between two cameras whose views overlap.
 //! - [`mod@consensus`]: the similarity that most matches agree on, within what is known of rotation and scale, then a homography.
 
 pub mod consensus;
 pub mod guided;
+pub mod registration;
 
 pub use consensus::{Consensus, consensus};
 pub use guided::{GuidedMatch, ViewField, guided_matches};
+pub use registration::{Registration, Unregistered, register};

@@ -1,9 +1,10 @@
 //! The graph:
 //!
 //! ```text
-//!     frames ──► admit ──► rectify ──► retrieve ──► coarse ──► fine ──► fix ──► fuse ──► sinks
-//!                                         ▲                          pauses ──►   │
-//!     map edits ──► catalogue ────────────┴────── priors, L frames later ◄────────┘
+//!     frames ──► admit ──► rectify ──► retrieve ──► coarse ──► fine ──► fix ──► register ──► fuse ──► sinks
+//!                                         ▲                              ▲  next  │  pauses ──►│
+//!                                         │                              └────────┘            │
+//!     map edits ──► catalogue ────────────┴────────── priors, L frames later ◄─────────────────┘
 //! ```
 //!
 //! The timestamp is the frame's ordinal. Retrieval of frame t waits until the catalogue and the prior of frame t − L are complete,
@@ -31,6 +32,7 @@ use super::operators::fine::Fine;
 use super::operators::fix::MakeFix;
 use super::operators::fuse::{self, Fuse};
 use super::operators::rectify::Rectify;
+use super::operators::register::Register;
 use super::operators::retrieve::Retrieve;
 use super::operators::sinks::Sinks;
 use super::operators::turn::Turn;
@@ -141,15 +143,16 @@ pub fn run_graph(
                 let (feedback, priors) = scope.feedback(lag);
                 let turn = Turn::default();
 
-                let finished = frames
+                let odometry = options.fusion.odometry;
+                let matched = frames
                     .admit(matchers)
                     .rectify(Arc::clone(&matcher), options.previews)
-                    .retrieve(catalogue.concat(priors), Arc::clone(&matcher), network.clone(), turn.clone())
+                    .retrieve(catalogue.concat(priors), Arc::clone(&matcher), network.clone(), turn.clone(), odometry)
                     .coarse(Arc::clone(&matcher))
                     .fine(Arc::clone(&matcher), network.clone())
-                    .fix(Arc::clone(&matcher), network.clone(), turn)
-                    .fuse(pauses, Arc::clone(&fusion))
-                    .sinks(reports);
+                    .fix(Arc::clone(&matcher), network.clone(), turn);
+                let registered = if odometry { matched.register(matchers) } else { matched };
+                let finished = registered.fuse(pauses, Arc::clone(&fusion)).sinks(reports);
                 let (probe, finished) = finished.probe();
                 finished.priors(matchers, lag, options.use_prior).connect_loop(feedback);
                 let catalogue = CatalogueInput { cells: cells_input, touches: touches_input, withdrawn: withdrawn_input };

@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::stages::{Observation, Retrieved, Verified};
+use super::stages::{Observation, Retrieved, Seen, Verified};
 use crate::coarse::Place;
+use crate::fine::Unregistered;
+use crate::fuse::measurement::Displacement;
 use crate::retrieve::CellId;
 use crate::sink::{FrameReport, StageTimes};
 use crate::types::{AbstainReason, Frame, Prior, TrackPoint};
@@ -41,6 +43,10 @@ pub struct InFlight<T> {
     pub preview: Option<(Arc<image::RgbImage>, f64)>,
     /// Size of the frame as stored; zeros until it is decoded.
     pub frame_px: (u32, u32),
+    /// What the next frame needs of it to tell its way, from `retrieve` to `register`.
+    pub seen: Option<Arc<Seen>>,
+    /// The way since the frame before, or why there is none; nothing for the first frame and without odometry.
+    pub way: Option<Result<Displacement, Unregistered>>,
     /// The stage's result.
     pub made: Result<T, AbstainReason>,
 }
@@ -53,10 +59,10 @@ impl<T> InFlight<T> {
         stage: impl FnOnce(&Frame, T) -> Result<U, AbstainReason>,
     ) -> InFlight<U> {
         let begun = Instant::now();
-        let Self { frame, entered, mut times, preview, frame_px, made } = self;
+        let Self { frame, entered, mut times, preview, frame_px, seen, way, made } = self;
         let made = made.and_then(|m| stage(&frame, m));
         *clock(&mut times) += begun.elapsed().as_secs_f64() * 1e3;
-        InFlight { frame, entered, times, preview, frame_px, made }
+        InFlight { frame, entered, times, preview, frame_px, seen, way, made }
     }
 }
 
@@ -65,7 +71,7 @@ impl InFlight<()> {
     pub fn admitted(frame: Arc<Frame>) -> Self {
         let times = StageTimes::default();
         let entered = frame.captured.unwrap_or_else(Instant::now);
-        Self { frame, entered, times, preview: None, frame_px: (0, 0), made: Ok(()) }
+        Self { frame, entered, times, preview: None, frame_px: (0, 0), seen: None, way: None, made: Ok(()) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A past pose that stays correlated with the filter (stochastic cloning: Roumeliotis and Burdick 2002), for measurements that relate two
 //! times.
 
-use nalgebra::{Matrix6, SMatrix, SVector, UnitQuaternion, Vector3};
+use nalgebra::{Matrix2, Matrix6, SMatrix, SVector, UnitQuaternion, Vector2, Vector3};
 
 use super::eskf::{Eskf, Update, is_covariance};
 use super::state::{ATTITUDE, ErrorState, STATES, State};
@@ -35,6 +35,23 @@ impl Anchor {
         covariance.fixed_rows_mut::<3>(3).copy_from(&cross.fixed_rows::<3>(ATTITUDE));
         let state = &filter.state;
         Self { stamp_ns, position_m: state.position_m, enu_from_body: state.enu_from_body, covariance, cross }
+    }
+
+    /// Adds to the position what is known of a sway: its mean, its covariance with the filter's error, and its own.
+    pub(super) fn sway(&mut self, mean: &Vector2<f64>, correlated: &SMatrix<f64, STATES, 2>, covariance: &Matrix2<f64>) {
+        self.position_m.x += mean.x;
+        self.position_m.y += mean.y;
+        let mut columns = self.cross.fixed_columns_mut::<2>(0);
+        columns += correlated;
+        let mut with_pose = SMatrix::<f64, POSE, 2>::zeros();
+        with_pose.fixed_rows_mut::<3>(0).copy_from(&correlated.fixed_rows::<3>(0));
+        with_pose.fixed_rows_mut::<3>(3).copy_from(&correlated.fixed_rows::<3>(ATTITUDE));
+        let mut columns = self.covariance.fixed_columns_mut::<2>(0);
+        columns += with_pose;
+        let mut rows = self.covariance.fixed_rows_mut::<2>(0);
+        rows += with_pose.transpose();
+        let mut own = self.covariance.fixed_view_mut::<2, 2>(0, 0);
+        own += covariance;
     }
 
     /// Takes part in an update of the filter that it is correlated with.
@@ -94,27 +111,56 @@ impl Eskf {
         measurement: &impl RelativeMeasurement<M>,
         gate: f64,
     ) -> (Update, Option<ErrorState>) {
+        let related = match self.related(anchor, measurement) {
+            Ok(related) if related.nis > gate => return (Update::Gated(related.nis), None),
+            Ok(related) => related,
+            Err(update) => return (update, None),
+        };
+        self.reduce(&related);
+        anchor.correct(&related.gain, &related.anchor_gain, &related.s, &related.innovation);
+        (Update::Used(related.nis), Some(related.gain * related.innovation))
+    }
+
+    /// What a measurement relative to an anchor would do.
+    pub(super) fn related<const M: usize>(
+        &self,
+        anchor: &Anchor,
+        measurement: &impl RelativeMeasurement<M>,
+    ) -> Result<Related<M>, Update> {
         let innovation = measurement.innovation(&self.state, anchor);
         let (h, h_anchor) = measurement.jacobians(&self.state, anchor);
         let covariance = measurement.covariance();
         if !innovation.iter().chain(h.iter()).chain(h_anchor.iter()).all(|v| v.is_finite()) || !is_covariance(&covariance) {
-            return (Update::Refused, None);
+            return Err(Update::Refused);
         }
         let projected = self.covariance * h.transpose() + anchor.cross * h_anchor.transpose();
         let anchor_projected = anchor.cross.transpose() * h.transpose() + anchor.covariance * h_anchor.transpose();
         let s = h * projected + h_anchor * anchor_projected + covariance;
-        let Some(s_inverse) = s.try_inverse() else { return (Update::Refused, None) };
+        let Some(s_inverse) = s.try_inverse() else { return Err(Update::Refused) };
         let nis = (innovation.transpose() * s_inverse * innovation)[(0, 0)];
         if !(nis >= 0.0) {
-            return (Update::Refused, None);
-        }
-        if nis > gate {
-            return (Update::Gated(nis), None);
+            return Err(Update::Refused);
         }
         let (gain, anchor_gain) = (projected * s_inverse, anchor_projected * s_inverse);
+        Ok(Related { innovation, projected, s, s_inverse, gain, anchor_gain, nis })
+    }
+
+    /// Takes from the covariance what a relative measurement tells.
+    pub(super) fn reduce<const M: usize>(&mut self, Related { gain, s, projected, .. }: &Related<M>) {
         // Joseph's form multiplied out: the anchor's error enters like noise that is correlated with the state.
         self.covariance += gain * s * gain.transpose() - gain * projected.transpose() - projected * gain.transpose();
-        anchor.correct(&gain, &anchor_gain, &s, &innovation);
-        (Update::Used(nis), Some(gain * innovation))
     }
+}
+
+/// A relative measurement as the filter sees it.
+pub(super) struct Related<const M: usize> {
+    pub innovation: SVector<f64, M>,
+    /// Covariance of the filter's error with the innovation.
+    pub projected: SMatrix<f64, STATES, M>,
+    /// Covariance of the innovation, and its inverse.
+    pub s: SMatrix<f64, M, M>,
+    pub s_inverse: SMatrix<f64, M, M>,
+    pub gain: SMatrix<f64, STATES, M>,
+    pub anchor_gain: SMatrix<f64, POSE, M>,
+    pub nis: f64,
 }

@@ -5,7 +5,7 @@ use nalgebra::{Matrix2, Matrix3, UnitQuaternion, Vector3};
 use super::eskf::{Eskf, Update};
 use super::grid::Grid;
 use super::hypotheses::{Demand, Hypotheses};
-use super::measurement::{Attitude, Heading, Height, Observation, Taken};
+use super::measurement::{Attitude, Displacement, Heading, Height, Observation, Taken};
 use super::navigator::{Navigator, Sampled};
 use super::running::{FAR, NEAR, Running, lost};
 use super::smoother::{Knot, Passage, smooth};
@@ -15,7 +15,7 @@ use super::state::{
 use crate::camera::{enu_from_body, heading_pitch_roll};
 use crate::geo::{EnuPlane, Geodetic};
 use crate::time::{nanos_from_seconds, seconds_between};
-use crate::types::{AttitudeSample, Estimate, Fix, ImuSample, Known, Outcome, Pause, Prior, TelemetryBatch, TrackPoint};
+use crate::types::{AbstainReason, AttitudeSample, Estimate, Fix, ImuSample, Known, Outcome, Pause, Prior, TelemetryBatch, TrackPoint};
 
 /// Settings of fusion.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +45,10 @@ pub struct FusionSettings {
     pub track_interval_ns: Option<i64>,
     /// Whether the whole flight is kept for [`Fusion::smoothed`].
     pub smooth: bool,
+    /// Whether frames tell the way since the frame before by what both see.
+    pub odometry: bool,
+    /// Fixes that are kept from the filter, to measure what it is worth without them.
+    pub withhold: Option<Withhold>,
     /// Noise.
     pub noise: NoiseDensities,
 }
@@ -63,6 +67,8 @@ impl Default for FusionSettings {
             max_speed_m_s: 45.0,
             track_interval_ns: None,
             smooth: false,
+            odometry: true,
+            withhold: None,
             noise: NoiseDensities::default(),
         }
     }
@@ -82,6 +88,32 @@ impl FusionSettings {
     }
 }
 
+/// Every so many-th frame, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Withhold {
+    every: u64,
+    phase: u64,
+}
+
+impl Withhold {
+    fn holds(self, frame: u64) -> bool {
+        frame % self.every == self.phase
+    }
+}
+
+impl std::str::FromStr for Withhold {
+    type Err = String;
+
+    /// Reads `EVERY:PHASE`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once(':').and_then(|(every, phase)| Some((every.parse().ok()?, phase.parse().ok()?)));
+        let (every, phase) = numbers.filter(|(every, phase)| phase < every).ok_or_else(|| {
+            format!("'{text}': write EVERY:PHASE with a phase from 0 to EVERY − 1, such as 3:0 for the first of every three fixes")
+        })?;
+        Ok(Self { every, phase })
+    }
+}
+
 /// What fusion makes of a frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fused {
@@ -91,6 +123,8 @@ pub struct Fused {
     pub track: TrackPoint,
     /// Where to search for a later frame; `None` when that is not known.
     pub prior: Option<Prior>,
+    /// Whether the way since the frame before was used.
+    pub displacement_used: bool,
 }
 
 /// Fixes and samples that were refused, by kind.
@@ -108,6 +142,12 @@ pub struct Counters {
     pub samples_refused: u64,
     /// Times the filter started anew.
     pub restarts: u64,
+    /// Ways since the frame before that were used.
+    pub displacements_used: u64,
+    /// Ways beyond the gate.
+    pub displacements_gated: u64,
+    /// Ways that were no numbers, or of no frame that the filter knows.
+    pub displacements_refused: u64,
 }
 
 /// Attitudes of a telemetry stream share their errors from sample to sample: their sigma is taken this many times larger.
@@ -130,6 +170,8 @@ pub struct Fusion {
     /// The latest attitude that came without a frame.
     attitude: Option<AttitudeSample>,
     counters: Counters,
+    /// Frames so far.
+    frames: u64,
     /// The filter at each frame so far, where it is kept.
     knots: Vec<Knot>,
     /// How the filter came to the frame it is at.
@@ -147,6 +189,7 @@ impl Fusion {
             grid,
             attitude: None,
             counters: Counters::default(),
+            frames: 0,
             knots: Vec::new(),
             passage: None,
         }
@@ -164,7 +207,22 @@ impl Fusion {
 
     /// Takes a frame with the telemetry up to it.
     pub fn step(&mut self, stamp_ns: i64, telemetry: &TelemetryBatch, known: &Known, outcome: &Outcome) -> Fused {
-        let fused = self.fuse(stamp_ns, telemetry, known, outcome);
+        self.step_along(stamp_ns, telemetry, known, outcome, None)
+    }
+
+    /// Takes a frame that may also tell the way since the frame before.
+    pub fn step_along(
+        &mut self,
+        stamp_ns: i64,
+        telemetry: &TelemetryBatch,
+        known: &Known,
+        outcome: &Outcome,
+        way: Option<&Displacement>,
+    ) -> Fused {
+        let withheld = Outcome::Abstained(AbstainReason::NoCandidate);
+        let outcome = if self.settings.withhold.is_some_and(|w| w.holds(self.frames)) { &withheld } else { outcome };
+        self.frames += 1;
+        let fused = self.fuse(stamp_ns, telemetry, known, outcome, way.filter(|_| self.settings.odometry));
         if self.settings.smooth {
             self.knots.push(Knot::of(&fused.track, self.running.as_ref(), self.passage.take()));
             if let Some(running) = &mut self.running {
@@ -174,7 +232,14 @@ impl Fusion {
         fused
     }
 
-    fn fuse(&mut self, stamp_ns: i64, telemetry: &TelemetryBatch, known: &Known, outcome: &Outcome) -> Fused {
+    fn fuse(
+        &mut self,
+        stamp_ns: i64,
+        telemetry: &TelemetryBatch,
+        known: &Known,
+        outcome: &Outcome,
+        way: Option<&Displacement>,
+    ) -> Fused {
         if self.running.as_ref().is_some_and(|r| stamp_ns < r.navigator.stamp_ns) {
             self.counters.time_went_back += 1;
         }
@@ -187,7 +252,9 @@ impl Fusion {
             let first = telemetry.imu.first().map_or(stamp_ns, |s| s.stamp_ns.min(stamp_ns));
             self.running = Some(self.begin(first, position, covariance, attitude.as_ref(), known));
         }
-        let between = self.advance(stamp_ns, &telemetry.imu, attitude.as_ref(), known);
+        let used = self.counters.displacements_used;
+        let between = self.advance(stamp_ns, &telemetry.imu, attitude.as_ref(), known, way);
+        let displacement_used = self.counters.displacements_used > used;
         let (nis, fix_used) = match outcome {
             Outcome::Fix(fix) => self.take_fix(stamp_ns, fix, attitude.as_ref(), known),
             Outcome::Abstained(_) => {
@@ -199,11 +266,11 @@ impl Fusion {
         };
         let Some(running) = &self.running else {
             let track = TrackPoint { nis, fix_used, ..lost(stamp_ns, None) };
-            return Fused { between, track, prior: None };
+            return Fused { between, track, prior: None, displacement_used };
         };
         let track = TrackPoint { nis, fix_used, ..running.track(stamp_ns, &self.settings) };
         let prior = track.state.as_ref().and_then(|state| running.prior(stamp_ns, state, &self.settings));
-        Fused { between, track, prior }
+        Fused { between, track, prior, displacement_used }
     }
 
     /// Takes a time without frames, and gives the track between frames up to it.
@@ -294,10 +361,18 @@ impl Fusion {
         running.expect(&fix.free);
         running.navigator.filter.fuse(&running.visual_fix(&fix.free), f64::INFINITY);
         running.last_fix_ns = Some(stamp_ns);
+        running.navigator.filter.set_swaying_anchor(stamp_ns);
         running
     }
 
-    fn advance(&mut self, stamp_ns: i64, imu: &[ImuSample], attitude: Option<&AttitudeSample>, known: &Known) -> Vec<TrackPoint> {
+    fn advance(
+        &mut self,
+        stamp_ns: i64,
+        imu: &[ImuSample],
+        attitude: Option<&AttitudeSample>,
+        known: &Known,
+        way: Option<&Displacement>,
+    ) -> Vec<TrackPoint> {
         let mut between = Vec::new();
         if let Some(mut running) = self.running.take() {
             self.glide(&mut running, imu, &mut between);
@@ -310,6 +385,14 @@ impl Fusion {
         let Some(running) = &mut self.running else { return between };
         let navigator = &mut running.navigator;
         navigator.advance(stamp_ns);
+        if self.settings.odometry {
+            match way.map(|way| navigator.measure(stamp_ns, &Observation::Displacement(*way))) {
+                Some(Taken::Updated(Update::Used(_))) => self.counters.displacements_used += 1,
+                Some(Taken::Updated(Update::Gated(_)) | Taken::Starting(_)) => self.counters.displacements_gated += 1,
+                Some(Taken::Updated(Update::Refused) | Taken::Repeated) => self.counters.displacements_refused += 1,
+                None => navigator.filter.set_swaying_anchor(stamp_ns),
+            }
+        }
         let Eskf { state, covariance, transition, .. } = &mut navigator.filter;
         self.passage =
             transition.take().map(|transition| Passage { transition: *transition, state: *state, covariance: *covariance });

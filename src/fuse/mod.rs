@@ -19,7 +19,7 @@ pub mod state;
 mod transition;
 
 pub use eskf::Eskf;
-pub use fusion::{Counters, Fused, Fusion, FusionSettings};
+pub use fusion::{Counters, Fused, Fusion, FusionSettings, Withhold};
 pub use history::History;
 pub use navigator::Navigator;
 pub use state::{NoiseDensities, State};

@@ -1,6 +1,6 @@
 //! The filter as it goes through time: samples and measurements in order, each source with its gate and its counts.
 
-use super::eskf::Eskf;
+use super::eskf::{Eskf, Update};
 use super::measurement::{Aids, CLOSED, Observation, Source, Taken};
 use crate::time::seconds_between;
 use crate::types::{ImuSample, TelemetrySample};
@@ -109,6 +109,9 @@ impl Navigator {
         let taken = self.aids.get_mut(observation.source()).offer(stamp_ns, observation, &mut self.filter);
         if observation.source() == Source::RelativePose && taken != Taken::Repeated {
             self.filter.set_anchor(stamp_ns);
+        }
+        if observation.source() == Source::Displacement && !matches!(taken, Taken::Repeated | Taken::Updated(Update::Used(_))) {
+            self.filter.set_swaying_anchor(stamp_ns);
         }
         taken
     }

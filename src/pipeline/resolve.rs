@@ -417,6 +417,7 @@ fn fusion(table: &FilterTable, live: bool) -> Result<FusionSettings, String> {
         FusionSettings::interval_of_rate(track_rate_hz).map_err(|e| format!("[filter] track_rate_hz = {e}"))?;
     Ok(FusionSettings {
         track_interval_ns,
+        odometry: table.odometry.unwrap_or(d.odometry),
         visual_age_s: positive("visual_age_s", table.visual_age_s, d.visual_age_s)?,
         lost_sigma_m: positive("lost_sigma_m", table.lost_sigma_m, d.lost_sigma_m)?,
         restart_fixes: counted("restart_fixes", table.restart_fixes, d.restart_fixes)?,

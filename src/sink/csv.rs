@@ -10,7 +10,7 @@ use crate::types::{Outcome, TrackPoint};
 const FIXES: &str = "frame,stamp_ns,outcome,lat_deg,lon_deg,sigma_e_m,sigma_n_m,corr_en,centre_lat_deg,centre_lon_deg,heading_deg,tilt_deg,candidates,inliers,score,reason";
 const TRACK: &str = "frame,stamp_ns,lat_deg,lon_deg,alt_m,height_agl_m,vel_e_m_s,vel_n_m_s,vel_u_m_s,qw,qx,qy,qz,sigma_e_m,sigma_n_m,corr_en,sigma_u_m,source,fix_age_s";
 const SMOOTHED: &str = "track_smoothed.csv";
-const TIMING: &str = "frame,rectify_ms,retrieve_ms,coarse_ms,fine_ms,fix_ms,capture_to_fix_ms";
+const TIMING: &str = "frame,rectify_ms,retrieve_ms,coarse_ms,fine_ms,fix_ms,register_ms,capture_to_fix_ms";
 
 /// The tables of a flight.
 pub struct CsvSink {
@@ -45,13 +45,14 @@ impl Sink for CsvSink {
     fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
         let t = &report.times;
         let timing = format!(
-            "{},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3}",
+            "{},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3}",
             quoted(&report.name),
             t.rectify_ms,
             t.retrieve_ms,
             t.coarse_ms,
             t.fine_ms,
             t.fix_ms,
+            t.register_ms,
             t.total_ms
         );
         let lines = [fix_row(report), track_row(&report.name, &report.track), timing];

@@ -31,6 +31,8 @@ pub struct StageTimes {
     pub fine_ms: f64,
     /// Position and covariance.
     pub fix_ms: f64,
+    /// Way since the frame before.
+    pub register_ms: f64,
     /// From capture (live) or from entering the graph to leaving the filter.
     pub total_ms: f64,
 }
@@ -56,6 +58,9 @@ pub struct FrameReport {
     pub frame_px: (u32, u32),
     /// What became of the frames up to this one.
     pub intake: Intake,
+    /// What became of the way since the frame before: `used`, `not_used`, or why there was none. Nothing for the first frame and without
+    /// odometry.
+    pub odometry: Option<&'static str>,
 }
 
 /// What a sink takes, in order of time.
@@ -156,6 +161,7 @@ pub(crate) mod tests {
             preview: None,
             frame_px: (0, 0),
             intake: Intake::all(ordinal + 1),
+            odometry: None,
         }
     }
 }

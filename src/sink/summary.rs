@@ -24,6 +24,8 @@ pub struct Summary {
     pub fixes_used: u64,
     /// Frames without a fix, by reason.
     pub abstained: BTreeMap<&'static str, u64>,
+    /// Ways since the frame before, by what became of them: used, not used, or why there was none.
+    pub odometry: BTreeMap<&'static str, u64>,
     /// Track points by source.
     pub track: BTreeMap<&'static str, u64>,
     /// Median 1 sigma of the fixes, metres.
@@ -87,6 +89,9 @@ impl Sink for SummarySink {
         s.intake = report.intake;
         s.fixes_used += u64::from(report.track.fix_used);
         *s.track.entry(report.track.source.as_str()).or_default() += 1;
+        if let Some(odometry) = report.odometry {
+            *s.odometry.entry(odometry).or_default() += 1;
+        }
         let fix = match &report.matched.outcome {
             Outcome::Fix(fix) => {
                 s.fixes += 1;
@@ -105,6 +110,7 @@ impl Sink for SummarySink {
             ("coarse", t.coarse_ms),
             ("fine", t.fine_ms),
             ("fix", t.fix_ms),
+            ("register", t.register_ms),
             ("capture_to_fix", t.total_ms),
         ];
         for (stage, ms) in stages {
@@ -172,6 +178,9 @@ impl std::fmt::Display for Summary {
         if !self.abstained.is_empty() {
             writeln!(f, "abstained   {}", list(&self.abstained))?;
         }
+        if !self.odometry.is_empty() {
+            writeln!(f, "odometry    {}", list(&self.odometry))?;
+        }
         writeln!(f, "track       {}", list(&self.track))?;
         let metres = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.1}"));
         let scores = [("camera", &self.camera), ("centre", &self.centre), ("fused", &self.fused), ("smoothed", &self.smoothed)];
@@ -193,7 +202,7 @@ impl std::fmt::Display for Summary {
             )?;
         }
         write!(f, "\nlatency ms     P50     P99")?;
-        for stage in ["rectify", "retrieve", "coarse", "fine", "fix", "capture_to_fix"] {
+        for stage in ["rectify", "retrieve", "coarse", "fine", "fix", "register", "capture_to_fix"] {
             if let Some([p50, p99]) = self.latency_ms.get(stage) {
                 write!(f, "\n{stage:<14} {p50:>5.1} {p99:>7.1}")?;
             }

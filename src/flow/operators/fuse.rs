@@ -76,7 +76,15 @@ pub fn lock(fusion: &Mutex<Fusion>) -> MutexGuard<'_, Fusion> {
 fn fused(fusion: &mut Fusion, message: InFlight<Matched>) -> Finished {
     let frame = message.frame;
     let matched = message.made.unwrap_or_else(Matched::abstained);
-    let fused = fusion.step(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome);
+    let fused = {
+        let way = message.way.as_ref().and_then(|way| way.as_ref().ok());
+        fusion.step_along(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome, way)
+    };
+    let odometry = message.way.map(|way| match way {
+        Ok(_) if fused.displacement_used => "used",
+        Ok(_) => "not_used",
+        Err(reason) => reason.as_str(),
+    });
     let mut times = message.times;
     times.total_ms = message.entered.elapsed().as_secs_f64() * 1e3;
     let report = FrameReport {
@@ -89,6 +97,7 @@ fn fused(fusion: &mut Fusion, message: InFlight<Matched>) -> Finished {
         preview: message.preview,
         frame_px: message.frame_px,
         intake: frame.intake,
+        odometry,
     };
     Finished { between: fused.between, frame: Some((report, fused.prior)) }
 }

@@ -7,6 +7,7 @@ pub mod fine;
 pub mod fix;
 pub mod fuse;
 pub mod rectify;
+pub mod register;
 pub mod retrieve;
 pub mod sinks;
 mod stage;

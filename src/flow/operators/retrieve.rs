@@ -17,13 +17,14 @@ use crate::types::Prior;
 
 /// `retrieve` of the graph.
 pub trait Retrieve<'scope> {
-    /// Finds the candidates of each frame, in order, one at a time until it has its fix.
+    /// Finds the candidates of each frame, in order, one at a time until it has its fix; with `odometry`, keeps what the next frame needs.
     fn retrieve(
         self,
         knowledge: StreamVec<'scope, u64, Knowledge>,
         matcher: Arc<Matcher>,
         network: Network,
         turn: Turn,
+        odometry: bool,
     ) -> Frames<'scope, Candidates>;
 }
 
@@ -60,6 +61,7 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<DecodedFrame>> {
         matcher: Arc<Matcher>,
         network: Network,
         turn: Turn,
+        odometry: bool,
     ) -> Frames<'scope, Candidates> {
         let cells = matcher.index.levels.iter().flat_map(|l| &l.cells);
         let all_rows = cells.filter(|c| !matcher.index.is_patch(c.region)).count();
@@ -98,16 +100,22 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<DecodedFrame>> {
                     let edited = patched || catalogue.rows.len() != all_rows;
                     let active = |cell: CellId| catalogue.holds(cell);
                     let active: Option<&dyn Fn(CellId) -> bool> = if edited { Some(&active) } else { None };
-                    let out = message.then(
+                    let mut seen = None;
+                    let mut out = message.then(
                         |t| &mut t.retrieve_ms,
                         |_, decoded: Arc<DecodedFrame>| {
                             let whole = matcher.observe(&decoded, prior.as_ref())?;
                             let observation = Arc::new(if edited { whole } else { matcher.at_a_glance(whole, prior.as_ref()) });
-                            let found =
-                                network.with(|network| matcher.retrieve(&observation, prior.as_ref(), active, network))?;
-                            Ok((observation, Arc::new(found)))
+                            network.with(|network| {
+                                let found = matcher.retrieve(&observation, prior.as_ref(), active, network);
+                                if odometry {
+                                    seen = matcher.seen(&observation, found.as_ref().ok(), network).map(Arc::new);
+                                }
+                                Ok((Arc::clone(&observation), Arc::new(found?)))
+                            })
                         },
                     );
+                    out.seen = seen;
                     output.session(&capability).give(InProcess(out));
                 }
             }

@@ -7,6 +7,7 @@ mod coarse;
 mod fine;
 mod fix;
 mod glance;
+mod odometry;
 mod retrieve;
 mod thorough;
 
@@ -29,6 +30,8 @@ use crate::retrieve::MapIndex;
 use crate::retrieve::index::level_gsd_m;
 use crate::retrieve::search::Ranked;
 use crate::types::{AbstainReason, Estimate, Frame, Known, Match, Outcome, Pixels, Prior};
+
+pub use odometry::{Seen, way_between};
 
 /// Up to this many hypotheses are searched for at the refining level itself.
 const FEW_HYPOTHESES: usize = 4;

@@ -142,7 +142,7 @@ impl Default for Aids {
         let aid = |source| {
             let (gate, timeout_s, confirmations) = match source {
                 Source::Visual => (18.47, 2.0, 0),
-                Source::Place | Source::Airflow => (13.82, 2.0, 0),
+                Source::Place | Source::Displacement | Source::Airflow => (13.82, 2.0, 0),
                 Source::Height | Source::Barometer | Source::Rangefinder | Source::Heading => (10.83, 1.0, 0),
                 Source::Attitude | Source::Velocity | Source::ZeroVelocity => (16.27, 1.0, 0),
                 Source::RelativePose => (22.46, 1.0, 0),

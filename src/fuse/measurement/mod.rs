@@ -4,6 +4,7 @@
 mod aid;
 mod airflow;
 mod attitude;
+mod displacement;
 mod gnss;
 mod heading;
 mod height;
@@ -20,6 +21,7 @@ use super::state::{ATTITUDE, STATES, State};
 pub use aid::{Aid, AidCounters, AidSettings, AidState, Aids, CLOSED, Innovation, Taken};
 pub use airflow::Airflow;
 pub use attitude::Attitude;
+pub use displacement::{Displacement, level_from_enu};
 pub use gnss::Gnss;
 pub use heading::Heading;
 pub use height::{Barometer, Height, Rangefinder};
@@ -58,8 +60,10 @@ pub enum Source {
     Attitude,
     /// Velocity.
     Velocity,
-    /// Motion between frames.
+    /// Motion between frames: way and turn.
     RelativePose,
+    /// Motion between frames: way over ground.
+    Displacement,
     /// GNSS positions.
     Gnss,
     /// Standing on the ground.
@@ -70,7 +74,7 @@ pub enum Source {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Visual,
         Self::Place,
         Self::Height,
@@ -80,6 +84,7 @@ impl Source {
         Self::Attitude,
         Self::Velocity,
         Self::RelativePose,
+        Self::Displacement,
         Self::Gnss,
         Self::ZeroVelocity,
         Self::Airflow,
@@ -107,6 +112,8 @@ pub enum Observation {
     Velocity(Velocity),
     /// The way since the anchor, which then moves to here.
     RelativePose(RelativePose),
+    /// The way over ground since the anchor, which then moves to here.
+    Displacement(Displacement),
     /// A position of GNSS.
     Gnss(Gnss),
     /// No motion.
@@ -128,6 +135,7 @@ impl Observation {
             Self::Attitude(_) => Source::Attitude,
             Self::Velocity(_) => Source::Velocity,
             Self::RelativePose(_) => Source::RelativePose,
+            Self::Displacement(_) => Source::Displacement,
             Self::Gnss(_) => Source::Gnss,
             Self::ZeroVelocity(_) => Source::ZeroVelocity,
             Self::Airflow(_) => Source::Airflow,
@@ -147,6 +155,7 @@ impl Observation {
             Self::Velocity(m) => filter.fuse(m, gate),
             Self::RelativePose(m) if filter.anchor.as_ref().is_none_or(|a| a.stamp_ns != m.since_ns) => Update::Refused,
             Self::RelativePose(m) => filter.fuse_relative(m, gate),
+            Self::Displacement(m) => filter.fuse_displacement(m, gate),
             Self::Gnss(m) => filter.fuse(m, gate),
             Self::ZeroVelocity(m) => filter.fuse(m, gate),
             Self::Airflow(m) => filter.fuse(m, gate),

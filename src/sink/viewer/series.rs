@@ -137,6 +137,7 @@ pub fn log(
         ("coarse", times.coarse_ms),
         ("fine", times.fine_ms),
         ("fix", times.fix_ms),
+        ("register", times.register_ms),
     ];
     stages.iter().try_for_each(|(stage, ms)| scalar(&format!("/plots/latency/{stage}"), Some(*ms)))
 }

@@ -90,6 +90,7 @@ fn report(ordinal: u64, outcome: Outcome) -> FrameReport {
         preview: Some((Arc::new(RgbImage::from_pixel(160, 120, Rgb([90, 120, 60]))), 1.0)),
         frame_px: (160, 120),
         intake: crate::types::Intake::all(ordinal + 1),
+        odometry: None,
     }
 }
 

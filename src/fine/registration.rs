@@ -1,0 +1,250 @@
+//! How far a camera went between two frames that see some of the same ground. The map plays no part in it.
+//!
+//! Both frames are seen as level views of the same scale, north up as far as their headings are known. The places where one view may lie on
+//! the other are those where their descriptors correlate best; guided matching and a consensus verify them. A similarity that is nearly a
+//! shift is then fitted to the matches that agree: headings and heights are known to some degrees and some per cent, which keeps a small
+//! overlap at the rim from swinging about. Its covariance is cluster-robust (Liang & Zeger 1986), clusters being patches of ground, because
+//! neighbouring matches share receptive fields and relief.
+
+use nalgebra::{Matrix2, Matrix4, SMatrix, Vector2, Vector4};
+
+use super::consensus::{ConsensusSettings, consensus};
+use super::guided::{GuidedMatch, ViewField, matches_between};
+use crate::coarse::overlap::overlaps;
+
+/// Places that are verified.
+const PLACES: usize = 4;
+/// How far a match may lie from its prediction, cells: the correlation is good to two, a turn of 4° does the rest at the rim.
+const GUIDE_RADIUS: usize = 6;
+/// A match agrees within this distance, cells.
+const TOLERANCE_CELLS: f64 = 1.5;
+/// What two views may be off from each other in rotation and scale.
+const MAX_ROTATION_RAD: f64 = 0.26;
+const MAX_LOG_SCALE: f64 = 0.1;
+/// Fewer agreeing matches tell nothing.
+const MIN_INLIERS: usize = 30;
+/// Nor does a smaller weighted share of the keypoints that both views see. Two frames of a flight are of one season and one camera: where
+/// they overlap, most of them agree.
+const MIN_SUPPORT: f64 = 0.2;
+/// The best place must have this many times the agreement of the next best that lies elsewhere.
+const MIN_MARGIN: f64 = 1.5;
+/// Places that lie closer than this are one, cells: what guided matching reaches from both.
+const APART_CELLS: f64 = (GUIDE_RADIUS + 2) as f64;
+/// Clusters along each side of the common ground.
+const CLUSTERS_A_SIDE: usize = 4;
+/// Fits are iterated with the weights of the fit before.
+const ITERATIONS: usize = 5;
+/// The spread of residuals is never taken to be smaller than this part of a cell, nor is the way known better than the second.
+const MIN_RESIDUAL_CELLS: f64 = 0.15;
+const MIN_SIGMA_CELLS: f64 = 0.05;
+
+/// The way from one camera to another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Registration {
+    /// Metres east and north, as the earlier view has these directions.
+    pub moved_m: Vector2<f64>,
+    /// Its covariance: what the matches say, not what view and camera may be off by.
+    pub covariance_m2: Matrix2<f64>,
+    /// Counter-clockwise turn that takes the later view's directions to the earlier's, radians.
+    pub rotation_rad: f64,
+    /// Matches that agree.
+    pub inliers: usize,
+    /// Share of the keypoints on common ground that agree, each weighted by how well it fits: 1 = all exactly.
+    pub support: f64,
+}
+
+/// Why two frames tell no way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Unregistered {
+    /// A frame has no view with known heading and height.
+    NoView,
+    /// Their views are of different scales.
+    OtherScale,
+    /// They do not overlap, or not enough to tell.
+    NoOverlap,
+    /// Too few consistent matches.
+    FewInliers,
+    /// Another place fits nearly as well.
+    Ambiguous,
+}
+
+impl Unregistered {
+    /// The name written to files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoView => "no_view",
+            Self::OtherScale => "other_scale",
+            Self::NoOverlap => "no_overlap",
+            Self::FewInliers => "few_inliers",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+/// What is known of two views besides what they show.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RegistrationPrior {
+    /// 1 sigma of the turn between the directions of the two views, radians.
+    pub rotation_sigma_rad: f64,
+    /// 1 sigma of the logarithm of their scales' ratio.
+    pub log_scale_sigma: f64,
+    /// Seed of the sampling.
+    pub seed: u64,
+}
+
+/// A place that was verified.
+struct Candidate {
+    matches: Vec<GuidedMatch>,
+    inliers: Vec<bool>,
+    count: usize,
+    support: f64,
+    /// Number of keypoints that agree, weighted.
+    agreement: f64,
+    fit: Fit,
+}
+
+/// Finds the way from the camera of `then` to that of `now`; both views are of the same level.
+///
+/// # Errors
+/// Why there is none.
+pub fn register(now: &ViewField, then: &ViewField, prior: &RegistrationPrior) -> Result<Registration, Unregistered> {
+    if (now.cell_m - then.cell_m).abs() > 1e-9 * then.cell_m {
+        return Err(Unregistered::OtherScale);
+    }
+    let settings = ConsensusSettings {
+        max_rotation_rad: MAX_ROTATION_RAD,
+        max_log_scale: MAX_LOG_SCALE,
+        tolerance_m: TOLERANCE_CELLS * now.cell_m,
+        seed: prior.seed,
+    };
+    let peaks = overlaps(&now.field, &then.field, PLACES);
+    if peaks.is_empty() {
+        return Err(Unregistered::NoOverlap);
+    }
+    let verified = |offset: (f64, f64)| {
+        let matches = matches_between(now, then, offset, GUIDE_RADIUS);
+        let keypoints = now.keypoints_on(then, offset).max(matches.len());
+        let agreed = consensus(&matches, keypoints, &settings)?;
+        let fit = fit(&matches, &agreed.inliers, now.cell_m, prior)?;
+        let agreement = agreed.support * keypoints as f64;
+        Some(Candidate { matches, inliers: agreed.inliers, count: agreed.count, support: agreed.support, agreement, fit })
+    };
+    let mut found: Vec<Candidate> = peaks.iter().filter_map(|p| verified((p.row, p.column))).collect();
+    // Stable: equal agreements keep the order of the correlation.
+    found.sort_by(|a, b| b.agreement.total_cmp(&a.agreement));
+    let best = found.first().ok_or(Unregistered::FewInliers)?;
+    if best.count < MIN_INLIERS || best.support < MIN_SUPPORT {
+        return Err(Unregistered::FewInliers);
+    }
+    let elsewhere = |c: &&Candidate| (c.fit.moved_m() - best.fit.moved_m()).norm() > APART_CELLS * now.cell_m;
+    if found.iter().filter(elsewhere).any(|c| best.agreement < MIN_MARGIN * c.agreement) {
+        return Err(Unregistered::Ambiguous);
+    }
+    let covariance_m2 = best.fit.way_covariance(&best.matches, &best.inliers, now.cell_m, prior).ok_or(Unregistered::FewInliers)?;
+    Ok(Registration {
+        moved_m: best.fit.moved_m(),
+        covariance_m2,
+        rotation_rad: best.fit.0[1].atan2(best.fit.0[0]),
+        inliers: best.count,
+        support: best.support,
+    })
+}
+
+/// The similarity `then = [a −b; b a] now + t` as (a, b, t).
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Fit(Vector4<f64>);
+
+/// Two rows of the linear problem: ∂then/∂(a, b, t).
+fn rows([x, y]: [f64; 2]) -> SMatrix<f64, 2, 4> {
+    SMatrix::<f64, 2, 4>::new(x, -y, 1.0, 0.0, y, x, 0.0, 1.0)
+}
+
+/// What is known of (a, b, t): the inverse of its covariance, around (1, 0).
+fn information(prior: &RegistrationPrior) -> Vector4<f64> {
+    Vector4::new(prior.log_scale_sigma.powi(-2), prior.rotation_sigma_rad.powi(-2), 0.0, 0.0)
+}
+
+impl Fit {
+    fn moved_m(&self) -> Vector2<f64> {
+        Vector2::new(self.0[2], self.0[3])
+    }
+
+    fn residual(&self, m: &GuidedMatch) -> Vector2<f64> {
+        Vector2::from(m.map_m) - rows(m.view_m) * self.0
+    }
+
+    /// Root mean square of the residuals an axis, metres.
+    fn spread_m(&self, matches: &[GuidedMatch], inliers: &[bool], cell_m: f64) -> f64 {
+        let squares: Vec<f64> = agreeing(matches, inliers).map(|m| self.residual(m).norm_squared()).collect();
+        let degrees = (2.0 * squares.len() as f64 - 4.0).max(1.0);
+        (squares.iter().sum::<f64>() / degrees).sqrt().max(MIN_RESIDUAL_CELLS * cell_m)
+    }
+
+    /// Covariance of t.
+    fn way_covariance(
+        &self,
+        matches: &[GuidedMatch],
+        inliers: &[bool],
+        cell_m: f64,
+        prior: &RegistrationPrior,
+    ) -> Option<Matrix2<f64>> {
+        let variance = self.spread_m(matches, inliers, cell_m).powi(2);
+        let known = Matrix4::from_diagonal(&information(prior));
+        let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
+        for m in agreeing(matches, inliers) {
+            for k in 0..2 {
+                low[k] = low[k].min(m.map_m[k]);
+                high[k] = high[k].max(m.map_m[k]);
+            }
+        }
+        let part = |m: &GuidedMatch| {
+            let along = |k: usize| {
+                let share = (m.map_m[k] - low[k]) / (high[k] - low[k]).max(1e-9);
+                ((share * CLUSTERS_A_SIDE as f64) as usize).min(CLUSTERS_A_SIDE - 1)
+            };
+            along(1) * CLUSTERS_A_SIDE + along(0)
+        };
+        let mut normal = known;
+        let mut pulls = [Vector4::zeros(); CLUSTERS_A_SIDE * CLUSTERS_A_SIDE];
+        for m in agreeing(matches, inliers) {
+            let design = rows(m.view_m);
+            normal += design.transpose() * design / variance;
+            pulls[part(m)] += design.transpose() * self.residual(m) / variance;
+        }
+        let clusters = pulls.iter().filter(|p| p.norm_squared() > 0.0).count() as f64;
+        let meat: Matrix4<f64> = pulls.iter().map(|p| p * p.transpose()).sum::<Matrix4<f64>>() * (clusters / (clusters - 1.0).max(1.0));
+        let inverse = normal.cholesky()?.inverse();
+        let robust = inverse * (meat + known) * inverse;
+        // Few clusters can agree by chance: never better than if all matches were independent.
+        let floor = Matrix2::identity() * (MIN_SIGMA_CELLS * cell_m).powi(2);
+        let covariance = robust.fixed_view::<2, 2>(2, 2) + inverse.fixed_view::<2, 2>(2, 2) + floor;
+        covariance.iter().all(|v| v.is_finite()).then_some((covariance + covariance.transpose()) * 0.5)
+    }
+}
+
+fn agreeing<'a>(matches: &'a [GuidedMatch], inliers: &'a [bool]) -> impl Iterator<Item = &'a GuidedMatch> {
+    matches.iter().zip(inliers).filter(|(_, inlier)| **inlier).map(|(m, _)| m)
+}
+
+/// Weighted least squares, weights by the residuals of the fit before (Huber 1964). `None` when the problem is degenerate.
+fn fit(matches: &[GuidedMatch], inliers: &[bool], cell_m: f64, prior: &RegistrationPrior) -> Option<Fit> {
+    let known = information(prior);
+    let mut fitted: Option<Fit> = None;
+    for _ in 0..ITERATIONS {
+        let spread = fitted.map_or(cell_m, |f| f.spread_m(matches, inliers, cell_m));
+        let mut normal = Matrix4::from_diagonal(&known);
+        let mut right = Vector4::new(known[0], 0.0, 0.0, 0.0);
+        for m in agreeing(matches, inliers) {
+            let weight = fitted.map_or(1.0, |f| (1.345 * spread / f.residual(m).norm().max(1e-9)).min(1.0)) / (spread * spread);
+            let design = rows(m.view_m);
+            normal += design.transpose() * design * weight;
+            right += design.transpose() * Vector2::from(m.map_m) * weight;
+        }
+        fitted = Some(Fit(normal.cholesky()?.solve(&right)));
+    }
+    fitted.filter(|f| f.0.iter().all(|v| v.is_finite()))
+}
+
+#[cfg(test)]
+#[path = "registration_tests.rs"]
+mod tests;

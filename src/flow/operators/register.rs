@@ -1,0 +1,59 @@
+//! Finds the way since the frame before, on the worker that matched the frame.
+//!
+//! What a frame sees goes to the worker of the next frame, which may wait for it: no longer than `fuse`, which takes frames in order, would
+//! wait for the frame itself.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::generic::operator::Operator;
+
+use super::admit::worker_of;
+use crate::flow::message::{Frames, InProcess};
+use crate::flow::stages::{Matched, way_between};
+
+/// `register` of the graph.
+pub trait Register {
+    /// Adds the way since the frame before to each frame; `matchers` as in [`super::admit::Admit`].
+    fn register(self, matchers: u64) -> Self;
+}
+
+impl Register for Frames<'_, Matched> {
+    fn register(self, matchers: u64) -> Self {
+        // The ordinal of the frame that what was seen is for.
+        let seen = self.clone().map(|InProcess(message)| (message.frame.ordinal + 1, InProcess(message.seen)));
+        let to_next = Exchange::new(move |(ordinal, _): &(u64, _)| worker_of(*ordinal, matchers));
+        self.binary_frontier(seen, Pipeline, to_next, "register", move |_, _| {
+            let mut waiting = BTreeMap::new();
+            let mut before = BTreeMap::new();
+            move |(frames, _), (seen, complete), output| {
+                frames.for_each(|capability, messages| {
+                    for InProcess(message) in messages.drain(..) {
+                        if let Some(capability) = capability.retain_least(output.output_index()) {
+                            waiting.insert(message.frame.ordinal, (capability, message));
+                        }
+                    }
+                });
+                seen.for_each(|_, messages| {
+                    for (ordinal, InProcess(seen)) in messages.drain(..) {
+                        before.insert(ordinal, seen);
+                    }
+                });
+                // The frame before has come, or is one that never does.
+                let ready = |ordinal: u64, here: bool| here || ordinal == 0 || !complete.less_equal(&(ordinal - 1));
+                let due: Vec<u64> = waiting.keys().copied().filter(|o| ready(*o, before.contains_key(o))).collect();
+                for ordinal in due {
+                    let then = before.remove(&ordinal).flatten();
+                    let Some((capability, mut message)) = waiting.remove(&ordinal) else { continue };
+                    let begun = Instant::now();
+                    message.way = (ordinal > 0).then(|| way_between(then.as_deref(), message.seen.as_deref()));
+                    message.seen = None;
+                    message.times.register_ms = begun.elapsed().as_secs_f64() * 1e3;
+                    output.session(&capability).give(InProcess(message));
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! The way between consecutive frames, by what both see.
+//!
+//! The features are those that the frame's own matching made: the whole view at the refining level, or its middle at a glance. Only a frame
+//! that no place of the map could match is described for this alone.
+
+use nalgebra::{Matrix2, Vector2};
+
+use super::{FEW_HYPOTHESES, Matcher, Observation, Retrieved};
+use crate::fine::registration::RegistrationPrior;
+use crate::fine::{Registration, Unregistered, ViewField, register};
+use crate::fuse::measurement::{Displacement, level_from_enu};
+use crate::models::DenseExtractor;
+use crate::types::Estimate;
+
+/// Errors of height, which scale every way alike, last over so many frames. Each way is taken for independent of the one before by the
+/// filter: that a chain of them adds up to the right uncertainty, the variance of each is taken so many times larger.
+const LASTING_FRAMES: f64 = 10.0;
+/// Heights of consecutive frames share most of their error: what is left of it, and the slope of the land, change the scale by so much.
+const LOG_SCALE_SIGMA: f64 = 0.03;
+
+/// What the next frame needs of a frame.
+pub struct Seen {
+    /// Stamp of the frame.
+    stamp_ns: i64,
+    ordinal: u64,
+    /// Position of the level in the index.
+    level: usize,
+    view: ViewField,
+    heading_rad: Estimate,
+    height_m: Estimate,
+    /// How far the camera may lean, 1 sigma, radians.
+    tilt_sigma_rad: f64,
+}
+
+impl Matcher {
+    /// What the next frame needs of a frame: its view where heading and height are known. `retrieved` is what its own matching made of it.
+    pub fn seen(
+        &self,
+        observation: &Observation,
+        retrieved: Option<&Retrieved>,
+        network: &mut dyn DenseExtractor,
+    ) -> Option<Seen> {
+        let (heading_rad, height_m) = observation.known.heading_rad.zip(observation.known.height_agl_m)?;
+        let hypothesis = observation.hypotheses.first().filter(|_| observation.hypotheses.len() <= FEW_HYPOTHESES)?;
+        let mean = &self.index.levels.get(observation.refine_level)?.model.projection.mean;
+        let computed;
+        let (view, features) = match retrieved.and_then(|r| r.views.first()) {
+            Some(kept) => kept,
+            None => {
+                computed = self.describe(observation, hypothesis, observation.refine_level, network).ok()?;
+                &computed
+            }
+        };
+        let view = ViewField::new(features, &view.covered_cells(features.stride_px), &view.view, mean);
+        let frame = &observation.frame;
+        Some(Seen {
+            stamp_ns: frame.stamp_ns,
+            ordinal: frame.ordinal,
+            level: observation.refine_level,
+            view,
+            heading_rad: Estimate { value: hypothesis.heading_rad, ..heading_rad },
+            height_m: Estimate { value: hypothesis.height_m, ..height_m },
+            tilt_sigma_rad: frame.camera.tilt_sigma_rad,
+        })
+    }
+}
+
+/// The way from one frame to a later one.
+///
+/// # Errors
+/// Why there is none.
+pub fn way_between(then: Option<&Seen>, now: Option<&Seen>) -> Result<Displacement, Unregistered> {
+    let (then, now) = then.zip(now).ok_or(Unregistered::NoView)?;
+    if then.level != now.level {
+        return Err(Unregistered::OtherScale);
+    }
+    let rotation_sigma_rad = then.heading_rad.sigma.hypot(now.heading_rad.sigma).max(1e-3);
+    let prior = RegistrationPrior { rotation_sigma_rad, log_scale_sigma: LOG_SCALE_SIGMA, seed: now.ordinal };
+    let registration = register(&now.view, &then.view, &prior)?;
+    Ok(displacement(&registration, then, now))
+}
+
+/// What a registration tells of the body's way, with what height and lean may be off by.
+fn displacement(registration: &Registration, then: &Seen, now: &Seen) -> Displacement {
+    let moved: Vector2<f64> = registration.moved_m;
+    let relative = then.height_m.sigma / then.height_m.value.max(1.0);
+    let scale = moved * moved.transpose() * (relative * relative * LASTING_FRAMES);
+    // A lean that lasts is fixed to the body: it cancels as long as that keeps its heading.
+    let turned = 2.0 * (0.5 * (now.heading_rad.value - then.heading_rad.value)).sin();
+    let leant = now.height_m.value * now.tilt_sigma_rad * turned;
+    let covariance = registration.covariance_m2 + scale + Matrix2::identity() * (leant * leant);
+    let level = level_from_enu(then.heading_rad.value);
+    let covariance = level * covariance * level.transpose();
+    Displacement {
+        since_ns: then.stamp_ns,
+        until_ns: now.stamp_ns,
+        moved_m: level * moved,
+        covariance_m2: (covariance + covariance.transpose()) * 0.5,
+    }
+}
