@@ -132,6 +132,11 @@ pub fn register(now: &ViewField, then: &ViewField, prior: &RegistrationPrior) ->
     let mut found: Vec<Candidate> = peaks.iter().filter_map(|p| verified((p.row, p.column))).collect();
     // Stable: equal agreements keep the order of the correlation.
     found.sort_by(|a, b| b.agreement.total_cmp(&a.agreement));
+    for c in &found {
+        let Candidate { count, support, agreement, fit, .. } = c;
+        let moved = fit.moved_m();
+        tracing::debug!("moved {:.1} {:.1} m: {count} agree, support {support:.3}, {agreement:.0}", moved.x, moved.y);
+    }
     let best = found.first().ok_or(Unregistered::FewInliers)?;
     if best.count < MIN_INLIERS || best.support < MIN_SUPPORT {
         return Err(Unregistered::FewInliers);
@@ -140,7 +145,8 @@ pub fn register(now: &ViewField, then: &ViewField, prior: &RegistrationPrior) ->
     if found.iter().filter(elsewhere).any(|c| best.agreement < MIN_MARGIN * c.agreement) {
         return Err(Unregistered::Ambiguous);
     }
-    let covariance_m2 = best.fit.way_covariance(&best.matches, &best.inliers, now.cell_m, prior).ok_or(Unregistered::FewInliers)?;
+    let covariance_m2 =
+        best.fit.way_covariance(&best.matches, &best.inliers, now.cell_m, prior).ok_or(Unregistered::FewInliers)?;
     Ok(Registration {
         moved_m: best.fit.moved_m(),
         covariance_m2,
@@ -212,7 +218,8 @@ impl Fit {
             pulls[part(m)] += design.transpose() * self.residual(m) / variance;
         }
         let clusters = pulls.iter().filter(|p| p.norm_squared() > 0.0).count() as f64;
-        let meat: Matrix4<f64> = pulls.iter().map(|p| p * p.transpose()).sum::<Matrix4<f64>>() * (clusters / (clusters - 1.0).max(1.0));
+        let meat: Matrix4<f64> =
+            pulls.iter().map(|p| p * p.transpose()).sum::<Matrix4<f64>>() * (clusters / (clusters - 1.0).max(1.0));
         let inverse = normal.cholesky()?.inverse();
         let robust = inverse * (meat + known) * inverse;
         // Few clusters can agree by chance: never better than if all matches were independent.

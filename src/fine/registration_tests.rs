@@ -22,7 +22,8 @@ impl Ground {
 
     fn descriptor(&self, e: f64, n: f64) -> Vec<f32> {
         let e = self.period_m.map_or(e, |p| e.rem_euclid(p));
-        let channel = |k: usize| self.waves[k * 6..k * 6 + 6].iter().map(|(a, b, c)| (a * e + b * n + c).sin() as f32).sum::<f32>();
+        let channel =
+            |k: usize| self.waves[k * 6..k * 6 + 6].iter().map(|(a, b, c)| (a * e + b * n + c).sin() as f32).sum::<f32>();
         let raw: Vec<f32> = (0..CHANNELS).map(channel).collect();
         let norm = raw.iter().map(|v| v * v).sum::<f32>().sqrt();
         raw.iter().map(|v| v / norm).collect()
@@ -61,7 +62,9 @@ fn prior() -> RegistrationPrior {
 fn the_way_is_found_without_a_prediction_as_far_as_half_the_view() {
     let ground = Ground::new(3, None);
     let then = ground.seen_from([100.0, 200.0], 0.0);
-    for (moved, turned) in [([0.0, 0.0], 0.0), ([3.3, -1.7], 0.02), ([45.0, 10.0], 0.03), ([-20.0, 38.0], -0.03), ([52.0, 0.0], 0.0)] {
+    for (moved, turned) in
+        [([0.0, 0.0], 0.0), ([3.3, -1.7], 0.02), ([45.0, 10.0], 0.03), ([-20.0, 38.0], -0.03), ([52.0, 0.0], 0.0)]
+    {
         let now = ground.seen_from([100.0 + moved[0], 200.0 + moved[1]], turned);
         let found = register(&now, &then, &prior()).unwrap();
         let off = found.moved_m - Vector2::from(moved);

@@ -142,7 +142,7 @@ impl Eskf {
             return Err(Update::Refused);
         }
         let (gain, anchor_gain) = (projected * s_inverse, anchor_projected * s_inverse);
-        Ok(Related { innovation, projected, s, s_inverse, gain, anchor_gain, nis })
+        Ok(Related { h, h_anchor, innovation, projected, s, s_inverse, gain, anchor_gain, nis })
     }
 
     /// Takes from the covariance what a relative measurement tells.
@@ -153,7 +153,11 @@ impl Eskf {
 }
 
 /// A relative measurement as the filter sees it.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Related<const M: usize> {
+    /// Jacobians with respect to the errors of the filter and of the anchor.
+    pub h: SMatrix<f64, M, STATES>,
+    pub h_anchor: SMatrix<f64, M, POSE>,
     pub innovation: SVector<f64, M>,
     /// Covariance of the filter's error with the innovation.
     pub projected: SMatrix<f64, STATES, M>,

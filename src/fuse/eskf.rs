@@ -12,7 +12,7 @@
 
 use nalgebra::{Matrix3, SMatrix, SVector, UnitQuaternion, Vector3};
 
-use super::anchor::Anchor;
+use super::anchor::{Anchor, Related};
 use super::measurement::Measurement;
 use super::state::{
     ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, ErrorState, GYRO_BIAS, Kept, LEAN, MAP_OFFSET, NoiseDensities, STATES, State,
@@ -35,6 +35,8 @@ pub struct Eskf {
     pub transition: Option<Box<Covariance>>,
     /// The pose that a relative pose will refer to.
     pub anchor: Option<Box<Anchor>>,
+    /// The displacement that was used last, while a smoother asks for the transitions.
+    pub(super) displaced: Option<Box<Related<2>>>,
 }
 
 /// What an update did.
@@ -51,7 +53,7 @@ pub enum Update {
 impl Eskf {
     /// A filter that has measured nothing yet.
     pub fn new(state: State, covariance: Covariance, gravity_m_s2: f64, noise: NoiseDensities) -> Self {
-        Self { state, covariance, gravity_m_s2, noise, transition: None, anchor: None }
+        Self { state, covariance, gravity_m_s2, noise, transition: None, anchor: None, displaced: None }
     }
 
     /// Advances by `dt_s` with specific force and angular rate measured in the body frame, both means over the step.

@@ -15,7 +15,9 @@ use super::state::{
 use crate::camera::{enu_from_body, heading_pitch_roll};
 use crate::geo::{EnuPlane, Geodetic};
 use crate::time::{nanos_from_seconds, seconds_between};
-use crate::types::{AbstainReason, AttitudeSample, Estimate, Fix, ImuSample, Known, Outcome, Pause, Prior, TelemetryBatch, TrackPoint};
+use crate::types::{
+    AbstainReason, AttitudeSample, Estimate, Fix, ImuSample, Known, Outcome, Pause, Prior, TelemetryBatch, TrackPoint,
+};
 
 /// Settings of fusion.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,7 +110,9 @@ impl std::str::FromStr for Withhold {
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers = text.split_once(':').and_then(|(every, phase)| Some((every.parse().ok()?, phase.parse().ok()?)));
         let (every, phase) = numbers.filter(|(every, phase)| phase < every).ok_or_else(|| {
-            format!("'{text}': write EVERY:PHASE with a phase from 0 to EVERY − 1, such as 3:0 for the first of every three fixes")
+            format!(
+                "'{text}': write EVERY:PHASE with a phase from 0 to EVERY − 1, such as 3:0 for the first of every three fixes"
+            )
         })?;
         Ok(Self { every, phase })
     }
@@ -224,7 +228,8 @@ impl Fusion {
         self.frames += 1;
         let fused = self.fuse(stamp_ns, telemetry, known, outcome, way.filter(|_| self.settings.odometry));
         if self.settings.smooth {
-            self.knots.push(Knot::of(&fused.track, self.running.as_ref(), self.passage.take()));
+            let displaced = self.running.as_mut().and_then(|r| r.navigator.filter.displaced.take());
+            self.knots.push(Knot::of(&fused.track, self.running.as_ref(), self.passage.take(), displaced));
             if let Some(running) = &mut self.running {
                 running.navigator.filter.transition = Some(Box::new(Covariance::identity()));
             }
@@ -501,3 +506,7 @@ const _: () = assert!(STATES == 22);
 #[cfg(test)]
 #[path = "fusion_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "odometry_tests.rs"]
+mod odometry_tests;

@@ -7,15 +7,22 @@
 //!     C = P_k Φᵀ P⁻¹_{k+1|k},   x^s_k = x_k ⊕ C (x^s_{k+1} ⊖ x_{k+1|k}),   P^s_k = P_k + C (P^s_{k+1} − P_{k+1|k}) Cᵀ
 //! ```
 //!
-//! with ⊕ and ⊖ those of the error state (Solà 2017; Särkkä 2013, section 8.2). A restart of the filter is where two smoothed parts meet.
+//! A displacement ties the frame to the one before: it is part of the way from one to the other, and tells of both. With its gain K_k on the
+//! frame before and the covariance S of its innovation ν, the step back begins at x_k ⊕ K_k ν and P_k − K_k S K_kᵀ, and P_k Φᵀ becomes
+//! P_k Φᵀ − K_k S Kᵀ_{k+1}; what was predicted is then what the displacement left.
+//!
+//! In the formulas ⊕ and ⊖ are those of the error state (Solà 2017; Särkkä 2013, section 8.2). A restart of the filter is where two smoothed parts meet.
 
+use nalgebra::SMatrix;
+
+use super::anchor::{POSE, Related};
 use super::fusion::FusionSettings;
 use super::running::{Running, lost, track_point};
-use super::state::{Covariance, ErrorState, State};
+use super::state::{Covariance, ErrorState, STATES, State};
 use crate::geo::EnuPlane;
 use crate::types::TrackPoint;
 
-/// A prediction from one frame to the next.
+/// A prediction from one frame to the next, and the displacement between them.
 #[derive(Clone)]
 pub struct Passage {
     /// Product of the transitions.
@@ -35,6 +42,8 @@ pub(super) struct Knot {
     filtered: Option<Filtered>,
     /// How it came there from the frame before; `None` where it started anew.
     before: Option<Passage>,
+    /// The displacement since that frame.
+    displaced: Option<Box<Related<2>>>,
 }
 
 #[derive(Clone)]
@@ -42,17 +51,40 @@ struct Filtered {
     plane: EnuPlane,
     believed: Believed,
     height_known: bool,
+    /// Covariance of the state with the anchor that the next displacement counts from.
+    anchored: Option<Box<SMatrix<f64, STATES, POSE>>>,
 }
 
 impl Knot {
     /// The filter as it is after a frame.
-    pub fn of(track: &TrackPoint, running: Option<&Running>, before: Option<Passage>) -> Self {
+    pub fn of(
+        track: &TrackPoint,
+        running: Option<&Running>,
+        before: Option<Passage>,
+        displaced: Option<Box<Related<2>>>,
+    ) -> Self {
         let filtered = running.map(|r| Filtered {
             plane: r.plane,
             believed: (r.navigator.filter.state, r.navigator.filter.covariance),
             height_known: r.height_known,
+            anchored: r.navigator.filter.anchor.as_ref().map(|anchor| Box::new(anchor.cross)),
         });
-        Self { track: track.clone(), filtered, before }
+        Self { track: track.clone(), filtered, before, displaced }
+    }
+}
+
+impl Filtered {
+    /// The smoothed state, from that of the next frame.
+    fn smoothed(&self, next: &Believed, passage: &Passage, displaced: Option<&Related<2>>) -> Option<Believed> {
+        let Some((displaced, anchored)) = displaced.zip(self.anchored.as_ref()) else {
+            return one_back(&self.believed, next, passage);
+        };
+        let Related { h, h_anchor, innovation, s, s_inverse, gain: next_gain, .. } = displaced;
+        let (state, covariance) = &self.believed;
+        let crossed = passage.transition * covariance;
+        let gain = (crossed.transpose() * h.transpose() + **anchored * h_anchor.transpose()) * s_inverse;
+        let told = (state.plus(&(gain * innovation)), covariance - gain * s * gain.transpose());
+        step_back(&told, next, passage, &(crossed - next_gain * s * gain.transpose()))
     }
 }
 
@@ -60,17 +92,18 @@ impl Knot {
 pub(super) fn smooth(knots: &[Knot], settings: &FusionSettings) -> Vec<TrackPoint> {
     let mut out: Vec<TrackPoint> = Vec::with_capacity(knots.len());
     // Smoothed state of the frame after, and how the filter came to it.
-    let mut after: Option<(Believed, &Passage)> = None;
+    let mut after: Option<(Believed, &Passage, Option<&Related<2>>)> = None;
     for knot in knots.iter().rev() {
         let Some(filtered) = &knot.filtered else {
             out.push(lost(knot.track.stamp_ns, knot.track.fix_age_s));
             after = None;
             continue;
         };
-        let (state, covariance) =
-            after.and_then(|(next, passage)| one_back(&filtered.believed, &next, passage)).unwrap_or(filtered.believed);
+        let (state, covariance) = after
+            .and_then(|(next, passage, displaced)| filtered.smoothed(&next, passage, displaced))
+            .unwrap_or(filtered.believed);
         out.push(track_point(&filtered.plane, &state, &covariance, filtered.height_known, &knot.track, settings));
-        after = knot.before.as_ref().map(|passage| ((state, covariance), passage));
+        after = knot.before.as_ref().map(|passage| ((state, covariance), passage, knot.displaced.as_deref()));
     }
     out.reverse();
     out
@@ -82,9 +115,13 @@ pub type Believed = (State, Covariance);
 /// One step back: what the smoothed state after a passage tells of the filtered one before it. `None` when the prediction's covariance
 /// cannot be inverted.
 pub fn one_back(filtered: &Believed, next: &Believed, passage: &Passage) -> Option<Believed> {
-    let predicted = passage.covariance.cholesky()?;
+    step_back(filtered, next, passage, &(passage.transition * filtered.1))
+}
+
+/// The same, `crossed` being the covariance of the state after the passage with that before it.
+fn step_back(filtered: &Believed, next: &Believed, passage: &Passage, crossed: &Covariance) -> Option<Believed> {
     // C = P Φᵀ P⁻¹ is the transpose of P⁻¹ Φ P, all P being symmetric.
-    let gain = predicted.solve(&(passage.transition * filtered.1)).transpose();
+    let gain = passage.covariance.cholesky()?.solve(crossed).transpose();
     let error: ErrorState = gain * next.0.minus(&passage.state);
     let covariance = filtered.1 + gain * (next.1 - passage.covariance) * gain.transpose();
     let finite = error.iter().chain(covariance.iter()).all(|v| v.is_finite());

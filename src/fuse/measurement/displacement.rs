@@ -121,6 +121,87 @@ impl Eskf {
         let mut anchor = Anchor::of(self, displacement.until_ns);
         anchor.sway(&swayed, &correlated, &left);
         self.anchor = Some(Box::new(anchor));
-        Update::Used(related.nis)
+        let update = Update::Used(related.nis);
+        self.displaced = self.transition.is_some().then(|| Box::new(related));
+        update
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::fuse::eskf::tests::filter;
+    use crate::fuse::state::ErrorState;
+    use nalgebra::UnitQuaternion;
+
+    fn way(since_ns: i64, until_ns: i64) -> Displacement {
+        Displacement { since_ns, until_ns, moved_m: Vector2::new(3.0, 1.0), covariance_m2: Matrix2::identity() }
+    }
+
+    /// Panics unless the Jacobians at a state and an anchor equal finite differences.
+    pub fn assert_jacobians(state: &State, anchor: &Anchor) {
+        const STEP: f64 = 1e-4;
+        let swaying = Swaying { displacement: &way(0, 1), variance_m2: 1.0 };
+        let (h, h_anchor) = swaying.jacobians(state, anchor);
+        for k in 0..STATES {
+            let mut error = ErrorState::zeros();
+            error[k] = STEP;
+            let at = |error: &ErrorState| swaying.innovation(&state.plus(error), anchor);
+            assert!(((at(&-error) - at(&error)) / (2.0 * STEP) - h.column(k)).abs().max() < 1e-6, "{k}");
+        }
+        for k in 0..POSE {
+            let at = |step: f64| {
+                let mut moved = anchor.clone();
+                if k < 3 {
+                    moved.position_m[k] += step;
+                } else {
+                    let mut turn = Vector3::zeros();
+                    turn[k - 3] = step;
+                    moved.enu_from_body *= UnitQuaternion::from_scaled_axis(turn);
+                }
+                swaying.innovation(state, &moved)
+            };
+            assert!(((at(-STEP) - at(STEP)) / (2.0 * STEP) - h_anchor.column(k)).abs().max() < 1e-5, "anchor {k}");
+        }
+    }
+
+    #[test]
+    fn a_displacement_of_another_time_or_that_is_no_number_is_refused_and_leaves_the_filter() {
+        let mut f = filter();
+        assert_eq!(f.fuse_displacement(&way(0, 1), 1e9), Update::Refused);
+        f.set_swaying_anchor(4);
+        let before = f.clone();
+        let negative = Displacement { covariance_m2: -Matrix2::identity(), ..way(4, 9) };
+        let infinite = Displacement { moved_m: Vector2::new(f64::NAN, 0.0), ..way(4, 9) };
+        for wrong in [way(3, 9), way(4, 4), way(4, 2), negative, infinite] {
+            assert_eq!(f.fuse_displacement(&wrong, 1e9), Update::Refused, "{wrong:?}");
+            assert_eq!(f, before);
+        }
+        assert!(matches!(f.fuse_displacement(&way(4, 9), 1e9), Update::Used(_)));
+        assert_eq!(f.anchor.unwrap().stamp_ns, 9);
+    }
+
+    #[test]
+    fn a_chain_of_displacements_drifts_by_its_matches_and_sways_but_once() {
+        let mut f = filter();
+        f.noise.lean_jitter = 0.02;
+        f.noise.lean_walk = 0.0;
+        f.covariance.fill_with_identity();
+        f.covariance[(8, 8)] = 1e-9;
+        f.set_swaying_anchor(0);
+        let sway = f.sway_m();
+        let first = f.covariance[(0, 0)];
+        const STEPS: i64 = 20;
+        let exact = 0.01;
+        for k in 0..STEPS {
+            // A motion of which nothing is known.
+            for i in 0..2 {
+                f.covariance[(i, i)] += 1e6;
+            }
+            let z = Displacement { moved_m: Vector2::zeros(), covariance_m2: Matrix2::identity() * exact, ..way(k, k + 1) };
+            assert!(matches!(f.fuse_displacement(&z, 1e9), Update::Used(_)));
+        }
+        let expected = first + 2.0 * sway * sway + STEPS as f64 * exact;
+        assert!((f.covariance[(0, 0)] / expected - 1.0).abs() < 0.01, "{} {expected}", f.covariance[(0, 0)]);
     }
 }

@@ -232,3 +232,14 @@ fn measurements_that_are_repeated_no_numbers_or_without_a_covariance_are_counted
     let counters = aids.get(Source::Height).counters;
     assert_eq!((counters.used, counters.repeated, counters.refused), (1, 2, 4));
 }
+
+#[test]
+fn jacobians_of_a_displacement_equal_finite_differences() {
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    for _ in 0..50 {
+        let there = crate::fuse::Eskf { state: random_state(&mut rng), ..filter() };
+        let anchor = Anchor::of(&there, 0);
+        let state = random_state(&mut rng);
+        super::displacement::tests::assert_jacobians(&state, &anchor);
+    }
+}
