@@ -11,7 +11,8 @@ use std::sync::{Arc, OnceLock};
 
 use skyfix::flow::catalogue::Catalogue;
 use skyfix::flow::graph::{GraphError, GraphOptions, run_graph};
-use skyfix::flow::sequential::match_frame;
+use skyfix::flow::sequential::{match_and_see, match_frame};
+use skyfix::flow::stages::{Seen, way_between};
 use skyfix::flow::{MatchSettings, Matcher};
 use skyfix::fuse::{Fusion, FusionSettings};
 use skyfix::geo::Geodetic;
@@ -29,6 +30,8 @@ mod edits;
 #[cfg(feature = "gst")]
 #[path = "flight/live.rs"]
 mod live;
+#[path = "flight/odometry.rs"]
+mod odometry;
 #[path = "flight/search.rs"]
 mod search;
 
@@ -142,14 +145,20 @@ fn the_graph_equals_the_sequential_oracle_for_one_two_and_four_workers() {
     let mut fusion = Fusion::new(FusionSettings::default(), flight.start.map(|s| (s.position, s.sigma_m)));
     let mut priors: Vec<Option<Prior>> = Vec::new();
     let mut expected = Vec::new();
+    let mut before: Option<Seen> = None;
+    let mut ways = 0;
     for frame in &frames() {
         let prior = frame.ordinal.checked_sub(LAG).and_then(|i| priors[i as usize]);
-        let matched = match_frame(&matcher, frame, prior.as_ref(), None, network.as_mut());
-        let fused = fusion.step(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome);
+        let (matched, seen) = match_and_see(&matcher, frame, prior.as_ref(), None, network.as_mut());
+        let way = way_between(before.as_ref(), seen.as_ref()).ok();
+        before = seen;
+        let fused = fusion.step_along(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome, way.as_ref());
+        ways += usize::from(fused.displacement_used);
         priors.push(fused.prior);
         expected.push(format!("{} {matched:?} {:?}", frame.ordinal, fused.track));
     }
     assert!(expected.iter().filter(|e| e.contains("Fix(")).count() >= FRAMES - 1, "{expected:#?}");
+    assert!(ways >= FRAMES - 2, "{ways}");
     for workers in [1, 2, 4] {
         assert_eq!(essence(&run(workers, |_| {})), expected, "{workers} workers");
     }

@@ -1,4 +1,7 @@
 //! Where one view lies on another, when nothing is known of it: their descriptors, halved in detail, compared at every offset.
+//!
+//! What all cells of a view have in common, land of one kind, would let any large overlap look like a good one: each view's own mean is taken
+//! off its descriptors.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -66,11 +69,23 @@ impl Halved {
                     None => whole = false,
                 }
             }
-            let scale = 1.0 / dot(part, part).sqrt().max(1e-6);
-            part.iter_mut().for_each(|v| *v *= scale);
             halved.present.push(whole);
         }
+        halved.remove_mean();
         halved
+    }
+
+    fn remove_mean(&mut self) {
+        let count = self.count().max(1) as f32;
+        let mut mean = vec![0.0; self.channels];
+        for (part, _) in self.unit.chunks_exact(self.channels).zip(&self.present).filter(|(_, whole)| **whole) {
+            mean.iter_mut().zip(part).for_each(|(sum, v)| *sum += *v / count);
+        }
+        for part in self.unit.chunks_exact_mut(self.channels) {
+            part.iter_mut().zip(&mean).for_each(|(v, m)| *v -= m);
+            let scale = 1.0 / dot(part, part).sqrt().max(1e-6);
+            part.iter_mut().for_each(|v| *v *= scale);
+        }
     }
 
     fn count(&self) -> usize {
@@ -121,5 +136,36 @@ impl WithSimd for Slide<'_> {
             scores.push(if count >= enough { sum / (count as f32).sqrt() } else { f32::NEG_INFINITY });
         }
         scores
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::DenseFeatures;
+
+    /// A part of ground whose cells share most of what they are; some of its cells are not covered.
+    fn part(row: usize, column: usize, rows: usize, columns: usize) -> UnitField {
+        const CHANNELS: usize = 16;
+        let value = |k: usize, r: usize, c: usize| {
+            let of_cell = ((k * 7919 + (r / 2) * 104_729 + (c / 2) * 1_299_709) % 1009) as f32 / 1009.0 - 0.5;
+            if k == 0 { 1.0 } else { 0.3 * of_cell }
+        };
+        let cells = (0..rows * columns).map(|at| (row + at / columns, column + at % columns));
+        let descriptors = cells.flat_map(|(r, c)| (0..CHANNELS).map(move |k| value(k, r, c))).collect();
+        let (reliability, keypoints) = (vec![1.0; rows * columns], vec![[4.0, 4.0, 1.0]; rows * columns]);
+        let features = DenseFeatures { rows, columns, channels: CHANNELS, stride_px: 8, descriptors, reliability, keypoints };
+        let covered: Vec<bool> = (0..rows * columns).map(|at| at % 37 != 0).collect();
+        UnitField::of_view(&features, &covered, &[0.0; CHANNELS])
+    }
+
+    #[test]
+    fn the_overlap_of_ground_that_is_all_of_one_kind_is_found_to_a_third_of_the_view() {
+        let other = part(40, 40, 36, 48);
+        for (row, column) in [(0i32, 0i32), (4, -2), (-24, 6), (10, 30)] {
+            let view = part((40 + row) as usize, (40 + column) as usize, 36, 48);
+            let best = overlaps(&view, &other, 3).first().copied().unwrap();
+            assert_eq!((best.row, best.column), (f64::from(row), f64::from(column)));
+        }
     }
 }

@@ -12,8 +12,10 @@ use super::consensus::{ConsensusSettings, consensus};
 use super::guided::{GuidedMatch, ViewField, matches_between};
 use crate::coarse::overlap::overlaps;
 
-/// Places that are verified.
-const PLACES: usize = 4;
+/// Places that are verified at most, and at least: no more once one has this many times the agreement of every other.
+const PLACES: usize = 10;
+const FEWEST_PLACES: usize = 3;
+const CLEAR_LEAD: f64 = 2.5;
 /// How far a match may lie from its prediction, cells: the correlation is good to two, a turn of 4° does the rest at the rim.
 const GUIDE_RADIUS: usize = 6;
 /// A match agrees within this distance, cells.
@@ -98,7 +100,8 @@ struct Candidate {
     inliers: Vec<bool>,
     count: usize,
     support: f64,
-    /// Number of keypoints that agree, weighted.
+    /// How far what agrees stands out of chance: the support times the root of the number of keypoints that both views see. Of many some
+    /// always agree, and of few a large share may.
     agreement: f64,
     fit: Fit,
 }
@@ -126,23 +129,32 @@ pub fn register(now: &ViewField, then: &ViewField, prior: &RegistrationPrior) ->
         let keypoints = now.keypoints_on(then, offset).max(matches.len());
         let agreed = consensus(&matches, keypoints, &settings)?;
         let fit = fit(&matches, &agreed.inliers, now.cell_m, prior)?;
-        let agreement = agreed.support * keypoints as f64;
+        let agreement = agreed.support * (keypoints as f64).sqrt();
         Some(Candidate { matches, inliers: agreed.inliers, count: agreed.count, support: agreed.support, agreement, fit })
     };
-    let mut found: Vec<Candidate> = peaks.iter().filter_map(|p| verified((p.row, p.column))).collect();
-    // Stable: equal agreements keep the order of the correlation.
-    found.sort_by(|a, b| b.agreement.total_cmp(&a.agreement));
+    let elsewhere = |c: &Candidate, best: &Candidate| (c.fit.moved_m() - best.fit.moved_m()).norm() > APART_CELLS * now.cell_m;
+    let mut found: Vec<Candidate> = Vec::new();
+    for (tried, peak) in peaks.iter().enumerate() {
+        let good = |best: &&Candidate| best.count >= MIN_INLIERS && best.support >= MIN_SUPPORT;
+        let clear =
+            |best: &Candidate| found.iter().filter(|c| elsewhere(c, best)).all(|c| best.agreement > CLEAR_LEAD * c.agreement);
+        if tried >= FEWEST_PLACES && found.first().filter(good).is_some_and(clear) {
+            break;
+        }
+        found.extend(verified((peak.row, peak.column)));
+        // Stable: equal agreements keep the order of the correlation.
+        found.sort_by(|a, b| b.agreement.total_cmp(&a.agreement));
+    }
     for c in &found {
         let Candidate { count, support, agreement, fit, .. } = c;
         let moved = fit.moved_m();
-        tracing::debug!("moved {:.1} {:.1} m: {count} agree, support {support:.3}, {agreement:.0}", moved.x, moved.y);
+        tracing::debug!("moved {:.1} {:.1} m: {count} agree, support {support:.3}, {agreement:.1}", moved.x, moved.y);
     }
     let best = found.first().ok_or(Unregistered::FewInliers)?;
     if best.count < MIN_INLIERS || best.support < MIN_SUPPORT {
         return Err(Unregistered::FewInliers);
     }
-    let elsewhere = |c: &&Candidate| (c.fit.moved_m() - best.fit.moved_m()).norm() > APART_CELLS * now.cell_m;
-    if found.iter().filter(elsewhere).any(|c| best.agreement < MIN_MARGIN * c.agreement) {
+    if found.iter().filter(|c| elsewhere(c, best)).any(|c| best.agreement < MIN_MARGIN * c.agreement) {
         return Err(Unregistered::Ambiguous);
     }
     let covariance_m2 =

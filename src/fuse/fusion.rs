@@ -12,6 +12,7 @@ use super::smoother::{Knot, Passage, smooth};
 use super::state::{
     ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, NoiseDensities, STATES, State, VELOCITY, WIND, gravity_m_s2,
 };
+use super::withhold::Withhold;
 use crate::camera::{enu_from_body, heading_pitch_roll};
 use crate::geo::{EnuPlane, Geodetic};
 use crate::time::{nanos_from_seconds, seconds_between};
@@ -87,34 +88,6 @@ impl FusionSettings {
             hz if hz > 0.0 && hz <= 1000.0 => Ok(Some(nanos_from_seconds(1.0 / hz))),
             other => Err(format!("{other}: give points a second, up to 1000, or 0 for none")),
         }
-    }
-}
-
-/// Every so many-th frame, counted from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Withhold {
-    every: u64,
-    phase: u64,
-}
-
-impl Withhold {
-    fn holds(self, frame: u64) -> bool {
-        frame % self.every == self.phase
-    }
-}
-
-impl std::str::FromStr for Withhold {
-    type Err = String;
-
-    /// Reads `EVERY:PHASE`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let numbers = text.split_once(':').and_then(|(every, phase)| Some((every.parse().ok()?, phase.parse().ok()?)));
-        let (every, phase) = numbers.filter(|(every, phase)| phase < every).ok_or_else(|| {
-            format!(
-                "'{text}': write EVERY:PHASE with a phase from 0 to EVERY − 1, such as 3:0 for the first of every three fixes"
-            )
-        })?;
-        Ok(Self { every, phase })
     }
 }
 

@@ -17,9 +17,11 @@ mod running;
 pub mod smoother;
 pub mod state;
 mod transition;
+mod withhold;
 
 pub use eskf::Eskf;
-pub use fusion::{Counters, Fused, Fusion, FusionSettings, Withhold};
+pub use fusion::{Counters, Fused, Fusion, FusionSettings};
 pub use history::History;
 pub use navigator::Navigator;
 pub use state::{NoiseDensities, State};
+pub use withhold::Withhold;

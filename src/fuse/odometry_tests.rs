@@ -47,7 +47,7 @@ fn flight(fusion: &mut Fusion, seed: u64, frames: usize, fixed: impl Fn(usize) -
     let offset_m = Vector2::new(normal(), normal());
     let mut place = Vector2::zeros();
     let mut velocity = Vector2::new(normal(), normal()) * 8.0;
-    let mut before: Option<(Vector2<f64>, f64, i64)> = None;
+    let mut before: Option<(Vector2<f64>, f64, Matrix2<f64>, i64)> = None;
     let mut out = Vec::new();
     for t in 0..frames {
         // The integrals of white acceleration over a step.
@@ -55,17 +55,21 @@ fn flight(fusion: &mut Fusion, seed: u64, frames: usize, fixed: impl Fn(usize) -
         let pushed = a * noise.unmeasured_accel * STEP_S.sqrt();
         place += velocity * STEP_S + pushed * (0.5 * STEP_S) + b * (noise.unmeasured_accel * (STEP_S.powi(3) / 12.0).sqrt());
         velocity += pushed;
-        let heading = 0.5 + 0.02 * t as f64;
+        let heading = 0.5 + 0.04 * t as f64;
         let jitter = Vector2::new(normal(), normal()) * noise.lean_jitter;
-        let seen = place + jitter * HEIGHT_M;
+        // Right of the image is right of the body, and down is backwards.
+        let (s, c) = heading.sin_cos();
+        let ground_from_lean = Matrix2::new(c, -s, -s, -c) * HEIGHT_M;
+        let seen = place + jitter * HEIGHT_M + ground_from_lean * lean;
         let stamp_ns = nanos_from_seconds(STEP_S * t as f64);
-        let way = before.map(|(then, heading, since_ns)| Displacement {
+        let way = before.map(|(then, heading, from_lean, since_ns)| Displacement {
             since_ns,
             until_ns: stamp_ns,
             moved_m: level_from_enu(heading) * (seen - then) + Vector2::new(normal(), normal()) * WAY_SIGMA_M,
+            by_lean_m: level_from_enu(heading) * (ground_from_lean - from_lean),
             covariance_m2: Matrix2::identity() * WAY_SIGMA_M * WAY_SIGMA_M,
         });
-        before = Some((seen, heading, stamp_ns));
+        before = Some((seen, heading, ground_from_lean, stamp_ns));
         let known = Known {
             height_agl_m: Some(Estimate { value: HEIGHT_M, sigma: 1.0 }),
             heading_rad: Some(Estimate { value: heading + normal() * HEADING_SIGMA_RAD, sigma: HEADING_SIGMA_RAD }),
@@ -152,6 +156,7 @@ fn a_wrong_way_is_gated_and_counted() {
         since_ns,
         until_ns: since_ns + nanos_from_seconds(STEP_S),
         moved_m: Vector2::new(200.0, 0.0),
+        by_lean_m: Matrix2::zeros(),
         covariance_m2: Matrix2::identity(),
     };
     let none = Outcome::Abstained(AbstainReason::FewInliers);

@@ -3,7 +3,7 @@
 //! The features are those that the frame's own matching made: the whole view at the refining level, or its middle at a glance. Only a frame
 //! that no place of the map could match is described for this alone.
 
-use nalgebra::{Matrix2, Vector2};
+use nalgebra::{Matrix2, UnitQuaternion, Vector2};
 
 use super::{FEW_HYPOTHESES, Matcher, Observation, Retrieved};
 use crate::fine::registration::RegistrationPrior;
@@ -28,8 +28,16 @@ pub struct Seen {
     view: ViewField,
     heading_rad: Estimate,
     height_m: Estimate,
-    /// How far the camera may lean, 1 sigma, radians.
-    tilt_sigma_rad: f64,
+    /// The camera's attitude that the view assumes.
+    enu_from_camera: UnitQuaternion<f64>,
+}
+
+impl Seen {
+    /// How far a unit of lean, tangents to the right and down in the image, moves where the camera seems to be: metres east and north.
+    fn ground_from_lean(&self) -> Matrix2<f64> {
+        let rotation = self.enu_from_camera.to_rotation_matrix().into_inner();
+        rotation.fixed_view::<2, 2>(0, 0) * self.height_m.value
+    }
 }
 
 impl Matcher {
@@ -60,7 +68,7 @@ impl Matcher {
             view,
             heading_rad: Estimate { value: hypothesis.heading_rad, ..heading_rad },
             height_m: Estimate { value: hypothesis.height_m, ..height_m },
-            tilt_sigma_rad: frame.camera.tilt_sigma_rad,
+            enu_from_camera: hypothesis.enu_from_camera,
         })
     }
 }
@@ -85,16 +93,14 @@ fn displacement(registration: &Registration, then: &Seen, now: &Seen) -> Displac
     let moved: Vector2<f64> = registration.moved_m;
     let relative = then.height_m.sigma / then.height_m.value.max(1.0);
     let scale = moved * moved.transpose() * (relative * relative * LASTING_FRAMES);
-    // A lean that lasts is fixed to the body: it cancels as long as that keeps its heading.
-    let turned = 2.0 * (0.5 * (now.heading_rad.value - then.heading_rad.value)).sin();
-    let leant = now.height_m.value * now.tilt_sigma_rad * turned;
-    let covariance = registration.covariance_m2 + scale + Matrix2::identity() * (leant * leant);
+    let covariance = registration.covariance_m2 + scale;
     let level = level_from_enu(then.heading_rad.value);
     let covariance = level * covariance * level.transpose();
     Displacement {
         since_ns: then.stamp_ns,
         until_ns: now.stamp_ns,
         moved_m: level * moved,
+        by_lean_m: level * (now.ground_from_lean() - then.ground_from_lean()),
         covariance_m2: (covariance + covariance.transpose()) * 0.5,
     }
 }

@@ -6,7 +6,7 @@ use super::{Heading, Measurement};
 use crate::camera::heading_pitch_roll;
 use crate::fuse::anchor::{Anchor, POSE, RelativeMeasurement};
 use crate::fuse::eskf::{Eskf, Update};
-use crate::fuse::state::{ATTITUDE, STATES, State};
+use crate::fuse::state::{ATTITUDE, LEAN, STATES, State};
 use crate::time::seconds_between;
 
 /// A way over ground since the filter's anchor.
@@ -16,8 +16,11 @@ pub struct Displacement {
     pub since_ns: i64,
     /// Stamp of the later frame, nanoseconds.
     pub until_ns: i64,
-    /// Metres forward and to the right, level, as the body was heading at the anchor.
+    /// Metres forward and to the right, level, as the body was heading at the anchor, of where the camera seemed to be by what it saw.
     pub moved_m: Vector2<f64>,
+    /// What a unit of the lasting lean (tangents to the right and down in the image) adds to that, metres: height times turn, because a lean
+    /// is fixed to the body. Nothing while that keeps its heading.
+    pub by_lean_m: Matrix2<f64>,
     /// Its covariance, m², without what the camera swayed from frame to frame: that is the filter's to add, which knows what frames share.
     pub covariance_m2: Matrix2<f64>,
 }
@@ -25,7 +28,7 @@ pub struct Displacement {
 impl Displacement {
     /// Whether all of it is finite and its covariance positive definite.
     pub fn is_valid(&self) -> bool {
-        self.moved_m.iter().all(|v| v.is_finite())
+        self.moved_m.iter().chain(self.by_lean_m.iter()).all(|v| v.is_finite())
             && self.covariance_m2.iter().all(|v| v.is_finite())
             && self.covariance_m2.cholesky().is_some()
             && self.since_ns < self.until_ns
@@ -50,7 +53,8 @@ fn heading_rad(anchor: &Anchor) -> f64 {
 
 impl RelativeMeasurement<2> for Swaying<'_> {
     fn innovation(&self, state: &State, anchor: &Anchor) -> Vector2<f64> {
-        self.displacement.moved_m - level_from_enu(heading_rad(anchor)) * (state.position_m - anchor.position_m).xy()
+        let moved = level_from_enu(heading_rad(anchor)) * (state.position_m - anchor.position_m).xy();
+        self.displacement.moved_m - moved - self.displacement.by_lean_m * state.lean
     }
 
     /// With forward f and right r of the heading ψ: df/dψ = r, dr/dψ = −f.
@@ -62,6 +66,7 @@ impl RelativeMeasurement<2> for Swaying<'_> {
         let by_turn = heading.fixed_view::<1, 3>(0, ATTITUDE);
         let mut h = SMatrix::<f64, 2, STATES>::zeros();
         h.fixed_view_mut::<2, 2>(0, 0).copy_from(&level);
+        h.fixed_view_mut::<2, 2>(0, LEAN).copy_from(&self.displacement.by_lean_m);
         let mut anchored = SMatrix::<f64, 2, POSE>::zeros();
         anchored.fixed_view_mut::<2, 2>(0, 0).copy_from(&-level);
         anchored.fixed_view_mut::<2, 3>(0, 3).copy_from(&(Vector2::new(moved.y, -moved.x) * by_turn));
@@ -135,7 +140,8 @@ pub(super) mod tests {
     use nalgebra::UnitQuaternion;
 
     fn way(since_ns: i64, until_ns: i64) -> Displacement {
-        Displacement { since_ns, until_ns, moved_m: Vector2::new(3.0, 1.0), covariance_m2: Matrix2::identity() }
+        let (moved_m, by_lean_m) = (Vector2::new(3.0, 1.0), Matrix2::new(80.0, -30.0, 20.0, 70.0));
+        Displacement { since_ns, until_ns, moved_m, by_lean_m, covariance_m2: Matrix2::identity() }
     }
 
     /// Panics unless the Jacobians at a state and an anchor equal finite differences.
@@ -198,7 +204,12 @@ pub(super) mod tests {
             for i in 0..2 {
                 f.covariance[(i, i)] += 1e6;
             }
-            let z = Displacement { moved_m: Vector2::zeros(), covariance_m2: Matrix2::identity() * exact, ..way(k, k + 1) };
+            let z = Displacement {
+                moved_m: Vector2::zeros(),
+                by_lean_m: Matrix2::zeros(),
+                covariance_m2: Matrix2::identity() * exact,
+                ..way(k, k + 1)
+            };
             assert!(matches!(f.fuse_displacement(&z, 1e9), Update::Used(_)));
         }
         let expected = first + 2.0 * sway * sway + STEPS as f64 * exact;
