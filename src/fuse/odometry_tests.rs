@@ -1,7 +1,6 @@
 //! Flights without an IMU whose fixes end, and that go on by what consecutive frames both see.
 
 use super::*;
-use crate::fuse::measurement::level_from_enu;
 use crate::geo::Homography;
 use crate::types::FreePose;
 use nalgebra::Matrix4;
@@ -47,7 +46,7 @@ fn flight(fusion: &mut Fusion, seed: u64, frames: usize, fixed: impl Fn(usize) -
     let offset_m = Vector2::new(normal(), normal());
     let mut place = Vector2::zeros();
     let mut velocity = Vector2::new(normal(), normal()) * 8.0;
-    let mut before: Option<(Vector2<f64>, f64, Matrix2<f64>, i64)> = None;
+    let mut before: Option<(Vector2<f64>, Matrix2<f64>, i64)> = None;
     let mut out = Vec::new();
     for t in 0..frames {
         // The integrals of white acceleration over a step.
@@ -62,14 +61,19 @@ fn flight(fusion: &mut Fusion, seed: u64, frames: usize, fixed: impl Fn(usize) -
         let ground_from_lean = Matrix2::new(c, -s, -s, -c) * HEIGHT_M;
         let seen = place + jitter * HEIGHT_M + ground_from_lean * lean;
         let stamp_ns = nanos_from_seconds(STEP_S * t as f64);
-        let way = before.map(|(then, heading, from_lean, since_ns)| Displacement {
-            since_ns,
-            until_ns: stamp_ns,
-            moved_m: level_from_enu(heading) * (seen - then) + Vector2::new(normal(), normal()) * WAY_SIGMA_M,
-            by_lean_m: level_from_enu(heading) * (ground_from_lean - from_lean),
-            covariance_m2: Matrix2::identity() * WAY_SIGMA_M * WAY_SIGMA_M,
+        let way = before.map(|(then, from_lean, since_ns)| {
+            let (moved, off) = (seen - then, normal() * HEADING_SIGMA_RAD);
+            let across = Vector2::new(-moved.y, moved.x);
+            Displacement {
+                since_ns,
+                until_ns: stamp_ns,
+                moved_m: moved + across * off + Vector2::new(normal(), normal()) * WAY_SIGMA_M,
+                by_lean_m: ground_from_lean - from_lean,
+                covariance_m2: Matrix2::identity() * WAY_SIGMA_M.powi(2)
+                    + across * across.transpose() * HEADING_SIGMA_RAD.powi(2),
+            }
         });
-        before = Some((seen, heading, ground_from_lean, stamp_ns));
+        before = Some((seen, ground_from_lean, stamp_ns));
         let known = Known {
             height_agl_m: Some(Estimate { value: HEIGHT_M, sigma: 1.0 }),
             heading_rad: Some(Estimate { value: heading + normal() * HEADING_SIGMA_RAD, sigma: HEADING_SIGMA_RAD }),

@@ -8,23 +8,20 @@ use super::*;
 fn consecutive_frames_tell_the_true_way_between_them() {
     let (matcher, mut network) = (matcher(), network());
     let truth = flight().truth;
-    let mut before: Option<(Seen, Geodetic, f64)> = None;
+    let mut before: Option<(Seen, Geodetic)> = None;
     let mut told = 0;
     for frame in &frames() {
         let seen = match_and_see(&matcher, frame, None, None, network.as_mut()).1.unwrap();
         let camera = truth.at(&frame.name, frame.stamp_ns).unwrap().camera;
-        let heading = frame.known.heading_rad.unwrap().value;
-        if let Some((then, there, heading)) = &before {
+        if let Some((then, there)) = &before {
             let way = way_between(Some(then), Some(&seen)).unwrap();
             let enu = EnuPlane::at(*there).ground_from_lat_lon(camera.lat_deg, camera.lon_deg);
-            let (s, c) = heading.sin_cos();
-            let (forward, right) = (s * enu.e_m + c * enu.n_m, c * enu.e_m - s * enu.n_m);
-            let off = (way.moved_m.x - forward).hypot(way.moved_m.y - right);
+            let off = (way.moved_m.x - enu.e_m).hypot(way.moved_m.y - enu.n_m);
             // Half a metre for the matches; the rest is what the camera sways from frame to frame, which the filter accounts for.
-            assert!(off < 2.0, "{}: {off} m of {} m", frame.name, forward.hypot(right));
+            assert!(off < 2.0, "{}: {off} m of {} m", frame.name, enu.e_m.hypot(enu.n_m));
             told += usize::from(off < 0.5);
         }
-        before = Some((seen, camera, heading));
+        before = Some((seen, camera));
     }
     assert!(told >= (FRAMES - 1) / 2, "{told} of {} within 0.5 m", FRAMES - 1);
 }

@@ -8,11 +8,11 @@ use nalgebra::{Matrix2, UnitQuaternion, Vector2};
 use super::{FEW_HYPOTHESES, Matcher, Observation, Retrieved};
 use crate::fine::registration::RegistrationPrior;
 use crate::fine::{Registration, Unregistered, ViewField, register};
-use crate::fuse::measurement::{Displacement, level_from_enu};
+use crate::fuse::measurement::Displacement;
 use crate::models::DenseExtractor;
 use crate::types::Estimate;
 
-/// Errors of height, which scale every way alike, last over so many frames. Each way is taken for independent of the one before by the
+/// Errors of height and heading, which scale and turn every way alike, last over so many frames. Each way is taken for independent of the one before by the
 /// filter: that a chain of them adds up to the right uncertainty, the variance of each is taken so many times larger.
 const LASTING_FRAMES: f64 = 10.0;
 /// Heights of consecutive frames share most of their error: what is left of it, and the slope of the land, change the scale by so much.
@@ -93,14 +93,14 @@ fn displacement(registration: &Registration, then: &Seen, now: &Seen) -> Displac
     let moved: Vector2<f64> = registration.moved_m;
     let relative = then.height_m.sigma / then.height_m.value.max(1.0);
     let scale = moved * moved.transpose() * (relative * relative * LASTING_FRAMES);
-    let covariance = registration.covariance_m2 + scale;
-    let level = level_from_enu(then.heading_rad.value);
-    let covariance = level * covariance * level.transpose();
+    let across = Vector2::new(-moved.y, moved.x);
+    let turn = across * across.transpose() * (then.heading_rad.sigma.powi(2) * LASTING_FRAMES);
+    let covariance = registration.covariance_m2 + scale + turn;
     Displacement {
         since_ns: then.stamp_ns,
         until_ns: now.stamp_ns,
-        moved_m: level * moved,
-        by_lean_m: level * (now.ground_from_lean() - then.ground_from_lean()),
+        moved_m: moved,
+        by_lean_m: now.ground_from_lean() - then.ground_from_lean(),
         covariance_m2: (covariance + covariance.transpose()) * 0.5,
     }
 }

@@ -1,12 +1,10 @@
 //! How far the camera went between two frames that see the same ground.
 
-use nalgebra::{Matrix2, SMatrix, Vector2, Vector3};
+use nalgebra::{Matrix2, SMatrix, Vector2};
 
-use super::{Heading, Measurement};
-use crate::camera::heading_pitch_roll;
 use crate::fuse::anchor::{Anchor, POSE, RelativeMeasurement};
 use crate::fuse::eskf::{Eskf, Update};
-use crate::fuse::state::{ATTITUDE, LEAN, STATES, State};
+use crate::fuse::state::{LEAN, STATES, State};
 use crate::time::seconds_between;
 
 /// A way over ground since the filter's anchor.
@@ -16,12 +14,12 @@ pub struct Displacement {
     pub since_ns: i64,
     /// Stamp of the later frame, nanoseconds.
     pub until_ns: i64,
-    /// Metres forward and to the right, level, as the body was heading at the anchor, of where the camera seemed to be by what it saw.
+    /// Metres east and north between where the camera seemed to be by what it saw.
     pub moved_m: Vector2<f64>,
     /// What a unit of the lasting lean (tangents to the right and down in the image) adds to that, metres: height times turn, because a lean
     /// is fixed to the body. Nothing while that keeps its heading.
     pub by_lean_m: Matrix2<f64>,
-    /// Its covariance, m², without what the camera swayed from frame to frame: that is the filter's to add, which knows what frames share.
+    /// Its covariance, m², what the headings may be off by included, without what the camera swayed from frame to frame: that is the filter's to add, which knows what frames share.
     pub covariance_m2: Matrix2<f64>,
 }
 
@@ -35,41 +33,24 @@ impl Displacement {
     }
 }
 
-/// From east and north to forward and right of a heading.
-pub fn level_from_enu(heading_rad: f64) -> Matrix2<f64> {
-    let (s, c) = heading_rad.sin_cos();
-    Matrix2::new(s, c, c, -s)
-}
-
 /// A displacement of a camera that sways: what it sees moves with its lean in each frame.
 struct Swaying<'a> {
     displacement: &'a Displacement,
     variance_m2: f64,
 }
 
-fn heading_rad(anchor: &Anchor) -> f64 {
-    heading_pitch_roll(&anchor.enu_from_body).0
-}
-
 impl RelativeMeasurement<2> for Swaying<'_> {
     fn innovation(&self, state: &State, anchor: &Anchor) -> Vector2<f64> {
-        let moved = level_from_enu(heading_rad(anchor)) * (state.position_m - anchor.position_m).xy();
+        let moved = (state.position_m - anchor.position_m).xy();
         self.displacement.moved_m - moved - self.displacement.by_lean_m * state.lean
     }
 
-    /// With forward f and right r of the heading ψ: df/dψ = r, dr/dψ = −f.
-    fn jacobians(&self, state: &State, anchor: &Anchor) -> (SMatrix<f64, 2, STATES>, SMatrix<f64, 2, POSE>) {
-        let level = level_from_enu(heading_rad(anchor));
-        let moved = level * (state.position_m - anchor.position_m).xy();
-        let there = State::at(Vector3::zeros(), anchor.enu_from_body);
-        let heading = Heading { heading_rad: 0.0, sigma_rad: 1.0 }.jacobian(&there);
-        let by_turn = heading.fixed_view::<1, 3>(0, ATTITUDE);
+    fn jacobians(&self, _: &State, _: &Anchor) -> (SMatrix<f64, 2, STATES>, SMatrix<f64, 2, POSE>) {
         let mut h = SMatrix::<f64, 2, STATES>::zeros();
-        h.fixed_view_mut::<2, 2>(0, 0).copy_from(&level);
+        h.fixed_view_mut::<2, 2>(0, 0).fill_with_identity();
         h.fixed_view_mut::<2, 2>(0, LEAN).copy_from(&self.displacement.by_lean_m);
         let mut anchored = SMatrix::<f64, 2, POSE>::zeros();
-        anchored.fixed_view_mut::<2, 2>(0, 0).copy_from(&-level);
-        anchored.fixed_view_mut::<2, 3>(0, 3).copy_from(&(Vector2::new(moved.y, -moved.x) * by_turn));
+        anchored.fixed_view_mut::<2, 2>(0, 0).copy_from(&-Matrix2::identity());
         (h, anchored)
     }
 
@@ -107,16 +88,13 @@ impl Eskf {
         let seconds = seconds_between(displacement.since_ns, displacement.until_ns);
         let walked = (self.noise.lean_walk * self.state.position_m.z).powi(2) * seconds;
         let measured = Swaying { displacement, variance_m2: sway + walked };
-        let (related, level) = match &self.anchor {
-            Some(anchor) => (self.related(anchor, &measured), level_from_enu(heading_rad(anchor))),
-            None => return Update::Refused,
-        };
+        let Some(related) = self.anchor.as_ref().map(|anchor| self.related(anchor, &measured)) else { return Update::Refused };
         let related = match related {
             Ok(related) if related.nis > gate => return Update::Gated(related.nis),
             Ok(related) => related,
             Err(update) => return update,
         };
-        let sway_gain: Matrix2<f64> = level.transpose() * related.s_inverse * sway;
+        let sway_gain: Matrix2<f64> = related.s_inverse * sway;
         let correlated: SMatrix<f64, STATES, 2> = -related.gain * related.s * sway_gain.transpose();
         let left = Matrix2::identity() * sway - sway_gain * related.s * sway_gain.transpose();
         let swayed = sway_gain * related.innovation;
@@ -137,7 +115,7 @@ pub(super) mod tests {
     use super::*;
     use crate::fuse::eskf::tests::filter;
     use crate::fuse::state::ErrorState;
-    use nalgebra::UnitQuaternion;
+    use nalgebra::{UnitQuaternion, Vector3};
 
     fn way(since_ns: i64, until_ns: i64) -> Displacement {
         let (moved_m, by_lean_m) = (Vector2::new(3.0, 1.0), Matrix2::new(80.0, -30.0, 20.0, 70.0));

@@ -21,7 +21,7 @@ use super::state::{ATTITUDE, STATES, State};
 pub use aid::{Aid, AidCounters, AidSettings, AidState, Aids, CLOSED, Innovation, Taken};
 pub use airflow::Airflow;
 pub use attitude::Attitude;
-pub use displacement::{Displacement, level_from_enu};
+pub use displacement::Displacement;
 pub use gnss::Gnss;
 pub use heading::Heading;
 pub use height::{Barometer, Height, Rangefinder};
