@@ -33,6 +33,11 @@
 //!   free, and the source drops what is overtaken.
 //! - A fix goes to the filter as a pose free of what was assumed of lean and map offset ([`types::FreePose`]): both are states of the
 //!   filter, because they last from frame to frame. Files and viewer show the frame's own fix, with those assumptions in its covariance.
+//! - The way between frames (`fine::registration`) comes from the features that each frame's own matching made. What a frame saw goes to the
+//!   worker that matches the next one, which registers the two between `fix` and `fuse`: the conductor stays free, nothing but the frames
+//!   decides the result, and no more waits than is admitted. The filter needs no prediction for it, nor it one of the filter.
+//! - A frame's sway, what its own lean moves of what it sees, ends one displacement and begins the next: the filter's past pose (stochastic
+//!   cloning) holds it, so a chain of displacements drifts by its matches only. A lasting lean is a state, and enters where headings change.
 //! - Late measurements: [`fuse::History`] reverts to their time and takes everything after it again, so the result is that of having had
 //!   them in time, to the last bit. A frame's own lateness needs none of it: fusion takes frames in order and predicts ahead.
 //! - While the filter is sure of its place, no agreement of refused fixes moves it: wrong fixes agree with each other. It re-acquires once

@@ -148,7 +148,11 @@ mod tests {
     fn part(row: usize, column: usize, rows: usize, columns: usize) -> UnitField {
         const CHANNELS: usize = 16;
         let value = |k: usize, r: usize, c: usize| {
-            let of_cell = ((k * 7919 + (r / 2) * 104_729 + (c / 2) * 1_299_709) % 1009) as f32 / 1009.0 - 0.5;
+            // The finalizer of splitmix64: no pattern from cell to cell.
+            let mut x = ((k + 31 * (r / 2) + 10_007 * (c / 2)) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            let of_cell = ((x ^ (x >> 31)) % 1009) as f32 / 1009.0 - 0.5;
             if k == 0 { 1.0 } else { 0.3 * of_cell }
         };
         let cells = (0..rows * columns).map(|at| (row + at / columns, column + at % columns));
