@@ -3,7 +3,7 @@
 use super::*;
 use crate::geo::Homography;
 use crate::types::FreePose;
-use nalgebra::Matrix4;
+use nalgebra::{Matrix4, Vector2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
