@@ -245,7 +245,8 @@ fn an_outage_shows_as_inertial_and_then_as_visual_without_a_restart_and_is_repla
     let mut sources: Vec<String> = Vec::new();
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         sources.push(object(&line.unwrap())["source"].as_str().unwrap().to_owned());
-        let found_again = sources.last().is_some_and(|s| s == "visual") && sources.iter().any(|s| s == "inertial");
+        let since_found = sources.iter().skip_while(|s| *s != "visual");
+        let found_again = sources.last().is_some_and(|s| s == "visual") && since_found.into_iter().any(|s| s == "inertial");
         if found_again || begun.elapsed() > PATIENCE {
             break;
         }

