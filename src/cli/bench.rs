@@ -50,7 +50,7 @@ fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Result<()
             lag: LAG,
             use_prior: !arguments.localize.no_prior,
             previews: false,
-            fusion: FusionSettings { odometry: !arguments.localize.no_odometry, ..FusionSettings::default() },
+            fusion: FusionSettings { odometry: arguments.localize.odometry, ..FusionSettings::default() },
             start: flight.start.filter(|_| !arguments.localize.no_prior).map(|s| (s.position, s.sigma_m)),
             catalogue,
             in_flight: None,

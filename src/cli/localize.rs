@@ -47,9 +47,9 @@ pub struct LocalizeArguments {
     /// Look at every frame in full, also where the filter's prediction is confident
     #[arg(long)]
     pub no_early_exit: bool,
-    /// Do not take the way since the frame before from what both frames see
+    /// Find the way between consecutive frames by what both see, too, and give it to the filter (for flights without an IMU)
     #[arg(long)]
-    pub no_odometry: bool,
+    pub odometry: bool,
     /// Heading: exif (metadata or telemetry), none, or degrees with their sigma: 152±5
     #[arg(long, default_value = "exif", value_name = "exif|none|DEG±S")]
     pub heading: Setting,

@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let fusion = FusionSettings {
         track_interval_ns,
         smooth: true,
-        odometry: !arguments.localize.no_odometry,
+        odometry: arguments.localize.odometry,
         withhold: arguments.withhold,
         ..FusionSettings::default()
     };

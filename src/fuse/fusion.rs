@@ -70,7 +70,7 @@ impl Default for FusionSettings {
             max_speed_m_s: 45.0,
             track_interval_ns: None,
             smooth: false,
-            odometry: true,
+            odometry: false,
             withhold: None,
             noise: NoiseDensities::default(),
         }

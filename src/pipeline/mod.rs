@@ -231,7 +231,7 @@ pub struct FilterTable {
     pub speed_sigma_m_s: Option<f64>,
     /// Fastest speed of the aircraft, m/s.
     pub max_speed_m_s: Option<f64>,
-    /// Whether frames tell the way since the frame before by what both see; true by default.
+    /// Whether frames tell the way since the frame before by what both see; false by default.
     pub odometry: Option<bool>,
     /// Points of the track a second between frames, and while no frames come: 5 by default when live, 0 (none) otherwise.
     pub track_rate_hz: Option<f64>,
