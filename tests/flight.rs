@@ -142,7 +142,8 @@ fn essence(reports: &[FrameReport]) -> Vec<String> {
 fn the_graph_equals_the_sequential_oracle_for_one_two_and_four_workers() {
     let flight = flight();
     let (matcher, mut network) = (matcher(), network());
-    let mut fusion = Fusion::new(FusionSettings::default(), flight.start.map(|s| (s.position, s.sigma_m)));
+    let settings = FusionSettings { odometry: true, ..FusionSettings::default() };
+    let mut fusion = Fusion::new(settings, flight.start.map(|s| (s.position, s.sigma_m)));
     let mut priors: Vec<Option<Prior>> = Vec::new();
     let mut expected = Vec::new();
     let mut before: Option<Seen> = None;
@@ -160,7 +161,7 @@ fn the_graph_equals_the_sequential_oracle_for_one_two_and_four_workers() {
     assert!(expected.iter().filter(|e| e.contains("Fix(")).count() >= FRAMES - 1, "{expected:#?}");
     assert!(ways >= FRAMES - 2, "{ways}");
     for workers in [1, 2, 4] {
-        assert_eq!(essence(&run(workers, |_| {})), expected, "{workers} workers");
+        assert_eq!(essence(&run(workers, |options| options.fusion = settings)), expected, "{workers} workers");
     }
 }
 
