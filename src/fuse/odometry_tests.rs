@@ -104,7 +104,7 @@ fn errors_after_long_outages_have_the_size_that_is_stated_live_and_smoothed() {
     let (mut live, mut smoothed, mut used) = ([0.0; 3], [0.0; 3], 0);
     let at = [12, 25, 49];
     for seed in 0..FLIGHTS {
-        let mut fusion = Fusion::new(FusionSettings { smooth: true, ..FusionSettings::default() }, None);
+        let mut fusion = Fusion::new(FusionSettings { odometry: true, smooth: true, ..FusionSettings::default() }, None);
         let flown = flight(&mut fusion, seed, 56, |t| t >= 50);
         let after = fusion.smoothed();
         for (i, t) in at.into_iter().enumerate() {
@@ -152,7 +152,7 @@ fn the_smoother_takes_more_from_a_later_fix_where_ways_tie_the_frames_to_it() {
 
 #[test]
 fn a_wrong_way_is_gated_and_counted() {
-    let mut fusion = Fusion::new(FusionSettings::default(), None);
+    let mut fusion = Fusion::new(FusionSettings { odometry: true, ..FusionSettings::default() }, None);
     let flown = flight(&mut fusion, 3, 20, |_| true);
     let known = Known { height_agl_m: Some(Estimate { value: HEIGHT_M, sigma: 1.0 }), ..Known::default() };
     let since_ns = nanos_from_seconds(STEP_S * 19.0);
