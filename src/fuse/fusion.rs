@@ -199,7 +199,7 @@ impl Fusion {
         let withheld = Outcome::Abstained(AbstainReason::NoCandidate);
         let outcome = if self.settings.withhold.is_some_and(|w| w.holds(self.frames)) { &withheld } else { outcome };
         self.frames += 1;
-        let fused = self.fuse(stamp_ns, telemetry, known, outcome, way.filter(|_| self.settings.odometry));
+        let fused = self.fuse(stamp_ns, telemetry, known, outcome, way);
         if self.settings.smooth {
             let displaced = self.running.as_mut().and_then(|r| r.navigator.filter.displaced.take());
             self.knots.push(Knot::of(&fused.track, self.running.as_ref(), self.passage.take(), displaced));

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::camera::enu_from_body;
 use crate::geo::{EnuPlane, Geodetic};
+use crate::source::telemetry::rows::{ImuRow, SidecarRow};
 use crate::types::ImuSample;
 
 /// Why a flight cannot be read.
@@ -68,17 +69,6 @@ pub struct Recorded {
 }
 
 #[derive(Deserialize)]
-struct ImuRow {
-    t_ns: i64,
-    gyro_x_rad_s: f64,
-    gyro_y_rad_s: f64,
-    gyro_z_rad_s: f64,
-    accel_x_m_s2: f64,
-    accel_y_m_s2: f64,
-    accel_z_m_s2: f64,
-}
-
-#[derive(Deserialize)]
 struct GnssRow {
     t_ns: i64,
     lat_deg: f64,
@@ -123,17 +113,11 @@ impl Recorded {
     pub fn read(folder: &Path) -> Result<Self, FlightError> {
         const IMU: &str = "t_ns, gyro_x_rad_s, gyro_y_rad_s, gyro_z_rad_s, accel_x_m_s2, accel_y_m_s2, accel_z_m_s2";
         const GNSS: &str = "t_ns, lat_deg, lon_deg, alt_m, vel_n_m_s, vel_e_m_s, vel_d_m_s";
-        let imu = table(folder, "imu.csv", IMU, |r: &ImuRow| r.t_ns)?;
+        let imu = table(folder, "imu.csv", IMU, ImuRow::stamp_ns)?;
         let gnss = table(folder, "gnss.csv", GNSS, |r: &GnssRow| r.t_ns)?;
         let attitude = table(folder, "attitude_reference.csv", "t_ns, roll_deg, pitch_deg, yaw_deg", |r: &AttitudeRow| r.t_ns)?;
-        let imu: Vec<ImuSample> = imu
-            .into_iter()
-            .map(|r| ImuSample {
-                stamp_ns: r.t_ns,
-                gyro_rad_s: Vector3::new(r.gyro_x_rad_s, r.gyro_y_rad_s, r.gyro_z_rad_s),
-                accel_m_s2: Vector3::new(r.accel_x_m_s2, r.accel_y_m_s2, r.accel_z_m_s2),
-            })
-            .collect();
+        let imu: Result<Vec<ImuSample>, String> = imu.iter().map(|row| row.sample(0)).collect();
+        let imu = imu.map_err(|_| FlightError::Content { path: folder.join("imu.csv"), what: "holds what is no number" })?;
         let place = |r: &GnssRow| Geodetic { lat_deg: r.lat_deg, lon_deg: r.lon_deg, alt_m: r.alt_m };
         if !gnss.iter().all(|r| place(r).is_valid()) {
             return Err(FlightError::Content { path: folder.join("gnss.csv"), what: "holds what is no position" });
