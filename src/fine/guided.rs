@@ -70,6 +70,11 @@ impl ViewField {
         self.keypoints.iter().filter(there).count()
     }
 
+    /// Row and column of a place, metres from the point below the camera.
+    pub fn cell_at(&self, [e, n]: [f64; 2]) -> (f64, f64) {
+        ((self.view.north_m - n) / self.cell_m, (e - self.view.west_m) / self.cell_m)
+    }
+
     /// Row and column, in cells of `other`, on which cell (0, 0) of this view lies when its camera is `moved_m`, metres east and north, from
     /// the other's.
     pub fn offset_on(&self, other: &Self, moved_m: [f64; 2]) -> (f64, f64) {

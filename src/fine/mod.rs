@@ -7,6 +7,7 @@
 pub mod consensus;
 pub mod guided;
 pub mod registration;
+mod rim;
 
 pub use consensus::{Consensus, consensus};
 pub use guided::{GuidedMatch, ViewField, guided_matches};

@@ -10,6 +10,7 @@ use nalgebra::{Matrix2, Matrix4, SMatrix, Vector2, Vector4};
 
 use super::consensus::{ConsensusSettings, consensus};
 use super::guided::{GuidedMatch, ViewField, matches_between};
+use super::rim::{self, Rim};
 use crate::coarse::overlap::overlaps;
 
 /// Places that are verified at most, and at least: no more once one has this many times the agreement of every other.
@@ -96,9 +97,8 @@ pub struct RegistrationPrior {
 
 /// A place that was verified.
 struct Candidate {
-    matches: Vec<GuidedMatch>,
-    inliers: Vec<bool>,
-    count: usize,
+    /// Matches that agree, each with its weight.
+    agreeing: Vec<(GuidedMatch, f64)>,
     support: f64,
     /// How far what agrees stands out of chance: the support times the root of the number of keypoints that both views see. Of many some
     /// always agree, and of few a large share may.
@@ -124,18 +124,22 @@ pub fn register(now: &ViewField, then: &ViewField, prior: &RegistrationPrior) ->
     if peaks.is_empty() {
         return Err(Unregistered::NoOverlap);
     }
+    let rims = (Rim::of(&now.field), Rim::of(&then.field));
+    let weight = |m: &GuidedMatch| rim::weight((&rims.0, now.cell_at(m.view_m)), (&rims.1, then.cell_at(m.map_m)));
     let verified = |offset: (f64, f64)| {
         let matches = matches_between(now, then, offset, GUIDE_RADIUS);
         let keypoints = now.keypoints_on(then, offset).max(matches.len());
         let agreed = consensus(&matches, keypoints, &settings)?;
-        let fit = fit(&matches, &agreed.inliers, now.cell_m, prior)?;
+        let inliers = matches.into_iter().zip(agreed.inliers).filter(|(_, inlier)| *inlier);
+        let agreeing: Vec<_> = inliers.map(|(m, _)| (m, weight(&m))).collect();
+        let fit = fit(&agreeing, now.cell_m, prior)?;
         let agreement = agreed.support * (keypoints as f64).sqrt();
-        Some(Candidate { matches, inliers: agreed.inliers, count: agreed.count, support: agreed.support, agreement, fit })
+        Some(Candidate { agreeing, support: agreed.support, agreement, fit })
     };
     let elsewhere = |c: &Candidate, best: &Candidate| (c.fit.moved_m() - best.fit.moved_m()).norm() > APART_CELLS * now.cell_m;
     let mut found: Vec<Candidate> = Vec::new();
     for (tried, peak) in peaks.iter().enumerate() {
-        let good = |best: &&Candidate| best.count >= MIN_INLIERS && best.support >= MIN_SUPPORT;
+        let good = |best: &&Candidate| best.agreeing.len() >= MIN_INLIERS && best.support >= MIN_SUPPORT;
         let clear =
             |best: &Candidate| found.iter().filter(|c| elsewhere(c, best)).all(|c| best.agreement > CLEAR_LEAD * c.agreement);
         if tried >= FEWEST_PLACES && found.first().filter(good).is_some_and(clear) {
@@ -146,24 +150,23 @@ pub fn register(now: &ViewField, then: &ViewField, prior: &RegistrationPrior) ->
         found.sort_by(|a, b| b.agreement.total_cmp(&a.agreement));
     }
     for c in &found {
-        let Candidate { count, support, agreement, fit, .. } = c;
-        let moved = fit.moved_m();
-        tracing::debug!("moved {:.1} {:.1} m: {count} agree, support {support:.3}, {agreement:.1}", moved.x, moved.y);
+        let Candidate { agreeing, support, agreement, fit } = c;
+        let (moved, count) = (fit.moved_m(), agreeing.len());
+        tracing::debug!("moved {:.2} {:.2} m: {count} agree, support {support:.3}, {agreement:.1}", moved.x, moved.y);
     }
     let best = found.first().ok_or(Unregistered::FewInliers)?;
-    if best.count < MIN_INLIERS || best.support < MIN_SUPPORT {
+    if best.agreeing.len() < MIN_INLIERS || best.support < MIN_SUPPORT {
         return Err(Unregistered::FewInliers);
     }
     if found.iter().filter(|c| elsewhere(c, best)).any(|c| best.agreement < MIN_MARGIN * c.agreement) {
         return Err(Unregistered::Ambiguous);
     }
-    let covariance_m2 =
-        best.fit.way_covariance(&best.matches, &best.inliers, now.cell_m, prior).ok_or(Unregistered::FewInliers)?;
+    let covariance_m2 = best.fit.way_covariance(&best.agreeing, now.cell_m, prior).ok_or(Unregistered::FewInliers)?;
     Ok(Registration {
         moved_m: best.fit.moved_m(),
         covariance_m2,
         rotation_rad: best.fit.0[1].atan2(best.fit.0[0]),
-        inliers: best.count,
+        inliers: best.agreeing.len(),
         support: best.support,
     })
 }
@@ -192,24 +195,18 @@ impl Fit {
     }
 
     /// Root mean square of the residuals an axis, metres.
-    fn spread_m(&self, matches: &[GuidedMatch], inliers: &[bool], cell_m: f64) -> f64 {
-        let squares: Vec<f64> = agreeing(matches, inliers).map(|m| self.residual(m).norm_squared()).collect();
-        let degrees = (2.0 * squares.len() as f64 - 4.0).max(1.0);
-        (squares.iter().sum::<f64>() / degrees).sqrt().max(MIN_RESIDUAL_CELLS * cell_m)
+    fn spread_m(&self, agreeing: &[(GuidedMatch, f64)], cell_m: f64) -> f64 {
+        let squares: f64 = agreeing.iter().map(|(m, _)| self.residual(m).norm_squared()).sum();
+        let degrees = (2.0 * agreeing.len() as f64 - 4.0).max(1.0);
+        (squares / degrees).sqrt().max(MIN_RESIDUAL_CELLS * cell_m)
     }
 
     /// Covariance of t.
-    fn way_covariance(
-        &self,
-        matches: &[GuidedMatch],
-        inliers: &[bool],
-        cell_m: f64,
-        prior: &RegistrationPrior,
-    ) -> Option<Matrix2<f64>> {
-        let variance = self.spread_m(matches, inliers, cell_m).powi(2);
+    fn way_covariance(&self, agreeing: &[(GuidedMatch, f64)], cell_m: f64, prior: &RegistrationPrior) -> Option<Matrix2<f64>> {
+        let variance = self.spread_m(agreeing, cell_m).powi(2);
         let known = Matrix4::from_diagonal(&information(prior));
         let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
-        for m in agreeing(matches, inliers) {
+        for (m, _) in agreeing {
             for k in 0..2 {
                 low[k] = low[k].min(m.map_m[k]);
                 high[k] = high[k].max(m.map_m[k]);
@@ -222,12 +219,14 @@ impl Fit {
             };
             along(1) * CLUSTERS_A_SIDE + along(0)
         };
-        let mut normal = known;
+        let (mut normal, mut independent) = (known, known);
         let mut pulls = [Vector4::zeros(); CLUSTERS_A_SIDE * CLUSTERS_A_SIDE];
-        for m in agreeing(matches, inliers) {
+        for (m, weight) in agreeing {
             let design = rows(m.view_m);
-            normal += design.transpose() * design / variance;
-            pulls[part(m)] += design.transpose() * self.residual(m) / variance;
+            let square = design.transpose() * design / variance;
+            normal += square * *weight;
+            independent += square * (weight * weight);
+            pulls[part(m)] += design.transpose() * self.residual(m) * (weight / variance);
         }
         let clusters = pulls.iter().filter(|p| p.norm_squared() > 0.0).count() as f64;
         let meat: Matrix4<f64> =
@@ -236,25 +235,24 @@ impl Fit {
         let robust = inverse * (meat + known) * inverse;
         // Few clusters can agree by chance: never better than if all matches were independent.
         let floor = Matrix2::identity() * (MIN_SIGMA_CELLS * cell_m).powi(2);
-        let covariance = robust.fixed_view::<2, 2>(2, 2) + inverse.fixed_view::<2, 2>(2, 2) + floor;
+        let independent = inverse * independent * inverse;
+        let covariance = robust.fixed_view::<2, 2>(2, 2) + independent.fixed_view::<2, 2>(2, 2) + floor;
         covariance.iter().all(|v| v.is_finite()).then_some((covariance + covariance.transpose()) * 0.5)
     }
 }
 
-fn agreeing<'a>(matches: &'a [GuidedMatch], inliers: &'a [bool]) -> impl Iterator<Item = &'a GuidedMatch> {
-    matches.iter().zip(inliers).filter(|(_, inlier)| **inlier).map(|(m, _)| m)
-}
-
-/// Weighted least squares, weights by the residuals of the fit before (Huber 1964). `None` when the problem is degenerate.
-fn fit(matches: &[GuidedMatch], inliers: &[bool], cell_m: f64, prior: &RegistrationPrior) -> Option<Fit> {
+/// Weighted least squares, each match's own weight less by its residual of the fit before (Huber 1964). `None` when the problem is
+/// degenerate.
+fn fit(agreeing: &[(GuidedMatch, f64)], cell_m: f64, prior: &RegistrationPrior) -> Option<Fit> {
     let known = information(prior);
     let mut fitted: Option<Fit> = None;
     for _ in 0..ITERATIONS {
-        let spread = fitted.map_or(cell_m, |f| f.spread_m(matches, inliers, cell_m));
+        let spread = fitted.map_or(cell_m, |f| f.spread_m(agreeing, cell_m));
         let mut normal = Matrix4::from_diagonal(&known);
         let mut right = Vector4::new(known[0], 0.0, 0.0, 0.0);
-        for m in agreeing(matches, inliers) {
-            let weight = fitted.map_or(1.0, |f| (1.345 * spread / f.residual(m).norm().max(1e-9)).min(1.0)) / (spread * spread);
+        for (m, own) in agreeing {
+            let near = fitted.map_or(1.0, |f| (1.345 * spread / f.residual(m).norm().max(1e-9)).min(1.0));
+            let weight = own * near / (spread * spread);
             let design = rows(m.view_m);
             normal += design.transpose() * design * weight;
             right += design.transpose() * Vector2::from(m.map_m) * weight;

@@ -104,17 +104,16 @@ fn errors_of_the_way_have_the_size_that_its_covariance_says() {
         let mut number = |scale: f64| (rng.random::<f64>() - 0.5) * scale;
         // Matches of a shift, errors shared by patches of 25 m.
         let shared: Vec<[f64; 2]> = (0..16).map(|_| [number(2.0), number(2.0)]).collect();
-        let matches: Vec<GuidedMatch> = (0..400)
+        let matches: Vec<(GuidedMatch, f64)> = (0..400)
             .map(|i| {
                 let p = [f64::from(i % 20) * 5.0 + 2.5, f64::from(i / 20) * 5.0 + 2.5];
                 let patch = &shared[(p[1] / 25.0) as usize * 4 + (p[0] / 25.0) as usize];
                 let map_m = [p[0] + 20.0 + patch[0] + number(1.0), p[1] - 10.0 + patch[1] + number(1.0)];
-                GuidedMatch { view_m: p, map_m, similarity: 1.0, weight: 1.0 }
+                (GuidedMatch { view_m: p, map_m, similarity: 1.0, weight: 1.0 }, if i % 3 == 0 { 0.2 } else { 1.0 })
             })
             .collect();
-        let inliers = vec![true; matches.len()];
-        let fitted = fit(&matches, &inliers, CELL_M, &prior()).unwrap();
-        let covariance = fitted.way_covariance(&matches, &inliers, CELL_M, &prior()).unwrap();
+        let fitted = fit(&matches, CELL_M, &prior()).unwrap();
+        let covariance = fitted.way_covariance(&matches, CELL_M, &prior()).unwrap();
         let off = fitted.moved_m() - Vector2::new(20.0, -10.0);
         sum += (off.transpose() * covariance.try_inverse().unwrap() * off)[(0, 0)];
     }

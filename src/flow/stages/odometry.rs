@@ -12,11 +12,14 @@ use crate::fuse::measurement::Displacement;
 use crate::models::DenseExtractor;
 use crate::types::Estimate;
 
-/// Errors of height and heading, which scale and turn every way alike, last over so many frames. Each way is taken for independent of the one before by the
-/// filter: that a chain of them adds up to the right uncertainty, the variance of each is taken so many times larger.
+/// Errors of height and heading, which scale and turn every way alike, last over so many frames. Each way is taken for independent of the
+/// one before by the filter: that a chain of them adds up to the right uncertainty, the variance of each is taken so many times larger.
 const LASTING_FRAMES: f64 = 10.0;
 /// Heights of consecutive frames share most of their error: what is left of it, and the slope of the land, change the scale by so much.
 const LOG_SCALE_SIGMA: f64 = 0.03;
+
+/// What is left of the pull of the views' rims makes ways too short by up to so much of them (see `fine/rim.rs`).
+const RIM_PULL: f64 = 0.03;
 
 /// What the next frame needs of a frame.
 pub struct Seen {
@@ -91,7 +94,7 @@ pub fn way_between(then: Option<&Seen>, now: Option<&Seen>) -> Result<Displaceme
 /// What a registration tells of the body's way, with what height and lean may be off by.
 fn displacement(registration: &Registration, then: &Seen, now: &Seen) -> Displacement {
     let moved: Vector2<f64> = registration.moved_m;
-    let relative = then.height_m.sigma / then.height_m.value.max(1.0);
+    let relative = (then.height_m.sigma / then.height_m.value.max(1.0)).hypot(RIM_PULL);
     let scale = moved * moved.transpose() * (relative * relative * LASTING_FRAMES);
     let across = Vector2::new(-moved.y, moved.x);
     let turn = across * across.transpose() * (then.heading_rad.sigma.powi(2) * LASTING_FRAMES);
