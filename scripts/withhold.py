@@ -50,7 +50,7 @@ def main():
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return errors_m(folder, truth)
 
-    for name, odometry in (("odometry", ["--odometry"]), ("alone", [])):
+    for name, odometry in (("odometry", ["--odometry", "on"]), ("alone", ["--odometry", "off"])):
         whole = replay(f"{name}-all", *odometry)
         phases = [replay(f"{name}-{phase}", "--withhold", f"{EVERY}:{phase}", *odometry) for phase in range(EVERY)]
         held = [e for phase, errors in enumerate(phases) for i, e in enumerate(errors) if i % EVERY == phase]

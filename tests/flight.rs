@@ -14,7 +14,7 @@ use skyfix::flow::graph::{GraphError, GraphOptions, run_graph};
 use skyfix::flow::sequential::{match_and_see, match_frame};
 use skyfix::flow::stages::{Seen, way_between};
 use skyfix::flow::{MatchSettings, Matcher};
-use skyfix::fuse::{Fusion, FusionSettings};
+use skyfix::fuse::{Fusion, FusionSettings, Odometry};
 use skyfix::geo::Geodetic;
 use skyfix::map::MapStore;
 use skyfix::models::{DenseExtractor, Device, Manifest, OnnxDense};
@@ -34,6 +34,8 @@ mod live;
 mod odometry;
 #[path = "flight/search.rs"]
 mod search;
+#[path = "flight/smoothing.rs"]
+mod smoothing;
 
 const MODEL: &str = "skyfix-dense";
 /// Frames of the bundled flight that these tests use.
@@ -142,7 +144,7 @@ fn essence(reports: &[FrameReport]) -> Vec<String> {
 fn the_graph_equals_the_sequential_oracle_for_one_two_and_four_workers() {
     let flight = flight();
     let (matcher, mut network) = (matcher(), network());
-    let settings = FusionSettings { odometry: true, ..FusionSettings::default() };
+    let settings = FusionSettings { odometry: Odometry::On, ..FusionSettings::default() };
     let mut fusion = Fusion::new(settings, flight.start.map(|s| (s.position, s.sigma_m)));
     let mut priors: Vec<Option<Prior>> = Vec::new();
     let mut expected = Vec::new();
@@ -239,7 +241,7 @@ fn a_pause_keeps_its_place_between_the_frames_and_changes_none_of_them() {
                 stamps.extend(points.iter().map(|p| p.stamp_ns));
                 between += points.len();
             }
-            Report::Smoothed(points) => panic!("nobody asked for {points:?}"),
+            Report::Settled(points) | Report::Smoothed(points) => panic!("nobody asked for {points:?}"),
         }
         true
     })
@@ -310,28 +312,6 @@ fn a_confident_prior_goes_straight_to_fine_matching_and_what_that_leaves_open_is
         }
     }
     assert!(settled >= FRAMES / 2, "{settled} of {FRAMES}");
-}
-
-#[test]
-fn the_smoothed_track_has_a_point_for_each_frame_and_ends_where_the_live_one_does() {
-    let flight = flight();
-    let mut options = options(&flight);
-    options.fusion.smooth = true;
-    let (mut live, mut smoothed) = (Vec::new(), Vec::new());
-    run_graph(matcher(), (0..2).map(|_| network()).collect(), flight.frames, options, |report| {
-        match report {
-            Report::Frame(frame) => live.push((frame.name.clone(), frame.track)),
-            Report::Between(points) => panic!("nobody asked for {points:?}"),
-            Report::Smoothed(points) => smoothed = points,
-        }
-        true
-    })
-    .unwrap();
-    assert!(live.iter().map(|(name, p)| (name, p.stamp_ns)).eq(smoothed.iter().map(|(name, p)| (name, p.stamp_ns))));
-    let last = |track: &[(String, TrackPoint)]| track.last().unwrap().1.state.clone();
-    assert_eq!(last(&live), last(&smoothed));
-    let sigma = |track: &[(String, TrackPoint)]| track[1].1.state.as_ref().unwrap().covariance_en_m2[(0, 0)].sqrt();
-    assert!(sigma(&smoothed) < sigma(&live));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use skyfix::coarse::consensus::ConsensusNetwork;
 use skyfix::coarse::hypotheses::UnknownHeight;
 use skyfix::flow::catalogue::{Catalogue, MapEdits};
 use skyfix::flow::{CoarseMethod, MatchSettings, Matcher};
+use skyfix::fuse::Odometry;
 use skyfix::geo::Geodetic;
 use skyfix::map::{Dem, GroundModel, MapStore};
 use skyfix::models::{AggregationEntry, DenseExtractor, Device, Manifest, ModelEntry, ModelError};
@@ -47,9 +48,9 @@ pub struct LocalizeArguments {
     /// Look at every frame in full, also where the filter's prediction is confident
     #[arg(long)]
     pub no_early_exit: bool,
-    /// Find the way between consecutive frames by what both see, too, and give it to the filter (for flights without an IMU)
-    #[arg(long)]
-    pub odometry: bool,
+    /// Whether the way between consecutive frames is found by what both see, too, and given to the filter; auto: for frames without an IMU
+    #[arg(long, default_value = "auto", value_name = "auto|on|off")]
+    pub odometry: Odometry,
     /// Heading: exif (metadata or telemetry), none, or degrees with their sigma: 152±5
     #[arg(long, default_value = "exif", value_name = "exif|none|DEG±S")]
     pub heading: Setting,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use skyfix::flow::catalogue::MapEdits;
 use skyfix::flow::graph::GraphOptions;
-use skyfix::fuse::{FusionSettings, Withhold};
+use skyfix::fuse::{FusionSettings, Smoothing, Withhold};
 
 use super::localize::{LocalizeArguments, Prepared, networks, prepare, processors};
 use super::session::{self, Outputs, Session};
@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         FusionSettings::interval_of_rate(arguments.track_rate).map_err(|e| anyhow::anyhow!("--track-rate {e}"))?;
     let fusion = FusionSettings {
         track_interval_ns,
-        smooth: true,
+        smoothing: Smoothing::Flight,
         odometry: arguments.localize.odometry,
         withhold: arguments.withhold,
         ..FusionSettings::default()

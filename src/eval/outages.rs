@@ -331,6 +331,15 @@ mod tests {
         }
     }
 
+    /// In one of these a wrong place comes right after an outage and once was believed, in the other a wrong place after a return was.
+    #[test]
+    fn a_return_from_an_outage_can_be_taken_back_and_not_taken_over() {
+        for seed in [9, 14] {
+            let result = outages(&OutageFlights { flights: 1, seed, ..OutageFlights::default() }).unwrap();
+            assert_eq!((result.wrongly_visual(), result.late_returns()), (0, 0), "{}", result.table());
+        }
+    }
+
     #[test]
     fn a_filter_without_a_gate_is_found_out() {
         let open = FusionSettings { fix_gate: f64::INFINITY, ..OutageFlights::default().settings() };

@@ -14,6 +14,7 @@
 //!
 //! Worker 0 conducts: it feeds the frames, fuses and hands out. The others take a frame from `rectify` to `fix`, in turn.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,7 +38,7 @@ use super::operators::retrieve::Retrieve;
 use super::operators::sinks::Sinks;
 use super::operators::turn::Turn;
 use super::stages::Matcher;
-use crate::fuse::{Fusion, FusionSettings};
+use crate::fuse::{Fusion, FusionSettings, Smoothing};
 use crate::geo::Geodetic;
 use crate::models::DenseExtractor;
 use crate::sink::Report;
@@ -108,7 +109,7 @@ pub fn run_graph(
     let stop = Arc::clone(&options.stop);
     let end: Arc<Mutex<(Intake, Option<SourceError>)>> = Arc::default();
     let fusion = Arc::new(Mutex::new(Fusion::new(options.fusion, options.start)));
-    let smooth = options.fusion.smooth;
+    let smooths = options.fusion.smoothing != Smoothing::Off;
     let (sender, receiver) = sync_channel::<Report>(REPORT_QUEUE);
     let conductor = Equipment { network: None, reports: Some(sender) };
     let matchers = networks.into_iter().map(|network| Equipment { network: Some(network), reports: None });
@@ -151,7 +152,7 @@ pub fn run_graph(
                     .coarse(Arc::clone(&matcher))
                     .fine(Arc::clone(&matcher), network.clone())
                     .fix(Arc::clone(&matcher), network.clone(), turn);
-                let registered = if odometry { matched.register(matchers) } else { matched };
+                let registered = if odometry.is_possible() { matched.register(matchers, odometry) } else { matched };
                 let finished = registered.fuse(pauses, Arc::clone(&fusion)).sinks(reports);
                 let (probe, finished) = finished.probe();
                 finished.priors(matchers, lag, options.use_prior).connect_loop(feedback);
@@ -204,12 +205,13 @@ pub fn run_graph(
         .map_err(GraphError::Dataflow)?
     };
     let mut wanted = true;
-    let mut names = Vec::new();
+    // Of the frames whose smoothed place is still to come.
+    let mut names = VecDeque::new();
     for finished in receiver {
-        if let Report::Frame(frame) = &finished
-            && smooth
-        {
-            names.push(frame.name.clone());
+        match &finished {
+            Report::Frame(frame) if smooths => names.push_back(frame.name.clone()),
+            Report::Settled(settled) => drop(names.drain(..settled.len().min(names.len()))),
+            _ => {}
         }
         // A stop from outside loses no frame that was admitted; whoever refused a report gets no more.
         wanted = wanted && report(finished);

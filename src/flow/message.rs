@@ -45,7 +45,7 @@ pub struct InFlight<T> {
     pub frame_px: (u32, u32),
     /// What the next frame needs of it to tell its way, from `retrieve` to `register`.
     pub seen: Option<Arc<Seen>>,
-    /// The way since the frame before, or why there is none; nothing for the first frame and without odometry.
+    /// The way since the frame before, or why there is none; nothing where that is not wanted.
     pub way: Option<Result<Displacement, Unregistered>>,
     /// The stage's result.
     pub made: Result<T, AbstainReason>,
@@ -87,6 +87,8 @@ pub type Confirmed = (Arc<Observation>, Arc<Retrieved>, Arc<Vec<Verified>>);
 /// What leaves the graph, and the prior that goes back.
 #[derive(Clone)]
 pub struct Finished {
+    /// The smoothed track at earlier frames that are settled now: each frame's name and point.
+    pub settled: Vec<(String, TrackPoint)>,
     /// The track since the frame before.
     pub between: Vec<TrackPoint>,
     /// A frame, for the sinks, with the prior for retrieval; none at a pause.

@@ -1,5 +1,7 @@
 //! Frames in order in, track points and priors out.
 
+use std::collections::VecDeque;
+
 use nalgebra::{Matrix2, Matrix3, UnitQuaternion, Vector3};
 
 use super::eskf::{Eskf, Update};
@@ -7,89 +9,16 @@ use super::grid::Grid;
 use super::hypotheses::{Demand, Hypotheses};
 use super::measurement::{Attitude, Displacement, Heading, Height, Observation, Taken};
 use super::navigator::{Navigator, Sampled};
-use super::running::{FAR, NEAR, Running, lost};
-use super::smoother::{Knot, Passage, smooth};
-use super::state::{
-    ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, NoiseDensities, STATES, State, VELOCITY, WIND, gravity_m_s2,
-};
-use super::withhold::Withhold;
+use super::running::{NEAR, RETURNED, Running, lost};
+use super::settings::{Counters, FusionSettings};
+use super::smoother::{Knot, Passage, Smoothing, smooth};
+use super::state::{ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, STATES, State, VELOCITY, WIND, gravity_m_s2};
 use crate::camera::{enu_from_body, heading_pitch_roll};
 use crate::geo::{EnuPlane, Geodetic};
-use crate::time::{nanos_from_seconds, seconds_between};
+use crate::time::seconds_between;
 use crate::types::{
     AbstainReason, AttitudeSample, Estimate, Fix, ImuSample, Known, Outcome, Pause, Prior, TelemetryBatch, TrackPoint,
 };
-
-/// Settings of fusion.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FusionSettings {
-    /// Fixes beyond this squared Mahalanobis distance are not used: 99.9 % of a chi-squared distribution of four dimensions, position
-    /// and lean.
-    pub fix_gate: f64,
-    /// The same for scalars and attitudes.
-    pub sensor_gate: f64,
-    /// A track point is `visual` up to this time after the last fix used, seconds.
-    pub visual_age_s: f64,
-    /// Beyond this 1 sigma of the horizontal position the position is not known, metres.
-    pub lost_sigma_m: f64,
-    /// So many fixes that the filter refuses and that agree with each other start it anew, once it is not sure of its own place, if they
-    /// lead before any other place by two. As many end an outage, or confirm a start from nothing.
-    pub restart_fixes: usize,
-    /// While three sigma of the horizontal position stay below this, no agreement of refused fixes starts the filter anew: wrong places
-    /// agree with each other, too. Metres.
-    pub sure_m: f64,
-    /// After so many frames in a row without a fix that was used, the search no longer trusts the prior.
-    pub distrust_frames: usize,
-    /// Speed of the aircraft before it is known, 1 sigma an axis, m/s.
-    pub speed_sigma_m_s: f64,
-    /// Fastest speed at which two fixes still agree, m/s.
-    pub max_speed_m_s: f64,
-    /// Points of the track between frames, this far apart from the first frame on, nanoseconds.
-    pub track_interval_ns: Option<i64>,
-    /// Whether the whole flight is kept for [`Fusion::smoothed`].
-    pub smooth: bool,
-    /// Whether frames tell the way since the frame before by what both see.
-    pub odometry: bool,
-    /// Fixes that are kept from the filter, to measure what it is worth without them.
-    pub withhold: Option<Withhold>,
-    /// Noise.
-    pub noise: NoiseDensities,
-}
-
-impl Default for FusionSettings {
-    fn default() -> Self {
-        Self {
-            fix_gate: 18.5,
-            sensor_gate: 16.0,
-            visual_age_s: 2.0,
-            lost_sigma_m: 400.0,
-            restart_fixes: 3,
-            sure_m: 50.0,
-            distrust_frames: 6,
-            speed_sigma_m_s: 12.0,
-            max_speed_m_s: 45.0,
-            track_interval_ns: None,
-            smooth: false,
-            odometry: false,
-            withhold: None,
-            noise: NoiseDensities::default(),
-        }
-    }
-}
-
-impl FusionSettings {
-    /// The interval of a rate, nanoseconds; none for a rate of 0.
-    ///
-    /// # Errors
-    /// In words, for a rate that is no number, negative or above 1000.
-    pub fn interval_of_rate(hz: f64) -> Result<Option<i64>, String> {
-        match hz {
-            0.0 => Ok(None),
-            hz if hz > 0.0 && hz <= 1000.0 => Ok(Some(nanos_from_seconds(1.0 / hz))),
-            other => Err(format!("{other}: give points a second, up to 1000, or 0 for none")),
-        }
-    }
-}
 
 /// What fusion makes of a frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,29 +31,8 @@ pub struct Fused {
     pub prior: Option<Prior>,
     /// Whether the way since the frame before was used.
     pub displacement_used: bool,
-}
-
-/// Fixes and samples that were refused, by kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
-pub struct Counters {
-    /// Fixes used.
-    pub fixes_used: u64,
-    /// Fixes beyond the gate, and those after an outage that came before the place was settled.
-    pub fixes_gated: u64,
-    /// Fixes that were no numbers.
-    pub fixes_refused: u64,
-    /// Samples and frames whose time went back, and samples that came twice.
-    pub time_went_back: u64,
-    /// Samples that were no numbers.
-    pub samples_refused: u64,
-    /// Times the filter started anew.
-    pub restarts: u64,
-    /// Ways since the frame before that were used.
-    pub displacements_used: u64,
-    /// Ways beyond the gate.
-    pub displacements_gated: u64,
-    /// Ways that were no numbers, or of no frame that the filter knows.
-    pub displacements_refused: u64,
+    /// The smoothed track at the frames that the lag has come to settle, in order.
+    pub settled: Vec<TrackPoint>,
 }
 
 /// Attitudes of a telemetry stream share their errors from sample to sample: their sigma is taken this many times larger.
@@ -149,8 +57,8 @@ pub struct Fusion {
     counters: Counters,
     /// Frames so far.
     frames: u64,
-    /// The filter at each frame so far, where it is kept.
-    knots: Vec<Knot>,
+    /// The filter at each frame so far that is to be smoothed and not settled yet.
+    knots: VecDeque<Knot>,
     /// How the filter came to the frame it is at.
     passage: Option<Passage>,
 }
@@ -167,14 +75,32 @@ impl Fusion {
             attitude: None,
             counters: Counters::default(),
             frames: 0,
-            knots: Vec::new(),
+            knots: VecDeque::new(),
             passage: None,
         }
     }
 
-    /// The track at the frames so far as the whole flight knows it; empty unless [`FusionSettings::smooth`].
+    /// The smoothed track at the frames that are not settled yet: without a lag, all of the flight's.
     pub fn smoothed(&self) -> Vec<TrackPoint> {
-        smooth(&self.knots, &self.settings)
+        smooth(self.knots.iter(), &self.settings)
+    }
+
+    /// Whether frames are settled while the flight goes on.
+    pub fn settles(&self) -> bool {
+        matches!(self.settings.smoothing, Smoothing::Lag(_))
+    }
+
+    /// The smoothed track at the frames that lie the lag behind a stamp.
+    fn settle(&mut self, stamp_ns: i64) -> Vec<TrackPoint> {
+        let Smoothing::Lag(lag_ns) = self.settings.smoothing else { return Vec::new() };
+        let due = self.knots.iter().take_while(|k| k.stamp_ns() <= stamp_ns.saturating_sub(lag_ns)).count();
+        if due == 0 {
+            return Vec::new();
+        }
+        let mut settled = self.smoothed();
+        settled.truncate(due);
+        self.knots.drain(..due);
+        settled
     }
 
     /// Refusals so far.
@@ -199,13 +125,14 @@ impl Fusion {
         let withheld = Outcome::Abstained(AbstainReason::NoCandidate);
         let outcome = if self.settings.withhold.is_some_and(|w| w.holds(self.frames)) { &withheld } else { outcome };
         self.frames += 1;
-        let fused = self.fuse(stamp_ns, telemetry, known, outcome, way);
-        if self.settings.smooth {
+        let mut fused = self.fuse(stamp_ns, telemetry, known, outcome, way);
+        if self.settings.smoothing != Smoothing::Off {
             let displaced = self.running.as_mut().and_then(|r| r.navigator.filter.displaced.take());
-            self.knots.push(Knot::of(&fused.track, self.running.as_ref(), self.passage.take(), displaced));
+            self.knots.push_back(Knot::of(&fused.track, self.running.as_ref(), self.passage.take(), displaced));
             if let Some(running) = &mut self.running {
                 running.navigator.filter.transition = Some(Box::new(Covariance::identity()));
             }
+            fused.settled = self.settle(stamp_ns);
         }
         fused
     }
@@ -228,7 +155,10 @@ impl Fusion {
         {
             let covariance = Matrix2::identity() * sigma_m * sigma_m;
             let first = telemetry.imu.first().map_or(stamp_ns, |s| s.stamp_ns.min(stamp_ns));
-            self.running = Some(self.begin(first, position, covariance, attitude.as_ref(), known));
+            let mut running = self.begin(first, position, covariance, attitude.as_ref(), known);
+            // A place known so roughly is no more than a hint of where the first fix may lie.
+            running.confirmed = !running.is_wide(&self.settings);
+            self.running = Some(running);
         }
         let used = self.counters.displacements_used;
         let between = self.advance(stamp_ns, &telemetry.imu, attitude.as_ref(), known, way);
@@ -244,11 +174,11 @@ impl Fusion {
         };
         let Some(running) = &self.running else {
             let track = TrackPoint { nis, fix_used, ..lost(stamp_ns, None) };
-            return Fused { between, track, prior: None, displacement_used };
+            return Fused { between, track, prior: None, displacement_used, settled: Vec::new() };
         };
         let track = TrackPoint { nis, fix_used, ..running.track(stamp_ns, &self.settings) };
         let prior = track.state.as_ref().and_then(|state| running.prior(stamp_ns, state, &self.settings));
-        Fused { between, track, prior, displacement_used }
+        Fused { between, track, prior, displacement_used, settled: Vec::new() }
     }
 
     /// Takes a time without frames, and gives the track between frames up to it.
@@ -326,6 +256,7 @@ impl Fusion {
             frames_without_fix: 0,
             height_known: known.height_agl_m.is_some(),
             confirmed: true,
+            confirmation: NEAR,
             hypotheses: Hypotheses::new(self.settings.restart_fixes),
         };
         running.set_gates(&self.settings);
@@ -363,7 +294,7 @@ impl Fusion {
         let Some(running) = &mut self.running else { return between };
         let navigator = &mut running.navigator;
         navigator.advance(stamp_ns);
-        if self.settings.odometry {
+        if self.settings.odometry.is_possible() {
             match way.map(|way| navigator.measure(stamp_ns, &Observation::Displacement(*way))) {
                 Some(Taken::Updated(Update::Used(_))) => self.counters.displacements_used += 1,
                 Some(Taken::Updated(Update::Gated(_)) | Taken::Starting(_)) => self.counters.displacements_gated += 1,
@@ -423,8 +354,8 @@ impl Fusion {
         let sure = running.confirmed && 3.0 * running.horizontal_sigma_m() < settings.sure_m;
         let acquiring = running.is_acquiring(stamp_ns, settings);
         let shunned = if acquiring {
-            let demand = running.demand_of_return(&sighting, &covariance, settings.restart_fixes);
-            !demand.is_some_and(|demand| hypotheses.won(&demand))
+            let demand = running.demand_of_return(&sighting, settings.restart_fixes);
+            !demand.is_some_and(|demand| hypotheses.won(&demand)) || sure && hypotheses.was_ruled_out()
         } else {
             // As sigma grows, the gate comes to meet a wrong place that goes on; while the filter is sure, that is no reason to believe it.
             sure && hypotheses.goes_on(settings.restart_fixes)
@@ -433,9 +364,13 @@ impl Fusion {
             Taken::Updated(Update::Used(nis)) => {
                 running.last_fix_ns = Some(stamp_ns);
                 running.frames_without_fix = 0;
+                if acquiring {
+                    running.hypotheses.clear();
+                    (running.confirmed, running.confirmation) = (false, RETURNED);
+                }
                 if !running.confirmed {
                     running.hypotheses.follow(sighting);
-                    running.confirmed = running.hypotheses.own_won(&near);
+                    running.confirmed = running.hypotheses.own_won(&Demand { fixes: near.fixes, ..running.confirmation });
                 }
                 if running.confirmed {
                     running.hypotheses.clear();
@@ -455,7 +390,7 @@ impl Fusion {
                 self.counters.fixes_gated += 1;
                 running.frames_without_fix += 1;
                 running.hypotheses = hypotheses;
-                let demand = if acquiring { Demand { fixes: near.fixes, ..FAR } } else { near };
+                let demand = running.demand_of_restart(acquiring, settings.restart_fixes);
                 if running.hypotheses.won(&demand) && !sure {
                     self.running = Some(self.begin_at_fix(stamp_ns, fix, attitude, known));
                     self.passage = None;

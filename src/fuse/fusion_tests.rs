@@ -227,7 +227,7 @@ fn errors_that_all_fixes_share_leave_the_stated_uncertainty_honest() {
     const FLIGHTS: u64 = 150;
     let (mut live, mut smoothed) = (0.0, 0.0);
     for seed in 0..FLIGHTS {
-        let mut fusion = Fusion::new(FusionSettings { smooth: true, ..FusionSettings::default() }, None);
+        let mut fusion = Fusion::new(FusionSettings { smoothing: Smoothing::Flight, ..FusionSettings::default() }, None);
         let flight = leaning_flight(&mut fusion, seed, 40);
         let (last, truth) = flight.last().unwrap();
         live += normalised_squared(&last.track, *truth);
@@ -245,7 +245,7 @@ fn a_lean_is_found_from_many_frames_that_each_tell_it_badly_and_the_smoother_tel
     let mut error = [0.0; 3];
     const FLIGHTS: u64 = 40;
     for seed in 0..FLIGHTS {
-        let mut fusion = Fusion::new(FusionSettings { smooth: true, ..FusionSettings::default() }, None);
+        let mut fusion = Fusion::new(FusionSettings { smoothing: Smoothing::Flight, ..FusionSettings::default() }, None);
         let flight = leaning_flight(&mut fusion, seed, 60);
         let of = |point: &TrackPoint, frame: usize| (place_of(point) - flight[frame].1).norm() / FLIGHTS as f64;
         error[0] += of(&flight[0].0.track, 0);
@@ -317,7 +317,7 @@ fn batch_positions(places: &[(f64, f64)], covariance: &nalgebra::Matrix2<f64>, s
 
 #[test]
 fn the_smoother_equals_least_squares_over_the_whole_flight() {
-    let settings = FusionSettings { smooth: true, fix_gate: f64::INFINITY, ..FusionSettings::default() };
+    let settings = FusionSettings { smoothing: Smoothing::Flight, fix_gate: f64::INFINITY, ..FusionSettings::default() };
     let mut fusion = Fusion::new(settings, None);
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let (a, b) = (0.05f64.powi(2), 100.0 * 0.05f64.powi(2));
@@ -344,8 +344,29 @@ fn the_smoother_equals_least_squares_over_the_whole_flight() {
 }
 
 #[test]
+fn a_place_is_settled_once_by_what_follows_within_the_lag() {
+    let lagging = FusionSettings { smoothing: Smoothing::Lag(second(5)), ..FusionSettings::default() };
+    let (mut live, mut whole) =
+        (Fusion::new(lagging, None), Fusion::new(FusionSettings { smoothing: Smoothing::Flight, ..lagging }, None));
+    let mut settled = Vec::new();
+    // A gap of frames settles several at once.
+    for t in (0..20).chain(24..30) {
+        let outcome = if t % 4 == 3 { Outcome::Abstained(AbstainReason::Ambiguous) } else { fix(9.0 * t as f64, 4.0, 4.0) };
+        let now = live.step(second(t), &TelemetryBatch::default(), &known(), &outcome);
+        whole.step(second(t), &TelemetryBatch::default(), &known(), &outcome);
+        let oracle = whole.smoothed();
+        assert_eq!(now.settled, oracle[settled.len()..settled.len() + now.settled.len()]);
+        settled.extend(now.settled);
+        assert!(settled.iter().all(|p| p.stamp_ns <= second(t) - second(5)));
+        assert!(live.smoothed().first().is_some_and(|p| p.stamp_ns > second(t) - second(5)));
+    }
+    settled.extend(live.smoothed());
+    assert!(settled.iter().map(|p| p.stamp_ns).eq((0..20).chain(24..30).map(second)));
+}
+
+#[test]
 fn a_restart_is_where_two_smoothed_parts_meet() {
-    let mut fusion = Fusion::new(FusionSettings { smooth: true, ..FusionSettings::default() }, None);
+    let mut fusion = Fusion::new(FusionSettings { smoothing: Smoothing::Flight, ..FusionSettings::default() }, None);
     for t in 0..10 {
         fusion.step(second(t), &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
     }
@@ -392,4 +413,17 @@ fn a_wrong_fix_after_a_right_first_one_does_not_start_the_filter_anew() {
     assert_eq!(fusion.counters().restarts, 0);
     assert!(flown.iter().all(|f| position_m(f).1.abs() < 20.0));
     assert_eq!(flown.last().unwrap().track.source, TrackSource::Visual);
+}
+
+#[test]
+fn the_first_fix_near_a_roughly_known_start_counts_at_once_and_is_outvoted_like_one_from_nothing() {
+    let inertial = |t: usize| imu(100 * t.saturating_sub(1), 100 * t);
+    let mut fusion = Fusion::new(FusionSettings::default(), Some((ORIGIN, 200.0)));
+    let first = fusion.step(second(1), &inertial(1), &known(), &fix(150.0, -80.0, 4.0));
+    assert!(first.track.fix_used && first.track.source == TrackSource::Visual);
+    let mut fusion = Fusion::new(FusionSettings::default(), Some((ORIGIN, 200.0)));
+    fusion.step(second(1), &inertial(1), &known(), &fix(300.0, 0.0, 4.0));
+    let later: Vec<Fused> = (2..12).map(|t| fusion.step(second(t), &inertial(t), &known(), &fix(0.0, 0.0, 4.0))).collect();
+    assert_eq!(fusion.counters().restarts, 1);
+    assert!(position_m(&later[9]).0.abs() < 10.0);
 }

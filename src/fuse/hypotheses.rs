@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use nalgebra::Vector2;
 
+use super::running::POSSIBLE;
 use crate::time::seconds_between;
 
 /// The latest fixes count, this many times those that are demanded: older ones are forgotten, so that a wrong place that went on for long
@@ -28,6 +29,8 @@ pub(super) struct Sighting {
     pub off_m: Vector2<f64>,
     /// Trace of its covariance, m².
     pub variance_m2: f64,
+    /// Squared Mahalanobis distance from where the filter was.
+    pub distance_squared: f64,
 }
 
 /// What has to be seen of a place before it is believed.
@@ -51,17 +54,21 @@ struct Hypothesis {
     spread_m: f64,
     /// Ordinals of its fixes in the window.
     seen: VecDeque<u64>,
+    /// Whether the filter ruled it out when one of its fixes came.
+    ruled_out: bool,
 }
 
 impl Hypothesis {
     fn new(sighting: Sighting, ordinal: u64) -> Self {
-        Self { first: sighting, last: sighting, before_last_m: None, spread_m: 0.0, seen: VecDeque::from([ordinal]) }
+        let ruled_out = sighting.distance_squared > POSSIBLE;
+        Self { first: sighting, last: sighting, before_last_m: None, spread_m: 0.0, seen: VecDeque::from([ordinal]), ruled_out }
     }
 
     fn add(&mut self, sighting: Sighting, ordinal: u64) {
         self.spread_m = self.spread_m.max((sighting.en_m - self.first.en_m).norm());
         self.before_last_m = Some(self.last.off_m);
         self.last = sighting;
+        self.ruled_out |= sighting.distance_squared > POSSIBLE;
         self.seen.push_back(ordinal);
     }
 
@@ -154,6 +161,11 @@ impl Hypotheses {
         self.carried.last().is_some_and(|latest| latest.seen.len() > fixes && nearer(latest))
     }
 
+    /// Whether the place of the latest fix is one that the filter once ruled out.
+    pub fn was_ruled_out(&self) -> bool {
+        self.carried.last().is_some_and(|latest| latest.ruled_out)
+    }
+
     /// Forgets all of them.
     pub fn clear(&mut self) {
         self.carried.clear();
@@ -176,7 +188,13 @@ mod tests {
     fn sighting(k: usize, off_n_m: f64) -> Sighting {
         let off_m = Vector2::new(0.0, off_n_m);
         let t_s = 0.5 * k as f64;
-        Sighting { stamp_ns: nanos_from_seconds(t_s), en_m: Vector2::new(12.0 * t_s, 0.0) + off_m, off_m, variance_m2: 32.0 }
+        Sighting {
+            stamp_ns: nanos_from_seconds(t_s),
+            en_m: Vector2::new(12.0 * t_s, 0.0) + off_m,
+            off_m,
+            variance_m2: 32.0,
+            distance_squared: 9.0,
+        }
     }
 
     fn after(offs_m: &[f64]) -> Hypotheses {

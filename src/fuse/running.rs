@@ -2,10 +2,10 @@
 
 use nalgebra::{Matrix2, Vector2};
 
-use super::fusion::FusionSettings;
 use super::hypotheses::{Demand, Hypotheses, Sighting};
 use super::measurement::{Observation, Source, Taken, VisualFix};
 use super::navigator::Navigator;
+use super::settings::FusionSettings;
 use super::state::{Covariance, LEAN, MAP_OFFSET, State, VELOCITY};
 use crate::geo::{EnuPlane, Geodetic};
 use crate::time::seconds_between;
@@ -16,13 +16,15 @@ const MAX_BLIND_S: f64 = 300.0;
 
 /// 95 % and 99.9 % of a chi-squared distribution of two dimensions.
 const LIKELY: f64 = 5.99;
-const POSSIBLE: f64 = 13.8;
+pub(super) const POSSIBLE: f64 = 13.8;
 /// What speaks for a place, besides enough fixes: where nothing speaks against it,
 pub(super) const NEAR: Demand = Demand { fixes: 0, spread_m: 15.0, span_s: 2.0 };
 /// where dead reckoning does,
-const DOUBTFUL: Demand = Demand { fixes: 0, spread_m: 30.0, span_s: 2.5 };
+const DOUBTFUL: Demand = Demand { fixes: 0, spread_m: 100.0, span_s: 5.5 };
 /// and where dead reckoning rules it out. What repeats on the ground seldom does so for longer.
-pub(super) const FAR: Demand = Demand { fixes: 0, spread_m: 100.0, span_s: 20.0 };
+const FAR: Demand = Demand { fixes: 0, spread_m: 100.0, span_s: 20.0 };
+/// What has to speak for a place at which an outage ended, until nothing else can take it from there as from a start.
+pub(super) const RETURNED: Demand = Demand { fixes: 0, spread_m: 150.0, span_s: 6.0 };
 
 /// A filter and what goes with it.
 #[derive(Clone)]
@@ -33,8 +35,10 @@ pub(super) struct Running {
     pub frames_without_fix: usize,
     /// Whether the last frame's height was known.
     pub height_known: bool,
-    /// Whether more than the first fix speaks for where it is.
+    /// Whether what `confirmation` demands speaks for where it is.
     pub confirmed: bool,
+    /// What has to speak for it, besides enough fixes.
+    pub confirmation: Demand,
     /// Places that fixes speak for and that the filter does not follow.
     pub hypotheses: Hypotheses,
 }
@@ -90,7 +94,11 @@ impl Running {
     pub fn sighting(&self, stamp_ns: i64, camera: &Geodetic, covariance: &Matrix2<f64>) -> Sighting {
         let here = self.plane.ground_from_lat_lon(camera.lat_deg, camera.lon_deg);
         let en_m = Vector2::new(here.e_m, here.n_m);
-        Sighting { stamp_ns, en_m, off_m: en_m - self.navigator.filter.state.position_m.xy(), variance_m2: covariance.trace() }
+        let off_m = en_m - self.navigator.filter.state.position_m.xy();
+        let together = self.navigator.filter.covariance.fixed_view::<2, 2>(0, 0) + covariance;
+        let distance_squared =
+            together.try_inverse().map_or(f64::INFINITY, |inverse| (off_m.transpose() * inverse * off_m)[(0, 0)]);
+        Sighting { stamp_ns, en_m, off_m, variance_m2: covariance.trace(), distance_squared }
     }
 
     /// How far off its speed may be: 3 sigma, m/s.
@@ -98,25 +106,37 @@ impl Running {
         3.0 * worst(self.navigator.filter.covariance.fixed_view::<2, 2>(VELOCITY, VELOCITY).into_owned())
     }
 
-    /// Whether the filter has gone without fixes for so long that a wrong place `sure_m` off would pass its gate, by dead reckoning that
+    /// Whether the filter has gone without fixes for so long that its gate is wide, by dead reckoning that
     /// can be waited on. Without an IMU it cannot: then the next fix is better than none.
     pub fn is_acquiring(&self, stamp_ns: i64, settings: &FusionSettings) -> bool {
         let long_ago = self.last_fix_ns.is_none_or(|t| seconds_between(t, stamp_ns) > settings.visual_age_s);
-        let wide = settings.fix_gate.sqrt() * self.horizontal_sigma_m() > settings.sure_m;
-        self.confirmed && long_ago && wide && self.navigator.is_inertial()
+        self.confirmed && long_ago && self.is_wide(settings) && self.navigator.is_inertial()
+    }
+
+    /// Whether a place `sure_m` off would pass its gate.
+    pub fn is_wide(&self, settings: &FusionSettings) -> bool {
+        settings.fix_gate.sqrt() * self.horizontal_sigma_m() > settings.sure_m
     }
 
     /// What has to speak for a place that lies so far from the dead-reckoned one before an outage ends there; `None` beyond what dead
     /// reckoning can be off by. The less likely the place, the more.
-    pub fn demand_of_return(&self, sighting: &Sighting, covariance: &Matrix2<f64>, fixes: usize) -> Option<Demand> {
-        let own = self.navigator.filter.covariance.fixed_view::<2, 2>(0, 0) + covariance;
-        let distance_squared = (sighting.off_m.transpose() * own.try_inverse()? * sighting.off_m)[(0, 0)];
-        if distance_squared <= LIKELY {
+    pub fn demand_of_return(&self, sighting: &Sighting, fixes: usize) -> Option<Demand> {
+        if sighting.distance_squared <= LIKELY {
             Some(Demand { fixes, ..NEAR })
-        } else if distance_squared <= POSSIBLE {
+        } else if sighting.distance_squared <= POSSIBLE {
             Some(Demand { fixes: fixes + 1, ..DOUBTFUL })
         } else {
             None
+        }
+    }
+
+    /// What has to speak for a place that the filter does not follow before it starts anew there, once it is not sure of its own.
+    pub fn demand_of_restart(&self, acquiring: bool, fixes: usize) -> Demand {
+        match (acquiring, self.confirmed) {
+            (true, _) => Demand { fixes, ..FAR },
+            // Dead reckoning and several fixes speak for its own.
+            (false, false) if self.confirmation == RETURNED => Demand { fixes: fixes + 1, ..DOUBTFUL },
+            _ => Demand { fixes, ..NEAR },
         }
     }
 

@@ -16,11 +16,23 @@
 use nalgebra::SMatrix;
 
 use super::anchor::{POSE, Related};
-use super::fusion::FusionSettings;
 use super::running::{Running, lost, track_point};
+use super::settings::FusionSettings;
 use super::state::{Covariance, ErrorState, STATES, State};
 use crate::geo::EnuPlane;
 use crate::types::TrackPoint;
+
+/// How much of a flight the smoother looks back over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Smoothing {
+    /// Nothing is smoothed.
+    #[default]
+    Off,
+    /// A frame's place is settled by what followed within so many nanoseconds: fixed lag, for live use.
+    Lag(i64),
+    /// By all that followed, at the end.
+    Flight,
+}
 
 /// A prediction from one frame to the next, and the displacement between them.
 #[derive(Clone)]
@@ -71,6 +83,11 @@ impl Knot {
         });
         Self { track: track.clone(), filtered, before, displaced }
     }
+
+    /// Stamp of the frame, nanoseconds.
+    pub fn stamp_ns(&self) -> i64 {
+        self.track.stamp_ns
+    }
 }
 
 impl Filtered {
@@ -89,11 +106,11 @@ impl Filtered {
 }
 
 /// The smoothed track at the frames.
-pub(super) fn smooth(knots: &[Knot], settings: &FusionSettings) -> Vec<TrackPoint> {
-    let mut out: Vec<TrackPoint> = Vec::with_capacity(knots.len());
+pub(super) fn smooth<'a>(knots: impl DoubleEndedIterator<Item = &'a Knot>, settings: &FusionSettings) -> Vec<TrackPoint> {
+    let mut out = Vec::new();
     // Smoothed state of the frame after, and how the filter came to it.
     let mut after: Option<(Believed, &Passage, Option<&Related<2>>)> = None;
-    for knot in knots.iter().rev() {
+    for knot in knots.rev() {
         let Some(filtered) = &knot.filtered else {
             out.push(lost(knot.track.stamp_ns, knot.track.fix_age_s));
             after = None;

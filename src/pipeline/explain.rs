@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::resolve::{Pipeline, Source, TelemetrySource};
+use crate::fuse::Smoothing;
 use crate::sink::ViewerTarget;
 use crate::source::Setting;
 use crate::source::redact;
@@ -53,6 +54,9 @@ pub fn explain(pipeline: &Pipeline) -> String {
     }
     if let Some(interval_ns) = p.fusion.track_interval_ns {
         line("track", format!("a point every {:.2} s besides those of the frames", interval_ns as f64 / 1e9));
+    }
+    if let Smoothing::Lag(lag_ns) = p.fusion.smoothing {
+        line("", format!("smoothed {:.1} s behind", lag_ns as f64 / 1e9));
     }
     line("results", format!("{}{}", p.out.display(), if p.rrd { ", with flight.rrd" } else { "" }));
     match &p.viewer {

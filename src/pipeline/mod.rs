@@ -231,10 +231,13 @@ pub struct FilterTable {
     pub speed_sigma_m_s: Option<f64>,
     /// Fastest speed of the aircraft, m/s.
     pub max_speed_m_s: Option<f64>,
-    /// Whether frames tell the way since the frame before by what both see; false by default.
-    pub odometry: Option<bool>,
+    /// Whether frames tell the way since the frame before by what both see: auto (for frames without an IMU; the default), on, off.
+    pub odometry: Option<String>,
     /// Points of the track a second between frames, and while no frames come: 5 by default when live, 0 (none) otherwise.
     pub track_rate_hz: Option<f64>,
+    /// A frame's smoothed place is settled by what follows within so many seconds: 10 by default when live. A flight that is not live is
+    /// smoothed as a whole, at the end.
+    pub smoother_lag_s: Option<f64>,
     /// What is known of the position at the start.
     pub start: Option<StartTable>,
 }

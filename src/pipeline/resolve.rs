@@ -6,12 +6,13 @@ use std::str::FromStr;
 
 use super::{CameraTable, Codec, FilterTable, PipelineFile, SinksTable, SourceKind, SourceTable, TelemetryTable, Transport};
 use crate::flow::CoarseMethod;
-use crate::fuse::FusionSettings;
+use crate::fuse::{FusionSettings, Smoothing};
 use crate::geo::Geodetic;
 use crate::models::Device;
 use crate::sink::ViewerTarget;
 use crate::source::photos::CameraOptions;
 use crate::source::{KnowledgeOptions, Setting, Start};
+use crate::time::nanos_from_seconds;
 
 /// Default port of the Rerun viewer.
 const VIEWER_PORT: u16 = 9876;
@@ -19,6 +20,9 @@ const VIEWER_PORT: u16 = 9876;
 const VIDEO_FRAME_RATE: f64 = 2.0;
 /// Points of the track a second between the frames of a live flight.
 const LIVE_TRACK_RATE_HZ: f64 = 5.0;
+/// How far behind a live flight its smoothed track is, seconds, and how far it may be: each frame looks back over all of it.
+const LIVE_SMOOTHER_LAG_S: f64 = 10.0;
+const MAX_SMOOTHER_LAG_S: f64 = 60.0;
 /// How long a live frame waits for its telemetry.
 const WAIT_S: f64 = 0.1;
 /// Milliseconds that packets may wait for those sent before them.
@@ -415,9 +419,23 @@ fn fusion(table: &FilterTable, live: bool) -> Result<FusionSettings, String> {
     let track_rate_hz = table.track_rate_hz.unwrap_or(if live { LIVE_TRACK_RATE_HZ } else { 0.0 });
     let track_interval_ns =
         FusionSettings::interval_of_rate(track_rate_hz).map_err(|e| format!("[filter] track_rate_hz = {e}"))?;
+    let smoothing = match (live, table.smoother_lag_s) {
+        (false, None) => Smoothing::Flight,
+        (false, Some(_)) => return Err("[filter] smoother_lag_s is for live sources; this one is smoothed as a whole".into()),
+        (true, lag_s) => {
+            let lag_s = lag_s.unwrap_or(LIVE_SMOOTHER_LAG_S);
+            let sane = lag_s > 0.0 && lag_s <= MAX_SMOOTHER_LAG_S;
+            let lag = sane.then(|| Smoothing::Lag(nanos_from_seconds(lag_s)));
+            lag.ok_or_else(|| format!("[filter] smoother_lag_s = {lag_s}: give up to {MAX_SMOOTHER_LAG_S} seconds"))?
+        }
+    };
     Ok(FusionSettings {
         track_interval_ns,
-        odometry: table.odometry.unwrap_or(d.odometry),
+        smoothing,
+        odometry: table
+            .odometry
+            .as_deref()
+            .map_or(Ok(d.odometry), |t| t.parse().map_err(|e| format!("[filter] odometry: {e}")))?,
         visual_age_s: positive("visual_age_s", table.visual_age_s, d.visual_age_s)?,
         lost_sigma_m: positive("lost_sigma_m", table.lost_sigma_m, d.lost_sigma_m)?,
         restart_fixes: counted("restart_fixes", table.restart_fixes, d.restart_fixes)?,

@@ -1,4 +1,4 @@
-//! `fixes.csv`, `track.csv` and `timing.csv`; `track_smoothed.csv` after a replay. Numbers have fixed precision, so that a replay gives the same bytes.
+//! `fixes.csv`, `track.csv` and `timing.csv`; `track_smoothed.csv`, a lag behind or after a replay. Numbers have fixed precision, so that a replay gives the same bytes.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -16,6 +16,8 @@ const TIMING: &str = "frame,rectify_ms,retrieve_ms,coarse_ms,fine_ms,fix_ms,regi
 pub struct CsvSink {
     folder: PathBuf,
     files: Vec<(PathBuf, BufWriter<File>)>,
+    /// Made when the first of it comes.
+    smoothed: Option<(PathBuf, BufWriter<File>)>,
 }
 
 impl CsvSink {
@@ -32,7 +34,7 @@ impl CsvSink {
         let stale = folder.join(SMOOTHED);
         match std::fs::remove_file(&stale) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(SinkError::Io { path: stale, source }),
-            _ => Ok(Self { folder: folder.into(), files }),
+            _ => Ok(Self { folder: folder.into(), files, smoothed: None }),
         }
     }
 }
@@ -63,17 +65,26 @@ impl Sink for CsvSink {
         self.files.iter_mut().skip(1).take(1).try_for_each(|track| write_line(track, &track_row("", point)))
     }
 
+    fn settled(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
+        self.smoothed(points)
+    }
+
     fn smoothed(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
-        let path = self.folder.join(SMOOTHED);
-        let mut table = (path.clone(), create(&path)?);
-        write_line(&mut table, TRACK)?;
-        points.iter().try_for_each(|(name, point)| write_line(&mut table, &track_row(name, point)))?;
-        self.files.push(table);
-        Ok(())
+        let table = match &mut self.smoothed {
+            Some(table) => table,
+            none => {
+                let path = self.folder.join(SMOOTHED);
+                let file = create(&path)?;
+                let table = none.insert((path, file));
+                write_line(table, TRACK)?;
+                table
+            }
+        };
+        points.iter().try_for_each(|(name, point)| write_line(table, &track_row(name, point)))
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
-        for (path, file) in &mut self.files {
+        for (path, file) in self.files.iter_mut().chain(&mut self.smoothed) {
             file.flush().map_err(|source| SinkError::Io { path: path.clone(), source })?;
         }
         Ok(())
@@ -168,7 +179,7 @@ mod tests {
     fn a_full_disk_is_an_error_that_names_the_file() {
         let full = Path::new("/dev/full");
         if full.exists() {
-            let mut sink = CsvSink { folder: "/dev".into(), files: vec![(full.into(), create(full).unwrap())] };
+            let mut sink = CsvSink { folder: "/dev".into(), files: vec![(full.into(), create(full).unwrap())], smoothed: None };
             sink.frame(&report()).unwrap();
             assert!(sink.finish().unwrap_err().to_string().starts_with("/dev/full"));
         }

@@ -70,7 +70,9 @@ pub enum Report {
     Frame(Box<FrameReport>),
     /// The track between frames: at least one point.
     Between(Vec<TrackPoint>),
-    /// At the end of a replay, the smoothed track: each frame's name and point.
+    /// The smoothed track at earlier frames, in order, that what followed has settled: each frame's name and point.
+    Settled(Vec<(String, TrackPoint)>),
+    /// At the end, the smoothed track at the frames that were not settled before: of a replay, at all of them.
     Smoothed(Vec<(String, TrackPoint)>),
 }
 
@@ -96,7 +98,11 @@ pub trait Sink {
     fn between(&mut self, _: &TrackPoint) -> Result<(), SinkError> {
         Ok(())
     }
-    /// Takes the smoothed track, at the end of a replay.
+    /// Takes the smoothed track at earlier frames.
+    fn settled(&mut self, _: &[(String, TrackPoint)]) -> Result<(), SinkError> {
+        Ok(())
+    }
+    /// Takes the rest of the smoothed track, at the end.
     fn smoothed(&mut self, _: &[(String, TrackPoint)]) -> Result<(), SinkError> {
         Ok(())
     }
@@ -105,6 +111,7 @@ pub trait Sink {
         match report {
             Report::Frame(frame) => self.frame(frame),
             Report::Between(points) => points.iter().try_for_each(|point| self.between(point)),
+            Report::Settled(points) => self.settled(points),
             Report::Smoothed(points) => self.smoothed(points),
         }
     }

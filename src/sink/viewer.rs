@@ -191,6 +191,11 @@ impl Sink for ViewerSink {
         logged.map_err(|e| self.failed(e))
     }
 
+    fn settled(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
+        let Some(recording) = self.recording.clone() else { return Ok(()) };
+        points.iter().try_for_each(|(_, point)| self.scene.log_settled(&recording, point)).map_err(|e| self.failed(e))
+    }
+
     fn smoothed(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
         let Some(recording) = self.recording.clone() else { return Ok(()) };
         self.scene.log_smoothed(&recording, points).map_err(|e| self.failed(e))

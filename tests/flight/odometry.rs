@@ -27,15 +27,15 @@ fn consecutive_frames_tell_the_true_way_between_them() {
 
 #[test]
 fn fixes_that_are_withheld_leave_a_track_that_does_not_depend_on_the_number_of_workers() {
-    let withheld = |odometry: bool, workers: usize| {
+    let withheld = |odometry: Odometry, workers: usize| {
         run(workers, |options| {
             options.fusion.withhold = Some("2:1".parse().unwrap());
             options.fusion.odometry = odometry;
         })
     };
-    let one = withheld(true, 1);
-    assert_eq!(essence(&one), essence(&withheld(true, 3)));
+    let one = withheld(Odometry::On, 1);
+    assert_eq!(essence(&one), essence(&withheld(Odometry::On, 3)));
     assert!(one.iter().all(|r| r.ordinal % 2 == 0 || !r.track.fix_used));
     assert!(one.iter().filter(|r| r.odometry == Some("used")).count() >= FRAMES - 2);
-    assert!(withheld(false, 2).iter().all(|r| r.odometry.is_none()));
+    assert!(withheld(Odometry::Auto, 2).iter().all(|r| r.odometry.is_none()));
 }

@@ -32,6 +32,8 @@ impl<'scope> Fuse<'scope> for Frames<'scope, Matched> {
         self.binary_frontier(pauses, Exchange::new(|_| 0), Pipeline, "fuse", move |_, _| {
             let mut waiting = BTreeMap::new();
             let mut paused = VecDeque::new();
+            // As many as the lag covers.
+            let mut unsettled = VecDeque::new();
             move |(frames, complete), (pauses, told), output| {
                 frames.for_each(|capability, messages| {
                     for InProcess(message) in messages.drain(..) {
@@ -55,10 +57,10 @@ impl<'scope> Fuse<'scope> for Frames<'scope, Matched> {
                     if pause_first && pause.is_some_and(|at| !complete.less_than(&at)) {
                         let Some((capability, pause)) = paused.pop_front() else { break };
                         let between = lock(&fusion).pause(&pause);
-                        output.session(&capability).give(InProcess(Finished { between, frame: None }));
+                        output.session(&capability).give(InProcess(Finished { settled: Vec::new(), between, frame: None }));
                     } else if !pause_first && next.is_some_and(|at| !complete.less_equal(&at) && !told.less_equal(&at)) {
                         let Some((_, (capability, message))) = waiting.pop_first() else { break };
-                        output.session(&capability).give(InProcess(fused(&mut lock(&fusion), message)));
+                        output.session(&capability).give(InProcess(fused(&mut lock(&fusion), message, &mut unsettled)));
                     } else {
                         break;
                     }
@@ -73,13 +75,18 @@ pub fn lock(fusion: &Mutex<Fusion>) -> MutexGuard<'_, Fusion> {
     fusion.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn fused(fusion: &mut Fusion, message: InFlight<Matched>) -> Finished {
+/// `unsettled`: names of the frames whose smoothed place is still to come.
+fn fused(fusion: &mut Fusion, message: InFlight<Matched>, unsettled: &mut VecDeque<String>) -> Finished {
     let frame = message.frame;
     let matched = message.made.unwrap_or_else(Matched::abstained);
     let fused = {
         let way = message.way.as_ref().and_then(|way| way.as_ref().ok());
         fusion.step_along(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome, way)
     };
+    if fusion.settles() {
+        unsettled.push_back(frame.name.clone());
+    }
+    let settled = fused.settled.into_iter().map_while(|point| unsettled.pop_front().map(|name| (name, point))).collect();
     let odometry = message.way.map(|way| match way {
         Ok(_) if fused.displacement_used => "used",
         Ok(_) => "not_used",
@@ -99,5 +106,5 @@ fn fused(fusion: &mut Fusion, message: InFlight<Matched>) -> Finished {
         intake: frame.intake,
         odometry,
     };
-    Finished { between: fused.between, frame: Some((report, fused.prior)) }
+    Finished { settled, between: fused.between, frame: Some((report, fused.prior)) }
 }

@@ -13,15 +13,16 @@ use timely::dataflow::operators::vec::Map;
 use super::admit::worker_of;
 use crate::flow::message::{Frames, InProcess};
 use crate::flow::stages::{Matched, way_between};
+use crate::fuse::Odometry;
 
 /// `register` of the graph.
 pub trait Register {
-    /// Adds the way since the frame before to each frame; `matchers` as in [`super::admit::Admit`].
-    fn register(self, matchers: u64) -> Self;
+    /// Adds the way since the frame before to each frame for which it is wanted; `matchers` as in [`super::admit::Admit`].
+    fn register(self, matchers: u64, odometry: Odometry) -> Self;
 }
 
 impl Register for Frames<'_, Matched> {
-    fn register(self, matchers: u64) -> Self {
+    fn register(self, matchers: u64, odometry: Odometry) -> Self {
         // The ordinal of the frame that what was seen is for.
         let seen = self.clone().map(|InProcess(message)| (message.frame.ordinal + 1, InProcess(message.seen)));
         let to_next = Exchange::new(move |(ordinal, _): &(u64, _)| worker_of(*ordinal, matchers));
@@ -48,7 +49,8 @@ impl Register for Frames<'_, Matched> {
                     let then = before.remove(&ordinal).flatten();
                     let Some((capability, mut message)) = waiting.remove(&ordinal) else { continue };
                     let begun = Instant::now();
-                    message.way = (ordinal > 0).then(|| way_between(then.as_deref(), message.seen.as_deref()));
+                    let wanted = ordinal > 0 && odometry.is_wanted(&message.frame.telemetry);
+                    message.way = wanted.then(|| way_between(then.as_deref(), message.seen.as_deref()));
                     message.seen = None;
                     message.times.register_ms = begun.elapsed().as_secs_f64() * 1e3;
                     output.session(&capability).give(InProcess(message));

@@ -12,19 +12,20 @@ use super::turn::Turn;
 use crate::flow::Matcher;
 use crate::flow::message::{Candidates, Frames, InProcess, Knowledge};
 use crate::flow::stages::DecodedFrame;
+use crate::fuse::Odometry;
 use crate::retrieve::CellId;
 use crate::types::Prior;
 
 /// `retrieve` of the graph.
 pub trait Retrieve<'scope> {
-    /// Finds the candidates of each frame, in order, one at a time until it has its fix; with `odometry`, keeps what the next frame needs.
+    /// Finds the candidates of each frame, in order, one at a time until it has its fix; where `odometry` wants it, keeps what the next frame needs.
     fn retrieve(
         self,
         knowledge: StreamVec<'scope, u64, Knowledge>,
         matcher: Arc<Matcher>,
         network: Network,
         turn: Turn,
-        odometry: bool,
+        odometry: Odometry,
     ) -> Frames<'scope, Candidates>;
 }
 
@@ -61,7 +62,7 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<DecodedFrame>> {
         matcher: Arc<Matcher>,
         network: Network,
         turn: Turn,
-        odometry: bool,
+        odometry: Odometry,
     ) -> Frames<'scope, Candidates> {
         let cells = matcher.index.levels.iter().flat_map(|l| &l.cells);
         let all_rows = cells.filter(|c| !matcher.index.is_patch(c.region)).count();
@@ -101,6 +102,7 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<DecodedFrame>> {
                     let active = |cell: CellId| catalogue.holds(cell);
                     let active: Option<&dyn Fn(CellId) -> bool> = if edited { Some(&active) } else { None };
                     let mut seen = None;
+                    let way_is_wanted = odometry.is_wanted(&message.frame.telemetry);
                     let mut out = message.then(
                         |t| &mut t.retrieve_ms,
                         |_, decoded: Arc<DecodedFrame>| {
@@ -108,7 +110,7 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<DecodedFrame>> {
                             let observation = Arc::new(if edited { whole } else { matcher.at_a_glance(whole, prior.as_ref()) });
                             network.with(|network| {
                                 let found = matcher.retrieve(&observation, prior.as_ref(), active, network);
-                                if odometry {
+                                if way_is_wanted {
                                     seen = matcher.seen(&observation, found.as_ref().ok(), network).map(Arc::new);
                                 }
                                 Ok((Arc::clone(&observation), Arc::new(found?)))

@@ -26,8 +26,9 @@ impl<'scope> Sinks<'scope> for StreamVec<'scope, u64, InProcess<Finished>> {
                 input.for_each(|capability, messages| {
                     for InProcess(finished) in messages.iter() {
                         let between = Some(finished.between.clone()).filter(|points| !points.is_empty()).map(Report::Between);
+                        let settled = Some(finished.settled.clone()).filter(|points| !points.is_empty()).map(Report::Settled);
                         let frame = finished.frame.iter().map(|(report, _)| Report::Frame(Box::new(report.clone())));
-                        for report in between.into_iter().chain(frame) {
+                        for report in between.into_iter().chain(frame).chain(settled) {
                             if reports.as_ref().is_some_and(|r| r.send(report).is_err()) {
                                 reports = None;
                             }

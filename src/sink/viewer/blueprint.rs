@@ -49,7 +49,7 @@ struct Layout<'a> {
 impl Layout<'_> {
     fn log(&mut self, shown: Shown) -> RecordingStreamResult<()> {
         let map = self.view("2D", "Map: metres east and south of its centre", "/map")?;
-        self.accumulate(&map, &[path::TRUTH, path::TRACK, path::FIXES, path::ELLIPSES, path::ABSTAINED])?;
+        self.accumulate(&map, &[path::TRUTH, path::TRACK, path::SETTLED, path::FIXES, path::ELLIPSES, path::ABSTAINED])?;
         self.show(&map, shown.map)?;
         let key = self.view("2D", "Legend", legend::ROOT)?;
         self.show(&key, Some(legend::BOUNDS))?;

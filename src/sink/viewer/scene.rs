@@ -16,6 +16,7 @@ pub mod path {
     pub const TRUTH: &str = "/map/truth";
     pub const TRACK: &str = "/map/track";
     pub const SMOOTHED: &str = "/map/smoothed";
+    pub const SETTLED: &str = "/map/settled";
     pub const FIXES: &str = "/map/fixes";
     pub const ELLIPSES: &str = "/map/fixes/ellipses";
     pub const ABSTAINED: &str = "/map/abstained";
@@ -58,6 +59,7 @@ pub struct Scene {
     map: Option<Bounds>,
     flown: Option<Bounds>,
     track: Option<Point>,
+    settled: Option<Point>,
     truth: Option<Point>,
 }
 
@@ -137,6 +139,13 @@ impl Scene {
             .with_radii([Radius::new_ui_points(1.0)])
             .with_draw_order(SMOOTHED_DRAW_ORDER);
         recording.log_static(path::SMOOTHED, &line)
+    }
+
+    /// Draws the smoothed track on to a point that is settled.
+    pub fn log_settled(&mut self, recording: &RecordingStream, point: &TrackPoint) -> RecordingStreamResult<()> {
+        let here = self.home.as_ref().zip(point.state.as_ref()).map(|(home, state)| drawn_at(home, state.position));
+        let before = std::mem::replace(&mut self.settled, here);
+        here.map_or(Ok(()), |here| segment(recording, path::SETTLED, before, here, palette::SMOOTHED, 1.0))
     }
 
     /// Draws the track on to a point.
