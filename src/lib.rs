@@ -41,9 +41,8 @@
 //! - Late measurements: [`fuse::History`] reverts to their time and takes everything after it again, so the result is that of having had
 //!   them in time, to the last bit. A frame's own lateness needs none of it: fusion takes frames in order and predicts ahead.
 //! - While the filter is sure of its place, no agreement of refused fixes moves it: wrong fixes agree with each other. It re-acquires once
-//!   three sigma pass 50 m.
-//!   three sigma pass 50 m. With an IMU, an outage after which a place 50 m off would pass the gate ends only when several fixes agree
-//!   (`fuse::hypotheses`): dead reckoning can be waited on. Without an IMU the next fix is better than none. A start from nothing is
+//!   three sigma pass 50 m, and a place that the filter once ruled out does not win by waiting for its sigma to grow. With an IMU, an outage after which a place 50 m off would pass the gate ends only when several fixes agree
+//!   (`fuse::hypotheses`): dead reckoning can be waited on; and what it ends with is as open to doubt as a start, for six seconds. Without an IMU the next fix is better than none. A start from nothing is
 //!   `visual` at its first fix, until another place speaks against it.
 //! - A thorough search (`flow::stages`): many views are sifted on the next coarser level; a frame that would abstain after that is searched
 //!   for once more on the level that refines, where ground with little to see at half the detail still stands out.

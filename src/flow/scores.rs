@@ -9,6 +9,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use differential_dataflow::VecCollection;
 use differential_dataflow::input::Input as _;
@@ -169,9 +172,69 @@ impl<T: Ord + Clone> Told<T> {
     }
 }
 
-/// The scores after each batch of revisions, and how many rows of cells the dataflow touched for it.
-pub fn score_revisions(batches: Vec<Vec<Revision>>) -> Vec<(Scores, usize)> {
+/// The dataflow while a flight goes on, on a thread of its own: revisions in, the scores as of all of them out.
+pub struct RunningScores {
+    ask: Option<SyncSender<Ask>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Ask {
+    Revise(Vec<Revision>),
+    /// The scores, and how many rows of cells the dataflow touched since it was asked last.
+    Tell(SyncSender<(Scores, usize)>),
+}
+
+/// Revisions that may wait for the dataflow.
+const QUEUE: usize = 64;
+
+/// The dataflow ended early.
+#[derive(Debug, thiserror::Error)]
+#[error("the running scores have stopped; the log above says where")]
+pub struct Stopped;
+
+impl RunningScores {
+    /// Begins without a frame.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn start() -> std::io::Result<Self> {
+        let (ask, asked) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new().name("scores".into()).spawn(move || serve(asked))?;
+        Ok(Self { ask: Some(ask), thread: Some(thread) })
+    }
+
+    /// Takes what becomes of some frames.
+    ///
+    /// # Errors
+    /// When the dataflow has stopped.
+    pub fn revise(&self, revisions: Vec<Revision>) -> Result<(), Stopped> {
+        self.ask.as_ref().ok_or(Stopped)?.send(Ask::Revise(revisions)).map_err(|_| Stopped)
+    }
+
+    /// The scores now, and how many rows of cells changed since they were asked for last.
+    ///
+    /// # Errors
+    /// When the dataflow has stopped.
+    pub fn now(&self) -> Result<(Scores, usize), Stopped> {
+        let (tell, told) = sync_channel(1);
+        self.ask.as_ref().ok_or(Stopped)?.send(Ask::Tell(tell)).map_err(|_| Stopped)?;
+        told.recv().map_err(|_| Stopped)
+    }
+}
+
+impl Drop for RunningScores {
+    fn drop(&mut self) {
+        self.ask = None;
+        // It has nothing left to do but to end.
+        drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+/// Serves until nobody can ask any more.
+fn serve(asked: Receiver<Ask>) {
+    let asked = Mutex::new(asked);
     timely::execute_directly(move |worker| {
+        let asked = asked.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (flight, cells) = (Told::<FlightScore>::new(), Told::<(Tile, Counts)>::new());
         let touched = Rc::new(RefCell::new(0));
         let probe = Handle::new();
@@ -188,29 +251,36 @@ pub fn score_revisions(batches: Vec<Vec<Revision>>) -> Vec<(Scores, usize)> {
                 .probe_with(&probe);
             input
         });
-        let mut now: BTreeMap<u64, Placed> = BTreeMap::new();
-        let mut out = Vec::new();
-        for (batch, epoch) in batches.into_iter().zip(1u64..) {
-            for Revision { frame, placed } in batch {
-                let before = match placed {
-                    Some(placed) => now.insert(frame, placed),
-                    None => now.remove(&frame),
-                };
-                if let Some(before) = before {
-                    input.remove((frame, before));
+        let mut placed_now: BTreeMap<u64, Placed> = BTreeMap::new();
+        let mut epoch = 0;
+        for ask in asked {
+            match ask {
+                Ask::Revise(revisions) => {
+                    for Revision { frame, placed } in revisions {
+                        let before = match placed {
+                            Some(placed) => placed_now.insert(frame, placed),
+                            None => placed_now.remove(&frame),
+                        };
+                        if let Some(before) = before {
+                            input.remove((frame, before));
+                        }
+                        if let Some(placed) = placed {
+                            input.insert((frame, placed));
+                        }
+                    }
+                    epoch += 1;
+                    input.advance_to(epoch);
+                    input.flush();
+                    worker.step_while(|| probe.less_than(&epoch));
                 }
-                if let Some(placed) = placed {
-                    input.insert((frame, placed));
+                Ask::Tell(tell) => {
+                    let scores = Scores { flight: flight.rows().first().copied(), cells: cells.rows().into_iter().collect() };
+                    // Who asked may have gone.
+                    drop(tell.send((scores, touched.replace(0))));
                 }
             }
-            input.advance_to(epoch);
-            input.flush();
-            worker.step_while(|| probe.less_than(&epoch));
-            let scores = Scores { flight: flight.rows().first().copied(), cells: cells.rows().into_iter().collect() };
-            out.push((scores, touched.replace(0)));
         }
-        out
-    })
+    });
 }
 
 #[cfg(test)]
@@ -259,6 +329,13 @@ mod tests {
         let off_m = (0u32..4, 0.001..0.999f64).prop_map(|(quarter, part)| 25.0 * (f64::from(quarter) + part));
         let placed = prop_oneof![1 => Just(None), 2 => Just(Some(None)), 7 => off_m.prop_map(|m| Some(Some(m)))];
         (0u64..40, placed)
+    }
+
+    /// The scores after each batch of revisions, and how many rows of cells changed for it.
+    fn score_revisions(batches: Vec<Vec<Revision>>) -> Vec<(Scores, usize)> {
+        let running = RunningScores::start().unwrap();
+        let mut score = |batch| running.revise(batch).and_then(|()| running.now()).unwrap();
+        batches.into_iter().map(&mut score).collect()
     }
 
     proptest! {

@@ -160,6 +160,9 @@ impl Fusion {
             running.confirmed = !running.is_wide(&self.settings);
             self.running = Some(running);
         }
+        if let Some(running) = &mut self.running {
+            running.reanchor(self.settings.reanchor_m);
+        }
         let used = self.counters.displacements_used;
         let between = self.advance(stamp_ns, &telemetry.imu, attitude.as_ref(), known, way);
         let displacement_used = self.counters.displacements_used > used;

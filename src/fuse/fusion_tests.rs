@@ -344,6 +344,48 @@ fn the_smoother_equals_least_squares_over_the_whole_flight() {
 }
 
 #[test]
+fn a_plane_that_moves_along_changes_no_more_than_what_the_earth_bends() {
+    let near = FusionSettings { smoothing: Smoothing::Flight, reanchor_m: 150.0, ..FusionSettings::default() };
+    let (mut moved, mut still) =
+        (Fusion::new(near, None), Fusion::new(FusionSettings { reanchor_m: f64::INFINITY, ..near }, None));
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    for t in 0..120 {
+        let outcome = if t % 5 == 4 { fix(900.0, 900.0, 4.0) } else { fix(15.0 * t as f64, 11.0 * t as f64, 4.0) };
+        let telemetry = imu(100 * t.max(1) - 100, 100 * t);
+        a.push(moved.step(second(t), &telemetry, &known(), &outcome).track);
+        b.push(still.step(second(t), &telemetry, &known(), &outcome).track);
+    }
+    assert_eq!(moved.counters(), still.counters());
+    for (a, b) in a.iter().zip(&b).chain(moved.smoothed().iter().zip(&still.smoothed())) {
+        let (p, q) = (a.state.as_ref().unwrap(), b.state.as_ref().unwrap());
+        assert!((place_of(a) - place_of(b)).norm() < 0.02, "{} {}", place_of(a), place_of(b));
+        assert!((p.covariance_en_m2 - q.covariance_en_m2).norm() < 1e-2 * q.covariance_en_m2.norm());
+    }
+}
+
+#[test]
+fn two_hundred_kilometres_along_a_parallel_the_heading_is_still_true() {
+    let from = Geodetic::ground(60.0, 8.0);
+    let mut fusion = Fusion::new(FusionSettings { smoothing: Smoothing::Flight, ..FusionSettings::default() }, None);
+    let mut last = None;
+    // 40 m/s to the east: the tangent's north would be 3 degrees off in the end.
+    for t in 0..5000 {
+        let Outcome::Fix(mut fix) = fix(0.0, 0.0, 3.0) else { return };
+        let lon_deg = from.lon_deg + 40.0 * t as f64 / (6_387_000.0 * 60f64.to_radians().cos()).to_radians();
+        (fix.camera, fix.free.camera) = (Geodetic::ground(60.0, lon_deg), Geodetic::ground(60.0, lon_deg));
+        last = Some((fusion.step(second(t), &TelemetryBatch::default(), &known(), &Outcome::Fix(fix)), lon_deg));
+    }
+    let (fused, lon_deg) = last.unwrap();
+    let state = fused.track.state.unwrap();
+    let off = EnuPlane::at(Geodetic::ground(60.0, lon_deg)).ground_from_lat_lon(state.position.lat_deg, state.position.lon_deg);
+    assert!(off.e_m.hypot(off.n_m) < 5.0, "{off:?}");
+    let [east, north, _] = state.velocity_enu_m_s;
+    assert!((east - 40.0).abs() < 3.0 && north.abs() < 1.0, "{east} {north}");
+    assert_eq!(fusion.counters().restarts + fusion.counters().fixes_gated, 0);
+    assert_eq!(fusion.smoothed().iter().filter(|p| p.state.is_some()).count(), 5000);
+}
+
+#[test]
 fn a_place_is_settled_once_by_what_follows_within_the_lag() {
     let lagging = FusionSettings { smoothing: Smoothing::Lag(second(5)), ..FusionSettings::default() };
     let (mut live, mut whole) =

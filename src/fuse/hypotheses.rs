@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use nalgebra::Vector2;
+use nalgebra::{Matrix2, Vector2};
 
 use super::running::POSSIBLE;
 use crate::time::seconds_between;
@@ -164,6 +164,17 @@ impl Hypotheses {
     /// Whether the place of the latest fix is one that the filter once ruled out.
     pub fn was_ruled_out(&self) -> bool {
         self.carried.last().is_some_and(|latest| latest.ruled_out)
+    }
+
+    /// Carries them to another plane: places by a function, differences by a turn.
+    pub fn carry(&mut self, across: impl Fn(Vector2<f64>) -> Vector2<f64>, turn: &Matrix2<f64>) {
+        for hypothesis in self.carried.iter_mut().chain(&mut self.own) {
+            for sighting in [&mut hypothesis.first, &mut hypothesis.last] {
+                sighting.en_m = across(sighting.en_m);
+                sighting.off_m = turn * sighting.off_m;
+            }
+            hypothesis.before_last_m = hypothesis.before_last_m.map(|before| turn * before);
+        }
     }
 
     /// Forgets all of them.

@@ -14,6 +14,7 @@ mod hypotheses;
 pub mod measurement;
 pub mod navigator;
 mod odometry;
+mod reanchor;
 mod running;
 mod settings;
 pub mod smoother;

@@ -38,6 +38,8 @@ pub struct FusionSettings {
     pub odometry: Odometry,
     /// Fixes that are kept from the filter, to measure what it is worth without them.
     pub withhold: Option<Withhold>,
+    /// Once it is so far from the origin of its plane, a plane at the aircraft takes its place, metres.
+    pub reanchor_m: f64,
     /// Noise.
     pub noise: NoiseDensities,
 }
@@ -58,6 +60,7 @@ impl Default for FusionSettings {
             smoothing: Smoothing::Off,
             odometry: Odometry::default(),
             withhold: None,
+            reanchor_m: 5_000.0,
             noise: NoiseDensities::default(),
         }
     }

@@ -138,6 +138,9 @@ pub enum SinkError {
         /// Why.
         reason: String,
     },
+    /// The running scores cannot be kept.
+    #[error("summary.json: {0}")]
+    Scores(#[from] crate::flow::scores::Stopped),
 }
 
 fn create(path: &Path) -> Result<BufWriter<File>, SinkError> {

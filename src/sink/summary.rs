@@ -1,6 +1,6 @@
 //! `summary.json` and the table on the terminal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,8 @@ use serde::Serialize;
 
 use super::{FrameReport, Sink, SinkError, create};
 use crate::eval::score::{Score, Scorer};
+use crate::flow::scores::{Counts, Placed, Revision, RunningScores};
+use crate::geo::mercator::Tile;
 use crate::source::Truth;
 use crate::types::{Intake, Outcome, TrackPoint};
 
@@ -38,10 +40,22 @@ pub struct Summary {
     pub fused: Option<Score>,
     /// The smoothed track against truth.
     pub smoothed: Option<Score>,
+    /// The track over each cell of the map that was flown over, smoothed where that is there.
+    pub coverage: Vec<Covered>,
     /// Median and 99th percentile of each stage, milliseconds.
     pub latency_ms: BTreeMap<&'static str, [f64; 2]>,
     /// Frames per second of the whole run.
     pub frames_per_s: f64,
+}
+
+/// How well a cell of the map was located over.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Covered {
+    /// The cell, in Web Mercator.
+    pub tile: Tile,
+    /// Its frames.
+    #[serde(flatten)]
+    pub counts: Counts,
 }
 
 /// Collects the summary.
@@ -53,6 +67,10 @@ pub struct SummarySink {
     sigmas: Vec<f64>,
     latencies: BTreeMap<&'static str, Vec<f64>>,
     scorers: [Scorer; 4],
+    /// Of the track as it is known now; begins with the first frame whose truth is known.
+    running: Option<RunningScores>,
+    /// Ordinals of the frames whose smoothed place is still to come.
+    unsettled: VecDeque<u64>,
 }
 
 impl SummarySink {
@@ -68,6 +86,8 @@ impl SummarySink {
             sigmas: Vec::new(),
             latencies: BTreeMap::new(),
             scorers: Default::default(),
+            running: None,
+            unsettled: VecDeque::new(),
         })
     }
 
@@ -79,6 +99,21 @@ impl SummarySink {
     /// The summary, complete after `finish`.
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// Tells the running scores where frames are from now on.
+    fn revise(&mut self, revisions: Vec<Revision>) -> Result<(), SinkError> {
+        if revisions.is_empty() {
+            return Ok(());
+        }
+        let running = match &mut self.running {
+            Some(running) => running,
+            none => {
+                let io = |source| SinkError::Io { path: self.path.clone(), source };
+                none.insert(RunningScores::start().map_err(io)?)
+            }
+        };
+        Ok(running.revise(revisions)?)
     }
 }
 
@@ -123,21 +158,36 @@ impl Sink for SummarySink {
             }
             let state = report.track.state.as_ref();
             self.scorers[2].add(truth.camera, state.map(|s| (s.position, Some(s.covariance_en_m2))));
+            let placed = Placed::of(truth.camera, state.map(|s| s.position));
+            self.revise(vec![Revision { frame: report.ordinal, placed }])?;
         }
+        self.unsettled.push_back(report.ordinal);
         Ok(())
+    }
+
+    fn settled(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
+        self.smoothed(points)
     }
 
     fn smoothed(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
+        let mut revisions = Vec::new();
         for (name, point) in points {
-            if let Some(truth) = self.truth.at(name, point.stamp_ns) {
+            let frame = self.unsettled.pop_front();
+            if let (Some(truth), Some(frame)) = (self.truth.at(name, point.stamp_ns), frame) {
                 self.scorers[3].add(truth.camera, point.state.as_ref().map(|s| (s.position, Some(s.covariance_en_m2))));
+                let placed = Placed::of(truth.camera, point.state.as_ref().map(|s| s.position));
+                revisions.push(Revision { frame, placed });
             }
         }
-        Ok(())
+        self.revise(revisions)
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
+        let scores = self.running.as_ref().map(RunningScores::now).transpose()?;
         let s = &mut self.summary;
+        if let Some((scores, _)) = scores {
+            s.coverage = scores.cells.into_iter().map(|(tile, counts)| Covered { tile, counts }).collect();
+        }
         s.median_sigma_m = percentile(&mut self.sigmas, 0.5);
         s.camera = self.scorers[0].score();
         s.centre = self.scorers[1].score();
@@ -208,5 +258,43 @@ impl std::fmt::Display for Summary {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geo::Geodetic;
+    use crate::sink::tests::abstained;
+    use crate::source::TruthRow;
+    use crate::types::{TrackSource, TrackState};
+    use nalgebra::{Matrix2, UnitQuaternion};
+
+    #[test]
+    fn a_place_that_the_smoother_tells_later_revises_the_coverage() {
+        let here = Geodetic::ground(47.0, 8.0);
+        let mut truth = Truth::default();
+        for frame in 0..3 {
+            truth.add(frame.to_string(), TruthRow { camera: here, centre: None });
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut sink = SummarySink::create(folder.path(), truth).unwrap();
+        (0..3).for_each(|frame| sink.frame(&abstained(frame)).unwrap());
+        let state = TrackState {
+            position: here,
+            height_agl_m: None,
+            velocity_enu_m_s: [0.0; 3],
+            enu_from_body: UnitQuaternion::identity(),
+            covariance_en_m2: Matrix2::identity(),
+            sigma_u_m: 1.0,
+        };
+        let found = TrackPoint { source: TrackSource::Visual, state: Some(state), ..abstained(0).track };
+        sink.settled(&[("0".into(), abstained(0).track)]).unwrap();
+        sink.smoothed(&[("1".into(), found)]).unwrap();
+        sink.finish().unwrap();
+        let [covered] = sink.summary().coverage.as_slice() else { panic!("{:?}", sink.summary().coverage) };
+        assert_eq!(covered.counts, Counts { frames: 3, with_position: 1, success: 1, drift: 0 });
+        let json = std::fs::read_to_string(folder.path().join("summary.json")).unwrap();
+        assert!(json.contains("\"tile\"") && json.contains("\"with_position\": 1"), "{json}");
     }
 }
