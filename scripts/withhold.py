@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What the filter is worth where every third fix is kept from it: the fused track of the real photo flight, all three phases pooled, with and
-without the way between consecutive photos.
+"""What the filter is worth where every third fix is kept from it: the live and the smoothed track of the real photo flight, all three phases
+pooled, with and without the way between consecutive photos.
 
 usage: scripts/withhold.py DATA_FOLDER [WORK_FOLDER]     (DATA_FOLDER holds fengyuan/; SKYFIX names another binary)
 """
@@ -13,12 +13,13 @@ import sys
 
 METRES_A_DEGREE = 111_195.0
 EVERY = 3
+TRACKS = {"track": "live", "track_smoothed": "smoothed"}
 
 
-def errors_m(folder, truth):
+def errors_m(path, truth):
     """Distance of the track from the truth at each frame; infinite where it is lost."""
     out = []
-    with open(os.path.join(folder, "track.csv")) as table:
+    with open(path) as table:
         for row in csv.DictReader(table):
             true = truth.get(row["frame"])
             if true is None:
@@ -48,16 +49,19 @@ def main():
         folder = os.path.join(work, name)
         command = [skyfix, "replay", os.path.join(flight, "photos"), "--map", map_file, "--no-viewer", "--out", folder, *more]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        return errors_m(folder, truth)
+        return [errors_m(os.path.join(folder, f"{track}.csv"), truth) for track in TRACKS]
 
     for name, odometry in (("odometry", ["--odometry", "on"]), ("alone", ["--odometry", "off"])):
         whole = replay(f"{name}-all", *odometry)
         phases = [replay(f"{name}-{phase}", "--withhold", f"{EVERY}:{phase}", *odometry) for phase in range(EVERY)]
-        held = [e for phase, errors in enumerate(phases) for i, e in enumerate(errors) if i % EVERY == phase]
-        for what, errors in (("no fix withheld", whole), ("every third withheld", sum(phases, [])), ("of these, without fix", held)):
-            success = sum(e < 25.0 for e in errors) / len(errors)
-            print(f"{name:<10} {what:<22} {len(errors):>3} points   <25 m {success:.3f}   median {statistics.median(errors):.1f} m   "
-                  f"worst {max(errors):.1f} m")
+        for track, shown in enumerate(TRACKS.values()):
+            each = [phase[track] for phase in phases]
+            held = [e for phase, errors in enumerate(each) for i, e in enumerate(errors) if i % EVERY == phase]
+            rows = (("no fix withheld", whole[track]), ("every third withheld", sum(each, [])), ("of these, without fix", held))
+            for what, errors in rows:
+                success = sum(e < 25.0 for e in errors) / len(errors)
+                print(f"{name:<8} {shown:<8} {what:<22} {len(errors):>3} points   <25 m {success:.3f}   "
+                      f"median {statistics.median(errors):.1f} m   worst {max(errors):.1f} m")
 
 
 if __name__ == "__main__":

@@ -91,12 +91,13 @@ mod tests {
 
     #[test]
     fn the_depth_is_the_chessboard_distance_to_what_is_not_covered() {
-        let covered = |r: usize, c: usize| !(r < 4 && c > 20 || (r, c) == (12, 9) || r + c < 5);
+        let open = |r: usize, c: usize| r < 4 && c > 20 || (r, c) == (12, 9) || r + c < 5;
+        let covered = |r: usize, c: usize| !open(r, c);
         let rim = Rim::of(&view(covered));
         for row in 0..20_i64 {
             for column in 0..30_i64 {
-                let open = |r: i64, c: i64| !((0..20).contains(&r) && (0..30).contains(&c)) || !covered(r as usize, c as usize);
-                let around = |d: i64| (-d..=d).any(|r| (-d..=d).any(|c| open(row + r, column + c)));
+                let outside = |r: i64, c: i64| !(0..20).contains(&r) || !(0..30).contains(&c) || open(r as usize, c as usize);
+                let around = |d: i64| (-d..=d).any(|r| (-d..=d).any(|c| outside(row + r, column + c)));
                 let slow = (0..8).find(|d| around(*d)).unwrap_or(8);
                 assert_eq!(i64::from(rim.depth((row as f64 + 0.3, column as f64 + 0.9))), slow, "{row} {column}");
             }

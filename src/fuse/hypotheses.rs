@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 
 use nalgebra::{Matrix2, Vector2};
 
-use super::running::POSSIBLE;
 use crate::time::seconds_between;
 
 /// The latest fixes count, this many times those that are demanded: older ones are forgotten, so that a wrong place that went on for long
@@ -16,6 +15,8 @@ use crate::time::seconds_between;
 const WINDOW: usize = 2;
 /// So many places at most; the one seen longest ago gives way.
 const CARRIED: usize = 8;
+/// The filter rules out what lies beyond this squared Mahalanobis distance: 99.9 % of a chi-squared distribution of two dimensions.
+pub(super) const POSSIBLE: f64 = 13.8;
 /// Fixes of the window that a hypothesis has to be ahead of each rival.
 const LEAD: usize = 2;
 

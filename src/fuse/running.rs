@@ -2,7 +2,7 @@
 
 use nalgebra::{Matrix2, Vector2};
 
-use super::hypotheses::{Demand, Hypotheses, Sighting};
+use super::hypotheses::{Demand, Hypotheses, POSSIBLE, Sighting};
 use super::measurement::{Observation, Source, Taken, VisualFix};
 use super::navigator::Navigator;
 use super::settings::FusionSettings;
@@ -14,9 +14,8 @@ use crate::types::{FreePose, Prior, TrackPoint, TrackSource, TrackState};
 /// Without a sample or a frame for so long the track is lost, seconds.
 const MAX_BLIND_S: f64 = 300.0;
 
-/// 95 % and 99.9 % of a chi-squared distribution of two dimensions.
+/// 95 % of a chi-squared distribution of two dimensions.
 const LIKELY: f64 = 5.99;
-pub(super) const POSSIBLE: f64 = 13.8;
 /// What speaks for a place, besides enough fixes: where nothing speaks against it,
 pub(super) const NEAR: Demand = Demand { fixes: 0, spread_m: 15.0, span_s: 2.0 };
 /// where dead reckoning does,

@@ -32,7 +32,7 @@ pub struct FusionSettings {
     pub max_speed_m_s: f64,
     /// Points of the track between frames, this far apart from the first frame on, nanoseconds.
     pub track_interval_ns: Option<i64>,
-    /// What is smoothed, see [`Fused::settled`] and [`Fusion::smoothed`].
+    /// What is smoothed, see [`super::Fused::settled`] and [`super::Fusion::smoothed`].
     pub smoothing: Smoothing,
     /// When frames tell the way since the frame before by what both see.
     pub odometry: Odometry,

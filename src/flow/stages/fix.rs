@@ -37,7 +37,7 @@ impl Matcher {
         }
         if observation.glance.is_none() {
             let matched = self.fix_in_full(observation, verified, retrieved.candidates, network);
-            let settled = matches!(matched.outcome, Outcome::Fix(_)) || !self.may_look_thoroughly(observation);
+            let settled = self.is_beyond_doubt(&matched) || !self.may_look_thoroughly(observation);
             return if settled { matched } else { self.look_thoroughly(observation, retrieved, verified, matched, network) };
         }
         let settled = self.settled(observation, verified, retrieved.candidates);

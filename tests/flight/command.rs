@@ -1,0 +1,159 @@
+//! The flight through the command, and what bad input leads to.
+
+use super::*;
+
+fn error_of(output: &Output) -> String {
+    assert_ne!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+/// A copy of the recording in a folder of its own, the map and its index by link.
+fn copy_of_the_recording() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("photos")).unwrap();
+    for name in ["flight.toml", "photos.csv", "imu.csv", "height.csv", "heading.csv", "attitude.csv"] {
+        std::fs::copy(recording().join(name), folder.path().join(name)).unwrap();
+    }
+    for i in 1..=3 {
+        let name = format!("photos/{i:06}.jpg");
+        std::fs::copy(recording().join(&name), folder.path().join(&name)).unwrap();
+    }
+    folder
+}
+
+fn replay(source: &Path, out: &Path) -> Output {
+    let (source, out) = (source.display().to_string(), out.display().to_string());
+    skyfix(&["replay", &source, "--map", &map(), "--out", &out, "--no-viewer", "-w", "1"], &[])
+}
+
+#[test]
+fn a_truncated_photo_costs_its_own_row_and_no_other() {
+    let folder = copy_of_the_recording();
+    let broken = folder.path().join("photos/000002.jpg");
+    let bytes = std::fs::read(&broken).unwrap();
+    std::fs::write(&broken, &bytes[..300]).unwrap();
+    let out = folder.path().join("out");
+    let output = replay(folder.path(), &out);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let fixes = std::fs::read_to_string(out.join("fixes.csv")).unwrap();
+    let rows: Vec<&str> = fixes.lines().skip(1).collect();
+    assert_eq!(rows.len(), 3);
+    assert!(rows[0].contains(",fix,") && rows[2].contains(",fix,"), "{fixes}");
+    assert!(rows[1].contains(",abstained,") && rows[1].ends_with(",unreadable"), "{fixes}");
+    for name in ["track.csv", "timing.csv", "track.geojson", "summary.json"] {
+        assert!(out.join(name).metadata().unwrap().len() > 10, "{name}");
+    }
+}
+
+#[test]
+fn truth_is_for_scoring_only() {
+    let folder = copy_of_the_recording();
+    replay(folder.path(), &folder.path().join("without"));
+    std::fs::copy(recording().join("truth.csv"), folder.path().join("truth.csv")).unwrap();
+    let output = replay(folder.path(), &folder.path().join("with"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("against truth"));
+    for name in ["fixes.csv", "track.csv"] {
+        let read = |which: &str| std::fs::read(folder.path().join(which).join(name)).unwrap();
+        assert_eq!(read("with"), read("without"), "{name}");
+    }
+}
+
+#[test]
+fn bad_input_gets_an_error_that_names_it() {
+    let folder = copy_of_the_recording();
+    let out = folder.path().join("out");
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    assert!(error_of(&replay(&empty, &out)).contains("no photos"));
+    assert!(error_of(&replay(Path::new("/nowhere"), &out)).contains("/nowhere"));
+
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, "x").unwrap();
+    assert!(error_of(&replay(folder.path(), &file)).contains("a-file"));
+    let not_a_map = file.display().to_string();
+    let source = folder.path().display().to_string();
+    let text = error_of(&skyfix(&["replay", &source, "--map", &not_a_map], &[]));
+    assert!(text.contains("a-file"), "{text}");
+    let text = error_of(&skyfix(&["replay", &source, "--map", &map(), "--model", "nothing"], &[]));
+    assert!(text.contains("skyfix-dense"), "{text}");
+    let text = error_of(&skyfix(&["replay", &source, "--map", &map(), "--device", "cuda:0"], &[]));
+    assert!(text.contains("cuda:0"), "{text}");
+
+    let toml = folder.path().join("flight.toml");
+    let good = std::fs::read_to_string(&toml).unwrap();
+    std::fs::write(&toml, good.replace("[clock]", "[clock]\nfoo = 1")).unwrap();
+    let text = error_of(&replay(folder.path(), &out));
+    assert!(text.contains("foo") && text.contains("flight.toml"), "{text}");
+    std::fs::write(&toml, good).unwrap();
+
+    let height = folder.path().join("height.csv");
+    let rows = std::fs::read_to_string(&height).unwrap();
+    let mut lines: Vec<&str> = rows.lines().collect();
+    lines.swap(3, 4);
+    std::fs::write(&height, lines.join("\n")).unwrap();
+    let text = error_of(&replay(folder.path(), &out));
+    assert!(text.contains("height.csv, line 5") && text.contains("time goes back"), "{text}");
+}
+
+#[test]
+fn a_model_with_a_flipped_byte_and_the_index_of_another_model_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["manifest.toml", "skyfix-dense.onnx"] {
+        std::fs::copy(root().join("models").join(name), folder.path().join(name)).unwrap();
+    }
+    let model = folder.path().join("skyfix-dense.onnx");
+    let mut bytes = std::fs::read(&model).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&model, &bytes).unwrap();
+    let source = recording().display().to_string();
+    let arguments = ["replay", source.as_str()];
+    let environment = [("SKYFIX_MODELS", folder.path())];
+    assert!(error_of(&skyfix(&arguments, &environment)).contains("checksum mismatch"));
+
+    // The manifest now vouches for the changed file: another model of the same name, for which the index was not made.
+    let manifest = std::fs::read_to_string(folder.path().join("manifest.toml")).unwrap();
+    let old = Manifest::read(&root().join("models/manifest.toml")).unwrap().entry(MODEL).unwrap().sha256.clone();
+    let new = skyfix::models::manifest::sha256_hex(&bytes);
+    std::fs::write(folder.path().join("manifest.toml"), manifest.replace(&old, &new)).unwrap();
+    let text = error_of(&skyfix(&arguments, &environment));
+    assert!(text.contains("made for model") && text.contains("skyfix map index"), "{text}");
+}
+
+#[test]
+#[cfg(feature = "gst")]
+fn the_bundled_flight_as_a_video_is_localized_frame_by_frame() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().display().to_string();
+    let arguments = ["replay", "recordings/demo-video", "--frame-rate", "0.05", "--no-viewer", "-w", "2"];
+    let output = skyfix(&[&arguments[..], &["--map", &map(), "--out", &folder]].concat(), &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let fixes = std::fs::read_to_string(out.path().join("fixes.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = fixes.lines().skip(1).map(|l| l.split(',').collect()).collect();
+    // One frame in 20 s of 110 s at five a second, named by its number, with its time in the video.
+    let names: Vec<&str> = rows.iter().map(|r| r[0]).collect();
+    assert_eq!(names, ["0", "100", "200", "300", "400", "500"]);
+    for row in &rows {
+        assert_eq!(row[1].parse::<i64>().unwrap(), 1_000_000_000 + 200_000_000 * row[0].parse::<i64>().unwrap());
+    }
+    assert!(rows.iter().filter(|r| r[2] == "fix").count() >= 5, "{fixes}");
+    let summary = std::fs::read_to_string(out.path().join("summary.json")).unwrap();
+    assert!(summary.contains("\"camera\""), "scored by frame number: {summary}");
+}
+
+#[test]
+#[cfg(feature = "gst")]
+fn a_video_without_its_decoder_is_an_error_that_says_what_to_install() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().display().to_string();
+    let arguments = ["replay", "recordings/demo-video", "--no-viewer", "-w", "1"];
+    let ranks = Path::new("avdec_h264:NONE,openh264dec:NONE,vah264dec:NONE,nvh264dec:NONE,v4l2h264dec:NONE");
+    let registry = out.path().join("registry.bin");
+    let environment = [("GST_PLUGIN_FEATURE_RANK", ranks), ("GST_REGISTRY", registry.as_path())];
+    let text = error_of(&skyfix(&[&arguments[..], &["--map", &map(), "--out", &folder]].concat(), &environment));
+    assert!(text.contains("video.mkv: nothing here decodes video/x-h264"), "{text}");
+    assert!(text.contains("install gstreamer1.0-libav"), "{text}");
+    assert!(text.contains("broke off after 0 frames"), "{text}");
+}
