@@ -65,10 +65,6 @@ impl Sink for CsvSink {
         self.files.iter_mut().skip(1).take(1).try_for_each(|track| write_line(track, &track_row("", point)))
     }
 
-    fn settled(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
-        self.smoothed(points)
-    }
-
     fn smoothed(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
         let table = match &mut self.smoothed {
             Some(table) => table,

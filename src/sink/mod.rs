@@ -98,9 +98,9 @@ pub trait Sink {
     fn between(&mut self, _: &TrackPoint) -> Result<(), SinkError> {
         Ok(())
     }
-    /// Takes the smoothed track at earlier frames.
-    fn settled(&mut self, _: &[(String, TrackPoint)]) -> Result<(), SinkError> {
-        Ok(())
+    /// Takes the smoothed track at earlier frames; to most sinks it makes no difference when that comes.
+    fn settled(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
+        self.smoothed(points)
     }
     /// Takes the rest of the smoothed track, at the end.
     fn smoothed(&mut self, _: &[(String, TrackPoint)]) -> Result<(), SinkError> {

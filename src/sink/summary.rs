@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{FrameReport, Sink, SinkError, create};
 use crate::eval::score::{Score, Scorer};
 use crate::flow::scores::{Counts, Placed, Revision, RunningScores};
+use crate::geo::Geodetic;
 use crate::geo::mercator::Tile;
 use crate::source::Truth;
 use crate::types::{Intake, Outcome, TrackPoint};
@@ -101,6 +102,13 @@ impl SummarySink {
         &self.summary
     }
 
+    /// Scores a frame's point of a track, live or smoothed, and says what it revises.
+    fn score(&mut self, scorer: usize, frame: u64, truth: Geodetic, point: &TrackPoint) -> Revision {
+        let state = point.state.as_ref();
+        self.scorers[scorer].add(truth, state.map(|s| (s.position, Some(s.covariance_en_m2))));
+        Revision { frame, placed: Placed::of(truth, state.map(|s| s.position)) }
+    }
+
     /// Tells the running scores where frames are from now on.
     fn revise(&mut self, revisions: Vec<Revision>) -> Result<(), SinkError> {
         if revisions.is_empty() {
@@ -156,17 +164,11 @@ impl Sink for SummarySink {
             if let Some(centre) = truth.centre {
                 self.scorers[1].add(centre, fix.map(|f| (f.centre, None)));
             }
-            let state = report.track.state.as_ref();
-            self.scorers[2].add(truth.camera, state.map(|s| (s.position, Some(s.covariance_en_m2))));
-            let placed = Placed::of(truth.camera, state.map(|s| s.position));
-            self.revise(vec![Revision { frame: report.ordinal, placed }])?;
+            let revision = self.score(2, report.ordinal, truth.camera, &report.track);
+            self.revise(vec![revision])?;
         }
         self.unsettled.push_back(report.ordinal);
         Ok(())
-    }
-
-    fn settled(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
-        self.smoothed(points)
     }
 
     fn smoothed(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
@@ -174,9 +176,7 @@ impl Sink for SummarySink {
         for (name, point) in points {
             let frame = self.unsettled.pop_front();
             if let (Some(truth), Some(frame)) = (self.truth.at(name, point.stamp_ns), frame) {
-                self.scorers[3].add(truth.camera, point.state.as_ref().map(|s| (s.position, Some(s.covariance_en_m2))));
-                let placed = Placed::of(truth.camera, point.state.as_ref().map(|s| s.position));
-                revisions.push(Revision { frame, placed });
+                revisions.push(self.score(3, frame, truth.camera, point));
             }
         }
         self.revise(revisions)
@@ -264,7 +264,6 @@ impl std::fmt::Display for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geo::Geodetic;
     use crate::sink::tests::abstained;
     use crate::source::TruthRow;
     use crate::types::{TrackSource, TrackState};
