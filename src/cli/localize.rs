@@ -66,7 +66,8 @@ pub struct LocalizeArguments {
     /// Frames of a video to use, a second: the first at or after each step, by their times; or all [default: 2]
     #[arg(long, value_name = "N|all", value_parser = parse_frame_rate)]
     pub frame_rate: Option<FrameRate>,
-    /// Telemetry of a video file: a folder with imu.csv, height.csv, heading.csv, attitude.csv, or one of these
+    /// Telemetry of a video file: a folder with any of imu.csv, height.csv, heading.csv, attitude.csv, barometer.csv, gnss.csv,
+    /// landed.csv, or one of these
     #[arg(long, value_name = "DIR|FILE")]
     pub telemetry: Option<PathBuf>,
     /// How the camera of a photo folder or video is fixed: stabilised or strapdown

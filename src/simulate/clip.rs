@@ -56,8 +56,13 @@ pub fn clip(settings: &Settings) -> Result<Clip, SimulateError> {
         enu_from_body,
         sigma_rad: settings.attitude_sigma_deg.to_radians(),
     });
-    let telemetry =
-        TelemetryBatch { imu: imu.collect(), height: height.collect(), heading: heading.collect(), attitude: attitude.collect() };
+    let telemetry = TelemetryBatch {
+        imu: imu.collect(),
+        height: height.collect(),
+        heading: heading.collect(),
+        attitude: attitude.collect(),
+        ..TelemetryBatch::default()
+    };
     let mounting = match settings.mounting {
         super::Mounting::Stabilised => Mounting::Stabilised,
         super::Mounting::Strapdown => Mounting::Strapdown,

@@ -2,7 +2,7 @@
 
 use super::sensor::ground_of_pixel;
 use super::settings::{Mounting, Settings, WorldSource};
-use super::telemetry::{self, Noise};
+use super::telemetry::{self, BAROMETER_SIGMA_M, GNSS_SIGMA_M, Noise};
 use super::trajectory::{Flight, body_from_camera};
 use super::{FIRST_PHOTO_S, SimulateError};
 use crate::geo::{Enu, EnuPlane};
@@ -109,6 +109,19 @@ pub(super) fn write_tables(
         let _ = writeln!(text, "{},{},{:.3}", ns(t), quaternion(&q), settings.attitude_sigma_deg);
     }
     bytes += write(&out.join("attitude.csv"), text.as_bytes())?;
+
+    text = String::from("t_ns,alt_m,sigma_m\n");
+    for (t, h) in telemetry::pressure_heights(settings, flight, end_s) {
+        let _ = writeln!(text, "{},{h:.3},{BAROMETER_SIGMA_M:.3}", ns(t));
+    }
+    bytes += write(&out.join("barometer.csv"), text.as_bytes())?;
+
+    text = String::from("t_ns,lat_deg,lon_deg,sigma_m\n");
+    for (t, e, n) in telemetry::gnss(settings, flight, end_s) {
+        let (lat, lon) = plane.lat_lon_from_ground(e, n);
+        let _ = writeln!(text, "{},{lat:.8},{lon:.8},{GNSS_SIGMA_M:.3}", ns(t));
+    }
+    bytes += write(&out.join("gnss.csv"), text.as_bytes())?;
 
     let mut photos = String::from("frame,stamp_ns\n");
     text = String::from(

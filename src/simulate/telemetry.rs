@@ -92,6 +92,43 @@ pub(crate) fn attitudes(settings: &Settings, flight: &Flight, end_s: f64) -> Vec
         .collect()
 }
 
+/// 1 sigma of the barometer's white noise, metres.
+pub(crate) const BAROMETER_SIGMA_M: f64 = 0.3;
+
+/// Height by air pressure: white noise on a level of its own that drifts by 2 m in ten minutes.
+pub(crate) fn pressure_heights(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, f64)> {
+    let mut noise = Noise::new(settings.seed, 6);
+    let (zero, mut drift) = (200.0 + 50.0 * noise.next(), 0.0);
+    let keep = (-1.0 / (SLOW_HZ * 600.0)).exp();
+    times(end_s)
+        .map(|t| {
+            drift = keep * drift + (1.0 - keep * keep).sqrt() * 2.0 * noise.next();
+            (t, zero + flight.position(t).z + drift + BAROMETER_SIGMA_M * noise.next())
+        })
+        .collect()
+}
+
+/// Seconds between positions of GNSS.
+const GNSS_INTERVAL_S: f64 = 0.5;
+/// 1 sigma an axis of a position of GNSS, metres.
+pub(crate) const GNSS_SIGMA_M: f64 = 2.0;
+
+/// Positions by GNSS, metres east and north: white noise and, as large, an error that lasts for a minute.
+pub(crate) fn gnss(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, f64, f64)> {
+    let mut noise = Noise::new(settings.seed, 7);
+    let share = GNSS_SIGMA_M * std::f64::consts::FRAC_1_SQRT_2;
+    let keep = (-GNSS_INTERVAL_S / 60.0).exp();
+    let mut lasting = share * noise.vector();
+    (0..=(end_s / GNSS_INTERVAL_S).floor() as u64)
+        .map(|i| {
+            let t = i as f64 * GNSS_INTERVAL_S;
+            lasting = keep * lasting + (1.0 - keep * keep).sqrt() * share * noise.vector();
+            let p = flight.position(t) + lasting + share * noise.vector();
+            (t, p.x, p.y)
+        })
+        .collect()
+}
+
 fn times(end_s: f64) -> impl Iterator<Item = f64> {
     (0..=(end_s * SLOW_HZ).floor() as u64).map(|i| i as f64 / SLOW_HZ)
 }

@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 
 use crate::camera::heading_pitch_roll;
 use crate::time::{NANOS_PER_SEC, nanos_from_seconds, seconds_between};
-use crate::types::{AttitudeSample, Estimate, HeadingSample, HeightSample, ImuSample, Known, TelemetryBatch, TelemetrySample};
+use crate::types::{
+    AttitudeSample, BarometerSample, Estimate, GnssSample, HeadingSample, HeightSample, ImuSample, Known, LandedSample,
+    TelemetryBatch, TelemetrySample,
+};
 
 /// A sample further than this from a frame says nothing of it.
 const MAX_SAMPLE_AGE_NS: i64 = NANOS_PER_SEC;
@@ -41,7 +44,7 @@ macro_rules! stamped {
         })*
     };
 }
-stamped!(ImuSample, HeightSample, HeadingSample, AttitudeSample);
+stamped!(ImuSample, HeightSample, HeadingSample, AttitudeSample, BarometerSample, GnssSample, LandedSample);
 
 enum Insertion {
     Accepted,
@@ -138,6 +141,9 @@ pub struct TelemetryBuffer {
     height: Lane<HeightSample>,
     heading: Lane<HeadingSample>,
     attitude: Lane<AttitudeSample>,
+    barometer: Lane<BarometerSample>,
+    gnss: Lane<GnssSample>,
+    landed: Lane<LandedSample>,
     counters: TelemetryCounters,
 }
 
@@ -156,6 +162,9 @@ impl TelemetryBuffer {
             height: Lane::new(),
             heading: Lane::new(),
             attitude: Lane::new(),
+            barometer: Lane::new(),
+            gnss: Lane::new(),
+            landed: Lane::new(),
             counters: TelemetryCounters::default(),
         }
     }
@@ -179,6 +188,9 @@ impl TelemetryBuffer {
             TelemetrySample::Height(s) => self.height.insert(s, until),
             TelemetrySample::Heading(s) => self.heading.insert(s, until),
             TelemetrySample::Attitude(s) => self.attitude.insert(s, until),
+            TelemetrySample::Barometer(s) => self.barometer.insert(s, until),
+            TelemetrySample::Gnss(s) => self.gnss.insert(s, until),
+            TelemetrySample::Landed(s) => self.landed.insert(s, until),
         };
         match insertion {
             Insertion::Accepted => {
@@ -207,6 +219,9 @@ impl TelemetryBuffer {
             height: self.height.take(stamp_ns),
             heading: self.heading.take(stamp_ns),
             attitude: self.attitude.take(stamp_ns),
+            barometer: self.barometer.take(stamp_ns),
+            gnss: self.gnss.take(stamp_ns),
+            landed: self.landed.take(stamp_ns),
         };
         let until = self.taken_until_ns.map_or(stamp_ns, |until| until.max(stamp_ns));
         self.taken_until_ns = Some(until);
@@ -222,6 +237,9 @@ impl TelemetryBuffer {
             height: self.height.ahead(stamp_ns),
             heading: self.heading.ahead(stamp_ns),
             attitude: self.attitude.ahead(stamp_ns),
+            barometer: self.barometer.ahead(stamp_ns),
+            gnss: self.gnss.ahead(stamp_ns),
+            landed: self.landed.ahead(stamp_ns),
         }
     }
 
@@ -258,6 +276,9 @@ impl TelemetryBuffer {
             + self.height.forget(before_ns, most)
             + self.heading.forget(before_ns, most)
             + self.attitude.forget(before_ns, most)
+            + self.barometer.forget(before_ns, most)
+            + self.gnss.forget(before_ns, most)
+            + self.landed.forget(before_ns, most)
     }
 }
 

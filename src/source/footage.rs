@@ -147,8 +147,12 @@ pub fn telemetry(path: &Path) -> Result<SrtTelemetry, SourceError> {
         "height.csv" => Ok(samples(TelemetryBatch { height: all.height, ..none })),
         "heading.csv" => Ok(samples(TelemetryBatch { heading: all.heading, ..none })),
         "attitude.csv" => Ok(samples(TelemetryBatch { attitude: all.attitude, ..none })),
+        "barometer.csv" => Ok(samples(TelemetryBatch { barometer: all.barometer, ..none })),
+        "gnss.csv" => Ok(samples(TelemetryBatch { gnss: all.gnss, ..none })),
+        "landed.csv" => Ok(samples(TelemetryBatch { landed: all.landed, ..none })),
         other => nothing(format!(
-            "'{other}' is no telemetry; give imu.csv, height.csv, heading.csv, attitude.csv, their folder, or a .srt file"
+            "'{other}' is no telemetry; give imu.csv, height.csv, heading.csv, attitude.csv, barometer.csv, gnss.csv, landed.csv, \
+             their folder, or a .srt file"
         )),
     }
 }

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::telemetry::rows::{AttitudeRow, FrameRow, HeadingRow, HeightRow, ImuRow, SidecarRow};
+use super::telemetry::rows::{
+    AttitudeRow, BarometerRow, FrameRow, GnssRow, HeadingRow, HeightRow, ImuRow, LandedRow, SidecarRow,
+};
 use super::{SourceError, Start, recording};
 use crate::camera::{Camera, Mounting, nadir_body_from_camera};
 use crate::types::TelemetryBatch;
@@ -24,6 +26,9 @@ pub struct RecordingWriter {
     height: Table,
     heading: Table,
     attitude: Table,
+    barometer: Table,
+    gnss: Table,
+    landed: Table,
 }
 
 /// A CSV file that appears with its first row.
@@ -71,6 +76,9 @@ impl RecordingWriter {
             height: table("height.csv"),
             heading: table("heading.csv"),
             attitude: table("attitude.csv"),
+            barometer: table("barometer.csv"),
+            gnss: table("gnss.csv"),
+            landed: table("landed.csv"),
         })
     }
 
@@ -106,7 +114,10 @@ impl RecordingWriter {
         telemetry.imu.iter().try_for_each(|s| self.imu.add(ImuRow::of(s)))?;
         telemetry.height.iter().try_for_each(|s| self.height.add(HeightRow::of(s)))?;
         telemetry.heading.iter().try_for_each(|s| self.heading.add(HeadingRow::of(s)))?;
-        telemetry.attitude.iter().try_for_each(|s| self.attitude.add(AttitudeRow::of(s)))
+        telemetry.attitude.iter().try_for_each(|s| self.attitude.add(AttitudeRow::of(s)))?;
+        telemetry.barometer.iter().try_for_each(|s| self.barometer.add(BarometerRow::of(s)))?;
+        telemetry.gnss.iter().try_for_each(|s| self.gnss.add(GnssRow::of(s)))?;
+        telemetry.landed.iter().try_for_each(|s| self.landed.add(LandedRow::of(s)))
     }
 
     /// Completes the tables.
@@ -114,8 +125,8 @@ impl RecordingWriter {
     /// # Errors
     /// When they cannot be written.
     pub fn finish(&mut self) -> Result<(), SourceError> {
-        let tables = [&mut self.frames, &mut self.imu, &mut self.height, &mut self.heading, &mut self.attitude];
-        tables.into_iter().try_for_each(Table::finish)
+        let Self { folder: _, frames, imu, height, heading, attitude, barometer, gnss, landed } = self;
+        [frames, imu, height, heading, attitude, barometer, gnss, landed].into_iter().try_for_each(Table::finish)
     }
 }
 
@@ -129,6 +140,9 @@ pub fn as_recorded(batch: &TelemetryBatch) -> TelemetryBatch {
         height: all::<HeightRow>(&batch.height),
         heading: all::<HeadingRow>(&batch.heading),
         attitude: all::<AttitudeRow>(&batch.attitude),
+        barometer: all::<BarometerRow>(&batch.barometer),
+        gnss: all::<GnssRow>(&batch.gnss),
+        landed: all::<LandedRow>(&batch.landed),
     }
 }
 

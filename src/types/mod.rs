@@ -7,5 +7,8 @@ mod tensor;
 
 pub use fix::{AbstainReason, Fix, FreePose, Match, Outcome, Prior, TrackPoint, TrackSource, TrackState};
 pub use frame::{Estimate, Frame, Intake, Known, Pixels};
-pub use telemetry::{AttitudeSample, HeadingSample, HeightSample, ImuSample, Pause, TelemetryBatch, TelemetrySample};
+pub use telemetry::{
+    AttitudeSample, BarometerSample, GnssSample, HeadingSample, HeightSample, ImuSample, LandedSample, Pause, TelemetryBatch,
+    TelemetrySample,
+};
 pub use tensor::ImageTensor;

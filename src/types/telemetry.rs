@@ -46,17 +46,100 @@ pub struct AttitudeSample {
     pub sigma_rad: f64,
 }
 
-/// The samples between the frame before (exclusive) and this frame (inclusive), each list in time order.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct TelemetryBatch {
-    /// Inertial samples.
-    pub imu: Vec<ImuSample>,
-    /// Height samples.
-    pub height: Vec<HeightSample>,
-    /// Heading samples.
-    pub heading: Vec<HeadingSample>,
-    /// Attitude samples.
-    pub attitude: Vec<AttitudeSample>,
+/// Height by air pressure, above any level: it is the change that tells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BarometerSample {
+    /// Time of validity.
+    pub stamp_ns: i64,
+    /// Metres.
+    pub alt_m: f64,
+    /// 1 sigma of its noise, metres; the drift is not part of it.
+    pub sigma_m: f64,
+}
+
+/// Position by GNSS, over ground: where its height counts from, nothing else here knows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GnssSample {
+    /// Time of validity.
+    pub stamp_ns: i64,
+    /// Latitude, degrees.
+    pub lat_deg: f64,
+    /// Longitude, degrees.
+    pub lon_deg: f64,
+    /// 1 sigma an axis, metres.
+    pub sigma_m: f64,
+}
+
+/// Whether the aircraft stands on the ground, by its autopilot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LandedSample {
+    /// Time of validity.
+    pub stamp_ns: i64,
+    /// Stands there.
+    pub landed: bool,
+}
+
+/// One line for each kind of sample: its list in a batch, its name among the kinds, its type.
+macro_rules! telemetry {
+    ($($(#[$doc:meta])* $list:ident: $kind:ident($sample:ident),)*) => {
+        /// The samples between the frame before (exclusive) and this frame (inclusive), each list in time order.
+        #[derive(Clone, Debug, PartialEq, Default)]
+        pub struct TelemetryBatch {
+            $($(#[$doc])* pub $list: Vec<$sample>,)*
+        }
+
+        /// A sample of any kind.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub enum TelemetrySample {
+            $($(#[$doc])* $kind($sample),)*
+        }
+
+        impl TelemetrySample {
+            /// Time of validity, nanoseconds.
+            pub fn stamp_ns(&self) -> i64 {
+                match self {
+                    $(Self::$kind(s) => s.stamp_ns,)*
+                }
+            }
+        }
+
+        impl TelemetryBatch {
+            /// All samples, kind by kind.
+            pub fn samples(&self) -> impl Iterator<Item = TelemetrySample> {
+                std::iter::empty()$(.chain(self.$list.iter().copied().map(TelemetrySample::$kind)))*
+            }
+
+            /// Adds the samples of another batch, each kind in order of time.
+            pub fn append(&mut self, other: Self) {
+                $(
+                    self.$list.extend(other.$list);
+                    self.$list.sort_by_key(|s| s.stamp_ns);
+                )*
+            }
+
+            /// Moves every stamp by so many nanoseconds.
+            pub fn shift(&mut self, by_ns: i64) {
+                $(self.$list.iter_mut().for_each(|s| s.stamp_ns = s.stamp_ns.saturating_add(by_ns));)*
+            }
+        }
+    };
+}
+
+telemetry! {
+    /// Inertial.
+    imu: Imu(ImuSample),
+    /// Height above ground.
+    height: Height(HeightSample),
+    /// Heading.
+    heading: Heading(HeadingSample),
+    /// Attitude.
+    attitude: Attitude(AttitudeSample),
+    /// Height by air pressure.
+    barometer: Barometer(BarometerSample),
+    /// Position by GNSS.
+    gnss: Gnss(GnssSample),
+    /// On the ground or not.
+    landed: Landed(LandedSample),
 }
 
 /// A time without frames, while the aircraft flies on.
@@ -70,31 +153,8 @@ pub struct Pause {
     pub ahead: TelemetryBatch,
 }
 
-/// A sample of any kind.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum TelemetrySample {
-    /// Inertial.
-    Imu(ImuSample),
-    /// Height above ground.
-    Height(HeightSample),
-    /// Heading.
-    Heading(HeadingSample),
-    /// Attitude.
-    Attitude(AttitudeSample),
-}
-
 impl TelemetrySample {
-    /// Time of validity, nanoseconds.
-    pub fn stamp_ns(&self) -> i64 {
-        match self {
-            Self::Imu(s) => s.stamp_ns,
-            Self::Height(s) => s.stamp_ns,
-            Self::Heading(s) => s.stamp_ns,
-            Self::Attitude(s) => s.stamp_ns,
-        }
-    }
-
-    /// Whether every number is finite and every sigma positive.
+    /// Whether every number is finite, every sigma positive and every position on earth.
     pub fn is_valid(&self) -> bool {
         let sigma = |s: f64| s > 0.0 && s.is_finite();
         match self {
@@ -102,39 +162,14 @@ impl TelemetrySample {
             Self::Height(s) => s.height_agl_m.is_finite() && sigma(s.sigma_m),
             Self::Heading(s) => s.heading_rad.is_finite() && sigma(s.sigma_rad),
             Self::Attitude(s) => s.enu_from_body.coords.iter().all(|v| v.is_finite()) && sigma(s.sigma_rad),
+            Self::Barometer(s) => s.alt_m.is_finite() && sigma(s.sigma_m),
+            Self::Gnss(s) => s.lat_deg.abs() <= 90.0 && s.lon_deg.abs() <= 180.0 && sigma(s.sigma_m),
+            Self::Landed(_) => true,
         }
     }
 }
 
 impl TelemetryBatch {
-    /// All samples, kind by kind.
-    pub fn samples(&self) -> impl Iterator<Item = TelemetrySample> {
-        let imu = self.imu.iter().copied().map(TelemetrySample::Imu);
-        let height = self.height.iter().copied().map(TelemetrySample::Height);
-        let heading = self.heading.iter().copied().map(TelemetrySample::Heading);
-        imu.chain(height).chain(heading).chain(self.attitude.iter().copied().map(TelemetrySample::Attitude))
-    }
-
-    /// Adds the samples of another batch, each kind in order of time.
-    pub fn append(&mut self, other: Self) {
-        fn add<T>(to: &mut Vec<T>, from: Vec<T>, stamp_ns: impl Fn(&T) -> i64) {
-            to.extend(from);
-            to.sort_by_key(stamp_ns);
-        }
-        add(&mut self.imu, other.imu, |s| s.stamp_ns);
-        add(&mut self.height, other.height, |s| s.stamp_ns);
-        add(&mut self.heading, other.heading, |s| s.stamp_ns);
-        add(&mut self.attitude, other.attitude, |s| s.stamp_ns);
-    }
-
-    /// Moves every stamp by so many nanoseconds.
-    pub fn shift(&mut self, by_ns: i64) {
-        let stamps = self.imu.iter_mut().map(|s| &mut s.stamp_ns);
-        let stamps = stamps.chain(self.height.iter_mut().map(|s| &mut s.stamp_ns));
-        let stamps = stamps.chain(self.heading.iter_mut().map(|s| &mut s.stamp_ns));
-        stamps.chain(self.attitude.iter_mut().map(|s| &mut s.stamp_ns)).for_each(|stamp| *stamp = stamp.saturating_add(by_ns));
-    }
-
     /// Turns headings and attitudes by an angle, radians clockwise: by the declination, when they are magnetic.
     pub fn turn_headings(&mut self, by_rad: f64) {
         self.heading.iter_mut().for_each(|s| s.heading_rad += by_rad);

@@ -3,7 +3,10 @@
 use nalgebra::{Quaternion, UnitQuaternion, Vector3};
 use serde::{Deserialize, Serialize};
 
-use crate::types::{AttitudeSample, Estimate, HeadingSample, HeightSample, ImuSample, Known};
+use crate::geo::Geodetic;
+use crate::types::{
+    AttitudeSample, BarometerSample, Estimate, GnssSample, HeadingSample, HeightSample, ImuSample, Known, LandedSample,
+};
 
 /// A row that stands for a sample. Rows hold degrees where samples hold radians, so a sample that went through a file may differ in
 /// its last bit: [`SidecarRow::as_recorded`] is the sample that reading the file will give.
@@ -156,6 +159,94 @@ impl SidecarRow for AttitudeRow {
     }
 }
 
+/// A row of `barometer.csv`.
+#[derive(Serialize, Deserialize)]
+pub struct BarometerRow {
+    t_ns: i64,
+    alt_m: f64,
+    sigma_m: f64,
+}
+
+impl SidecarRow for BarometerRow {
+    type Sample = BarometerSample;
+
+    fn of(sample: &BarometerSample) -> Self {
+        Self { t_ns: sample.stamp_ns, alt_m: sample.alt_m, sigma_m: sample.sigma_m }
+    }
+
+    fn stamp_ns(&self) -> i64 {
+        self.t_ns
+    }
+
+    fn sample(&self, shift_ns: i64) -> Result<BarometerSample, String> {
+        positive_sigma(self.sigma_m)?;
+        finite(self.alt_m)?;
+        Ok(BarometerSample { stamp_ns: self.t_ns.saturating_sub(shift_ns), alt_m: self.alt_m, sigma_m: self.sigma_m })
+    }
+}
+
+/// 1 sigma of a GNSS position whose row tells none, metres.
+pub const GNSS_SIGMA_M: f64 = 3.0;
+
+/// A row of `gnss.csv`; further columns are left alone.
+#[derive(Serialize, Deserialize)]
+pub struct GnssRow {
+    t_ns: i64,
+    lat_deg: f64,
+    lon_deg: f64,
+    sigma_m: Option<f64>,
+}
+
+impl SidecarRow for GnssRow {
+    type Sample = GnssSample;
+
+    fn of(sample: &GnssSample) -> Self {
+        let GnssSample { stamp_ns, lat_deg, lon_deg, sigma_m } = *sample;
+        Self { t_ns: stamp_ns, lat_deg, lon_deg, sigma_m: Some(sigma_m) }
+    }
+
+    fn stamp_ns(&self) -> i64 {
+        self.t_ns
+    }
+
+    fn sample(&self, shift_ns: i64) -> Result<GnssSample, String> {
+        let Self { t_ns, lat_deg, lon_deg, sigma_m } = *self;
+        let sigma_m = sigma_m.unwrap_or(GNSS_SIGMA_M);
+        positive_sigma(sigma_m)?;
+        if !Geodetic::ground(lat_deg, lon_deg).is_valid() {
+            return Err(format!("{lat_deg}, {lon_deg} is no position: latitude and longitude in degrees"));
+        }
+        Ok(GnssSample { stamp_ns: t_ns.saturating_sub(shift_ns), lat_deg, lon_deg, sigma_m })
+    }
+}
+
+/// A row of `landed.csv`.
+#[derive(Serialize, Deserialize)]
+pub struct LandedRow {
+    t_ns: i64,
+    /// 1 on the ground, 0 in the air.
+    landed: u8,
+}
+
+impl SidecarRow for LandedRow {
+    type Sample = LandedSample;
+
+    fn of(sample: &LandedSample) -> Self {
+        Self { t_ns: sample.stamp_ns, landed: u8::from(sample.landed) }
+    }
+
+    fn stamp_ns(&self) -> i64 {
+        self.t_ns
+    }
+
+    fn sample(&self, shift_ns: i64) -> Result<LandedSample, String> {
+        if self.landed > 1 {
+            return Err(format!("landed is {}; write 1 on the ground, 0 in the air", self.landed));
+        }
+        Ok(LandedSample { stamp_ns: self.t_ns.saturating_sub(shift_ns), landed: self.landed == 1 })
+    }
+}
+
 /// A row of `frames.csv`: a frame of the video that was served, and what was known of it then.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FrameRow {
@@ -238,6 +329,18 @@ mod tests {
         row.sample(0).unwrap()
     }
 
+    #[test]
+    fn a_foreign_table_of_gnss_is_read_and_what_is_no_position_is_named() {
+        let read =
+            |text: &str| csv::Reader::from_reader(text.as_bytes()).deserialize::<GnssRow>().next().unwrap().unwrap().sample(0);
+        let foreign = read("t_ns,lat_deg,lon_deg,alt_m,vel_n_m_s\n5,44.5,-93.25,250.0,1.0\n").unwrap();
+        assert_eq!(foreign, GnssSample { stamp_ns: 5, lat_deg: 44.5, lon_deg: -93.25, sigma_m: GNSS_SIGMA_M });
+        assert!(read("t_ns,lat_deg,lon_deg,sigma_m\n5,94.5,-93.25,2\n").unwrap_err().contains("no position"));
+        assert!(read("t_ns,lat_deg,lon_deg,sigma_m\n5,44.5,-93.25,-2\n").is_err());
+        let landed = LandedRow { t_ns: 0, landed: 3 };
+        assert!(landed.sample(0).unwrap_err().contains("landed is 3"));
+    }
+
     proptest! {
         /// What a live flight with a recording works with is, to the last bit, what its replay reads.
         #[test]
@@ -257,6 +360,12 @@ mod tests {
             let enu_from_body = UnitQuaternion::from_scaled_axis(Vector3::new(v[0], v[1], v[2]));
             let attitude = AttitudeSample { stamp_ns, enu_from_body, sigma_rad: sigma };
             prop_assert_eq!(AttitudeRow::as_recorded(&attitude), Some(through_a_file::<AttitudeRow>(&attitude)));
+            let barometer = BarometerSample { stamp_ns, alt_m: v[2], sigma_m: sigma };
+            prop_assert_eq!(BarometerRow::as_recorded(&barometer), Some(through_a_file::<BarometerRow>(&barometer)));
+            let gnss = GnssSample { stamp_ns, lat_deg: v[3] * 0.09, lon_deg: v[4] * 0.18, sigma_m: sigma };
+            prop_assert_eq!(GnssRow::as_recorded(&gnss), Some(through_a_file::<GnssRow>(&gnss)));
+            let landed = LandedSample { stamp_ns, landed: v[5] > 0.0 };
+            prop_assert_eq!(LandedRow::as_recorded(&landed), Some(through_a_file::<LandedRow>(&landed)));
         }
 
         #[test]

@@ -1,10 +1,11 @@
-//! Telemetry sidecars of a recording: `imu.csv`, `height.csv`, `heading.csv`, `attitude.csv`, in time order.
+//! Telemetry sidecars of a recording: `imu.csv`, `height.csv`, `heading.csv`, `attitude.csv`, `barometer.csv`, `gnss.csv`, `landed.csv`, in time
+//! order.
 
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::rows::{AttitudeRow, HeadingRow, HeightRow, ImuRow, SidecarRow};
+use super::rows::{AttitudeRow, BarometerRow, GnssRow, HeadingRow, HeightRow, ImuRow, LandedRow, SidecarRow};
 use crate::source::SourceError;
 use crate::types::TelemetryBatch;
 
@@ -22,6 +23,9 @@ pub fn read(folder: &Path, telemetry_minus_video_ns: i64) -> Result<TelemetryBat
         height: all::<HeightRow>(folder, "height.csv", shift_ns)?,
         heading: all::<HeadingRow>(folder, "heading.csv", shift_ns)?,
         attitude: all::<AttitudeRow>(folder, "attitude.csv", shift_ns)?,
+        barometer: all::<BarometerRow>(folder, "barometer.csv", shift_ns)?,
+        gnss: all::<GnssRow>(folder, "gnss.csv", shift_ns)?,
+        landed: all::<LandedRow>(folder, "landed.csv", shift_ns)?,
     })
 }
 

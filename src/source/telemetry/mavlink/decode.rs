@@ -1,7 +1,8 @@
 //! From datagrams to samples: the part of the reader that knows no socket and asks no clock.
 
 use mavlink::dialects::common::{
-    ALTITUDE_DATA, ATTITUDE_DATA, GLOBAL_POSITION_INT_DATA, HIGHRES_IMU_DATA, MavMessage, SCALED_IMU2_DATA, TIMESYNC_DATA,
+    ALTITUDE_DATA, ATTITUDE_DATA, EXTENDED_SYS_STATE_DATA, GLOBAL_POSITION_INT_DATA, GPS_RAW_INT_DATA, GpsFixType,
+    HIGHRES_IMU_DATA, MavLandedState, MavMessage, SCALED_IMU2_DATA, SCALED_PRESSURE_DATA, TIMESYNC_DATA,
 };
 use mavlink::{MAVLinkV2MessageRaw, MavHeader};
 use nalgebra::Vector3;
@@ -13,8 +14,11 @@ use crate::camera::enu_from_body;
 use crate::source::knowledge::height_sigma_m;
 use crate::source::telemetry::StreamCounters;
 use crate::source::telemetry::clock::ClockMapping;
+use crate::source::telemetry::rows::GNSS_SIGMA_M;
 use crate::time::{NANOS_PER_SEC, nanos_from_seconds};
-use crate::types::{AttitudeSample, HeadingSample, HeightSample, ImuSample, TelemetrySample};
+use crate::types::{
+    AttitudeSample, BarometerSample, GnssSample, HeadingSample, HeightSample, ImuSample, LandedSample, TelemetrySample,
+};
 
 /// Standard gravity, m/s².
 const STANDARD_GRAVITY_M_S2: f64 = 9.806_65;
@@ -26,6 +30,10 @@ const UNIX_USEC: u64 = 100_000_000_000_000;
 const UNKNOWN_ALTITUDE_M: f32 = -1000.0;
 /// 1 sigma of a range finder's clearance: a fixed part, metres, and a relative part.
 const CLEARANCE_SIGMA: (f64, f64) = (0.5, 0.01);
+/// 1 sigma of a GNSS position at a dilution of precision of 1, metres.
+const RANGE_SIGMA_M: f64 = 2.5;
+/// 1 sigma of a barometer's noise, metres.
+const BAROMETER_SIGMA_M: f64 = 0.5;
 /// Questions for the autopilot's time that may wait for an answer.
 const MAX_QUESTIONS: usize = 8;
 /// The component that skyfix speaks as: MAV_COMP_ID_VISUAL_INERTIAL_ODOMETRY.
@@ -65,6 +73,8 @@ pub struct MavlinkDecoder {
     height: Preference,
     questions: Vec<i64>,
     own_sequence: u8,
+    /// The stamp of the last message that had one, for those that have none.
+    latest_ns: Option<i64>,
     counters: StreamCounters,
 }
 
@@ -82,6 +92,7 @@ impl MavlinkDecoder {
             height: Preference::default(),
             questions: Vec::new(),
             own_sequence: 0,
+            latest_ns: None,
             counters: StreamCounters::default(),
         }
     }
@@ -159,6 +170,9 @@ impl MavlinkDecoder {
             MavMessage::ALTITUDE(m) => self.altitude(m, local_ns, samples),
             MavMessage::HIGHRES_IMU(m) => self.highres_imu(m, local_ns, samples),
             MavMessage::SCALED_IMU2(m) => self.scaled_imu(m, local_ns, samples),
+            MavMessage::SCALED_PRESSURE(m) => self.pressure(m, local_ns, samples),
+            MavMessage::GPS_RAW_INT(m) => self.gnss(m, local_ns, samples),
+            MavMessage::EXTENDED_SYS_STATE(m) => self.landed(m, samples),
             MavMessage::SYSTEM_TIME(m) => {
                 let boot_ns = i64::from(m.time_boot_ms) * 1_000_000;
                 if m.time_unix_usec >= UNIX_USEC {
@@ -273,6 +287,40 @@ impl MavlinkDecoder {
         }
     }
 
+    fn pressure(&mut self, m: &SCALED_PRESSURE_DATA, local_ns: i64, samples: &mut Vec<TelemetrySample>) {
+        let pressure_hpa = f64::from(m.press_abs);
+        if !(pressure_hpa > 0.0 && pressure_hpa.is_finite()) {
+            return;
+        }
+        let Some(stamp_ns) = self.stamp(i64::from(m.time_boot_ms) * 1_000_000, local_ns) else { return };
+        let alt_m = standard_altitude_m(pressure_hpa);
+        samples.push(TelemetrySample::Barometer(BarometerSample { stamp_ns, alt_m, sigma_m: BAROMETER_SIGMA_M }));
+    }
+
+    fn gnss(&mut self, m: &GPS_RAW_INT_DATA, local_ns: i64, samples: &mut Vec<TelemetrySample>) {
+        use GpsFixType as Fix;
+        if matches!(m.fix_type, Fix::GPS_FIX_TYPE_NO_GPS | Fix::GPS_FIX_TYPE_NO_FIX | Fix::GPS_FIX_TYPE_2D_FIX) {
+            return;
+        }
+        let Some(boot_ns) = self.boot_ns(m.time_usec) else { return };
+        let Some(stamp_ns) = self.stamp(boot_ns, local_ns) else { return };
+        let dilution = Some(f64::from(m.eph) / 100.0).filter(|_| m.eph != u16::MAX && m.eph > 0);
+        let sigma_m = dilution.map_or(GNSS_SIGMA_M, |d| RANGE_SIGMA_M * d.max(0.5));
+        let (lat_deg, lon_deg) = (f64::from(m.lat) * 1e-7, f64::from(m.lon) * 1e-7);
+        samples.push(TelemetrySample::Gnss(GnssSample { stamp_ns, lat_deg, lon_deg, sigma_m }));
+    }
+
+    /// The message has no stamp: it has that of the one before it.
+    fn landed(&mut self, m: &EXTENDED_SYS_STATE_DATA, samples: &mut Vec<TelemetrySample>) {
+        let landed = match m.landed_state {
+            MavLandedState::MAV_LANDED_STATE_UNDEFINED => return,
+            MavLandedState::MAV_LANDED_STATE_ON_GROUND => true,
+            _ => false,
+        };
+        let Some(stamp_ns) = self.latest_ns else { return };
+        samples.push(TelemetrySample::Landed(LandedSample { stamp_ns, landed }));
+    }
+
     /// Nanoseconds since boot of a `time_usec`, which counts from the boot or from 1970; the latter needs a SYSTEM_TIME first.
     fn boot_ns(&self, time_usec: u64) -> Option<i64> {
         let ns = i64::try_from(time_usec).ok()?.checked_mul(1000)?;
@@ -285,7 +333,9 @@ impl MavlinkDecoder {
             MavlinkClock::Boot => Some(boot_ns),
             MavlinkClock::Local => self.clock.arrival(boot_ns, local_ns).then(|| self.clock.local_ns(boot_ns)).flatten(),
         };
-        stamp.map(|s| s.saturating_sub(self.shift_ns))
+        let stamp_ns = stamp.map(|s| s.saturating_sub(self.shift_ns));
+        self.latest_ns = stamp_ns.or(self.latest_ns);
+        stamp_ns
     }
 
     fn framed(&mut self, data: TIMESYNC_DATA) -> Vec<u8> {
@@ -296,6 +346,11 @@ impl MavlinkDecoder {
         raw.serialize_message_data(header, &data);
         raw.raw_bytes().to_vec()
     }
+}
+
+/// Altitude of a pressure in the International Standard Atmosphere below 11 km (ISO 2533), metres.
+fn standard_altitude_m(pressure_hpa: f64) -> f64 {
+    44_330.77 * (1.0 - (pressure_hpa / 1_013.25).powf(0.190_263_2))
 }
 
 fn same_sender(a: Header, b: Header) -> bool {

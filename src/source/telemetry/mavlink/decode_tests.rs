@@ -1,6 +1,8 @@
 use super::*;
 use crate::camera::heading_pitch_roll;
-use mavlink::dialects::common::{HEARTBEAT_DATA, HighresImuUpdatedFlags, SYSTEM_TIME_DATA};
+use mavlink::dialects::common::{
+    EXTENDED_SYS_STATE_DATA, GPS_RAW_INT_DATA, HEARTBEAT_DATA, HighresImuUpdatedFlags, SCALED_PRESSURE_DATA, SYSTEM_TIME_DATA,
+};
 use mavlink::{MavHeader, MavlinkVersion};
 use proptest::prelude::*;
 
@@ -52,6 +54,45 @@ fn attitude_heading_and_height_have_our_frames_and_units() {
     let TelemetrySample::Heading(h) = samples[1] else { panic!("{samples:?}") };
     assert!((h.heading_rad.to_degrees() - 359.0).abs() < 1e-9);
     assert_eq!(heights(&samples), [61.5]);
+}
+
+#[test]
+fn pressure_gnss_and_landed_state_become_samples_where_they_say_something() {
+    let gnss = |fix_type, eph| {
+        MavMessage::GPS_RAW_INT(GPS_RAW_INT_DATA {
+            time_usec: 2_000_000,
+            lat: 470_000_000,
+            lon: 80_000_000,
+            fix_type,
+            eph,
+            ..Default::default()
+        })
+    };
+    let pressure =
+        |press_abs| MavMessage::SCALED_PRESSURE(SCALED_PRESSURE_DATA { time_boot_ms: 1500, press_abs, ..Default::default() });
+    let state = |landed_state| MavMessage::EXTENDED_SYS_STATE(EXTENDED_SYS_STATE_DATA { landed_state, ..Default::default() });
+    let messages = [
+        // Has no stamp, and nothing before it had one.
+        state(MavLandedState::MAV_LANDED_STATE_ON_GROUND),
+        attitude(1000, 0.0, 0.0, 0.0),
+        pressure(954.608),
+        pressure(0.0),
+        pressure(f32::NAN),
+        gnss(GpsFixType::GPS_FIX_TYPE_NO_FIX, 100),
+        gnss(GpsFixType::GPS_FIX_TYPE_3D_FIX, 120),
+        gnss(GpsFixType::GPS_FIX_TYPE_DGPS, u16::MAX),
+        state(MavLandedState::MAV_LANDED_STATE_UNDEFINED),
+        state(MavLandedState::MAV_LANDED_STATE_ON_GROUND),
+        state(MavLandedState::MAV_LANDED_STATE_IN_AIR),
+    ];
+    let samples = decoded(&mut MavlinkDecoder::new(boot()), &messages);
+    let TelemetrySample::Barometer(b) = samples[1] else { panic!("{samples:?}") };
+    // The standard atmosphere has 954.608 hPa at 500 m.
+    assert!((b.alt_m - 500.0).abs() < 0.5 && b.stamp_ns == 1_500_000_000, "{b:?}");
+    let at = GnssSample { stamp_ns: 2_000_000_000, lat_deg: 47.0, lon_deg: 8.0, sigma_m: 3.0 };
+    assert_eq!(samples[2..4], [TelemetrySample::Gnss(at), TelemetrySample::Gnss(at)]);
+    let landed = |landed| TelemetrySample::Landed(LandedSample { stamp_ns: 2_000_000_000, landed });
+    assert_eq!(samples[4..], [landed(true), landed(false)]);
 }
 
 #[test]

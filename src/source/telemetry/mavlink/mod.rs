@@ -5,6 +5,9 @@
 //! | ATTITUDE | attitude |
 //! | GLOBAL_POSITION_INT | heading (`hdg`), height (`relative_alt`); its position comes from GNSS and is not used |
 //! | ALTITUDE | height: `bottom_clearance`, else `altitude_terrain`, else `altitude_relative` |
+//! | SCALED_PRESSURE | barometric height |
+//! | GPS_RAW_INT | GNSS position, which the filter takes only when it is told to |
+//! | EXTENDED_SYS_STATE | whether the aircraft is on the ground |
 //! | HIGHRES_IMU, else SCALED_IMU2 | angular rate and specific force |
 //! | TIMESYNC, SYSTEM_TIME | the clock |
 //!
