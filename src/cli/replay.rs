@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use skyfix::flow::catalogue::MapEdits;
 use skyfix::flow::graph::GraphOptions;
-use skyfix::fuse::{FusionSettings, Smoothing, Withhold};
+use skyfix::fuse::{FusionSettings, GnssUse, Smoothing, Withhold};
 
 use super::localize::{LocalizeArguments, Prepared, networks, prepare, processors};
 use super::session::{self, Outputs, Session};
@@ -21,6 +21,7 @@ const EXAMPLES: &str = "Examples:
   skyfix replay photos/ --map area.mbtiles --hfov 69 --mounting strapdown
   skyfix replay flight.mp4 --map area.mbtiles --hfov 69 --height 120±6 --heading none --frame-rate 1
   skyfix replay recordings/demo-video --frame-rate all
+  skyfix replay flight/ --gnss 60      GNSS for the first minute, as if it dropped then
 
 Writes fixes.csv, track.csv, track_smoothed.csv, timing.csv, track.geojson, summary.json and flight.rrd (for the Rerun viewer).";
 
@@ -42,6 +43,10 @@ pub struct Arguments {
     /// Points of the track a second between frames; 0: one point a frame
     #[arg(long, default_value_t = 0.0, value_name = "HZ")]
     track_rate: f64,
+    /// Whether the filter takes positions of GNSS that the telemetry holds: off, on, or for how many seconds from the first one on, as if
+    /// it were lost then
+    #[arg(long, default_value = "off", value_name = "off|on|SECONDS")]
+    gnss: GnssUse,
     /// Evaluation: keep every so many-th fix from the filter, which then has to bridge it: EVERY:PHASE, such as 3:0
     #[arg(long, value_name = "EVERY:PHASE")]
     withhold: Option<Withhold>,
@@ -79,6 +84,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         track_interval_ns,
         smoothing: Smoothing::Flight,
         odometry: arguments.localize.odometry,
+        gnss: arguments.gnss,
         withhold: arguments.withhold,
         ..FusionSettings::default()
     };

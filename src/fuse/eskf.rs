@@ -56,6 +56,21 @@ impl Eskf {
         Self { state, covariance, gravity_m_s2, noise, transition: None, anchor: None, displaced: None }
     }
 
+    /// Makes an offset's error the height's, with its sign changed, and a noise of its own: it was set by the height.
+    pub(super) fn set_offset_by_height(&mut self, offset: usize, sigma: f64) {
+        let mut rows = Covariance::identity();
+        rows[(offset, offset)] = 0.0;
+        rows[(offset, 2)] = -1.0;
+        self.covariance = rows * self.covariance * rows.transpose();
+        self.covariance[(offset, offset)] += sigma * sigma;
+        if let Some(transition) = &mut self.transition {
+            **transition = rows * **transition;
+        }
+        if let Some(anchor) = &mut self.anchor {
+            anchor.cross = rows * anchor.cross;
+        }
+    }
+
     /// Advances by `dt_s` with specific force and angular rate measured in the body frame, both means over the step.
     pub fn predict(&mut self, accel_m_s2: &Vector3<f64>, gyro_rad_s: &Vector3<f64>, dt_s: f64) {
         let s = &mut self.state;

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use nalgebra::{Matrix2, Matrix3, UnitQuaternion, Vector3};
 
+use super::aiding::{Aiding, Told};
 use super::eskf::{Eskf, Update};
 use super::grid::Grid;
 use super::hypotheses::{Demand, Hypotheses};
-use super::measurement::{Attitude, Displacement, Heading, Height, Observation, Taken};
+use super::measurement::{Attitude, Displacement, Heading, Height, Observation, SourceStatus, Taken};
 use super::navigator::{Navigator, Sampled};
 use super::running::{NEAR, RETURNED, Running, lost};
 use super::settings::{Counters, FusionSettings};
@@ -33,6 +34,8 @@ pub struct Fused {
     pub displacement_used: bool,
     /// The smoothed track at the frames that the lag has come to settle, in order.
     pub settled: Vec<TrackPoint>,
+    /// The sources that were heard so far, as they are at the frame.
+    pub sources: Vec<SourceStatus>,
 }
 
 /// Attitudes of a telemetry stream share their errors from sample to sample: their sigma is taken this many times larger.
@@ -52,6 +55,8 @@ pub struct Fusion {
     running: Option<Running>,
     /// When points between frames are due, where they are asked for.
     grid: Option<Grid>,
+    /// Picks out what telemetry tells between the frames.
+    aiding: Aiding,
     /// The latest attitude that came without a frame.
     attitude: Option<AttitudeSample>,
     counters: Counters,
@@ -72,6 +77,7 @@ impl Fusion {
             start,
             running: None,
             grid,
+            aiding: Aiding::new(settings.gnss),
             attitude: None,
             counters: Counters::default(),
             frames: 0,
@@ -98,8 +104,7 @@ impl Fusion {
             return Vec::new();
         }
         let mut settled = self.smoothed();
-        settled.truncate(due);
-        self.knots.drain(..due);
+        settled.truncate(self.knots.drain(..due).filter(Knot::is_frame).count());
         settled
     }
 
@@ -128,6 +133,10 @@ impl Fusion {
         let mut fused = self.fuse(stamp_ns, telemetry, known, outcome, way);
         if self.settings.smoothing != Smoothing::Off {
             let displaced = self.running.as_mut().and_then(|r| r.navigator.filter.displaced.take());
+            if displaced.is_some() && self.knots.back().is_some_and(|k| !k.is_frame()) {
+                // It ties the frame to the frame before, over the head of a measurement between them.
+                self.passage = None;
+            }
             self.knots.push_back(Knot::of(&fused.track, self.running.as_ref(), self.passage.take(), displaced));
             if let Some(running) = &mut self.running {
                 running.navigator.filter.transition = Some(Box::new(Covariance::identity()));
@@ -160,11 +169,23 @@ impl Fusion {
             running.confirmed = !running.is_wide(&self.settings);
             self.running = Some(running);
         }
+        let told = self.aiding.told(telemetry);
+        let mut imu = telemetry.imu.as_slice();
+        if self.running.is_none()
+            && let Some(Told::Gnss(first)) = told.iter().find(|t| matches!(t, Told::Gnss(_)))
+        {
+            imu = imu.get(imu.partition_point(|s| s.stamp_ns < first.stamp_ns)..).unwrap_or_default();
+            let covariance = Matrix2::identity() * first.sigma_m * first.sigma_m;
+            let position = Geodetic::ground(first.lat_deg, first.lon_deg);
+            let mut running = self.begin(first.stamp_ns, position, covariance, attitude.as_ref(), known);
+            running.last_gnss_ns = Some(first.stamp_ns);
+            self.running = Some(running);
+        }
         if let Some(running) = &mut self.running {
             running.reanchor(self.settings.reanchor_m);
         }
         let used = self.counters.displacements_used;
-        let between = self.advance(stamp_ns, &telemetry.imu, attitude.as_ref(), known, way);
+        let between = self.advance(stamp_ns, imu, &told, attitude.as_ref(), known, way);
         let displacement_used = self.counters.displacements_used > used;
         let (nis, fix_used) = match outcome {
             Outcome::Fix(fix) => self.take_fix(stamp_ns, fix, attitude.as_ref(), known),
@@ -177,11 +198,12 @@ impl Fusion {
         };
         let Some(running) = &self.running else {
             let track = TrackPoint { nis, fix_used, ..lost(stamp_ns, None) };
-            return Fused { between, track, prior: None, displacement_used, settled: Vec::new() };
+            return Fused { between, track, prior: None, displacement_used, settled: Vec::new(), sources: Vec::new() };
         };
         let track = TrackPoint { nis, fix_used, ..running.track(stamp_ns, &self.settings) };
         let prior = track.state.as_ref().and_then(|state| running.prior(stamp_ns, state, &self.settings));
-        Fused { between, track, prior, displacement_used, settled: Vec::new() }
+        let sources = running.navigator.aids.status(stamp_ns);
+        Fused { between, track, prior, displacement_used, settled: Vec::new(), sources }
     }
 
     /// Takes a time without frames, and gives the track between frames up to it.
@@ -189,20 +211,32 @@ impl Fusion {
         self.attitude = pause.telemetry.attitude.last().copied().or(self.attitude);
         let Some(mut running) = self.running.take() else { return Vec::new() };
         let mut between = Vec::new();
-        self.glide(&mut running, &pause.telemetry.imu, &mut between);
+        let told = self.aiding.told(&pause.telemetry);
+        if !told.is_empty() {
+            // A pause may be long, and keeps no knots: the smoother does not look back across what was measured in it.
+            running.navigator.filter.transition = None;
+        }
+        self.glide(&mut running, &pause.telemetry.imu, &told, &mut between);
         // What a later frame brings again leaves no trace.
         let mut ahead = running.clone();
+        ahead.navigator.filter.transition = None;
         self.running = Some(running);
         let counters = self.counters;
-        self.glide(&mut ahead, &pause.ahead.imu, &mut between);
+        let mut aiding = self.aiding;
+        let told = aiding.told(&pause.ahead);
+        self.glide(&mut ahead, &pause.ahead.imu, &told, &mut between);
         self.counters = counters;
         self.points_before(&ahead, pause.stamp_ns, &mut between);
         between
     }
 
-    /// Predicts from sample to sample.
-    fn glide(&mut self, running: &mut Running, imu: &[ImuSample], between: &mut Vec<TrackPoint>) {
+    /// Predicts from sample to sample, and measures what was told on the way; `told` is in order of time.
+    fn glide(&mut self, running: &mut Running, imu: &[ImuSample], told: &[Told], between: &mut Vec<TrackPoint>) {
+        let mut told = told.iter().peekable();
         for sample in imu {
+            while let Some(told) = told.next_if(|t| t.stamp_ns() < sample.stamp_ns) {
+                self.measure_told(running, told, between);
+            }
             if seconds_between(running.navigator.stamp_ns, sample.stamp_ns) >= 0.0 {
                 self.points_before(running, sample.stamp_ns, between);
             }
@@ -211,6 +245,23 @@ impl Fusion {
                 Sampled::TimeWentBack => self.counters.time_went_back += 1,
                 Sampled::Invalid => self.counters.samples_refused += 1,
             }
+        }
+        told.for_each(|told| self.measure_told(running, told, between));
+    }
+
+    /// Measures what was told between frames; the smoother has a knot there.
+    fn measure_told(&mut self, running: &mut Running, told: &Told, between: &mut Vec<TrackPoint>) {
+        if told.stamp_ns() < running.navigator.stamp_ns {
+            self.counters.time_went_back += 1;
+            return;
+        }
+        self.points_before(running, told.stamp_ns(), between);
+        running.navigator.advance(told.stamp_ns());
+        let passage = Passage::of(&mut running.navigator.filter);
+        running.measure_told(told);
+        if passage.is_some() {
+            self.knots.push_back(Knot::between(running, passage));
+            running.navigator.filter.transition = Some(Box::new(Covariance::identity()));
         }
     }
 
@@ -261,7 +312,12 @@ impl Fusion {
             confirmed: true,
             confirmation: NEAR,
             hypotheses: Hypotheses::new(self.settings.restart_fixes),
+            last_gnss_ns: None,
+            barometer_zero_m: None,
         };
+        if let Some(before) = &self.running {
+            running.navigator.aids = before.navigator.aids.clone();
+        }
         running.set_gates(&self.settings);
         running
     }
@@ -281,13 +337,14 @@ impl Fusion {
         &mut self,
         stamp_ns: i64,
         imu: &[ImuSample],
+        told: &[Told],
         attitude: Option<&AttitudeSample>,
         known: &Known,
         way: Option<&Displacement>,
     ) -> Vec<TrackPoint> {
         let mut between = Vec::new();
         if let Some(mut running) = self.running.take() {
-            self.glide(&mut running, imu, &mut between);
+            self.glide(&mut running, imu, told, &mut between);
             self.points_before(&running, stamp_ns, &mut between);
             self.running = Some(running);
         }
@@ -305,9 +362,7 @@ impl Fusion {
                 None => navigator.filter.set_swaying_anchor(stamp_ns),
             }
         }
-        let Eskf { state, covariance, transition, .. } = &mut navigator.filter;
-        self.passage =
-            transition.take().map(|transition| Passage { transition: *transition, state: *state, covariance: *covariance });
+        self.passage = Passage::of(&mut navigator.filter);
         running.height_known = known.height_agl_m.is_some();
         if let Some(Estimate { value, sigma }) = known.height_agl_m {
             navigator.measure(stamp_ns, &Observation::Height(Height { up_m: value, sigma_m: sigma }));
@@ -417,6 +472,10 @@ const _: () = assert!(STATES == 22);
 #[cfg(test)]
 #[path = "fusion_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "aiding_tests.rs"]
+mod aiding_tests;
 
 #[cfg(test)]
 #[path = "odometry_tests.rs"]

@@ -5,9 +5,9 @@ use nalgebra::{Matrix4, Vector2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-const ORIGIN: Geodetic = Geodetic::ground(47.0, 8.0);
+pub(super) const ORIGIN: Geodetic = Geodetic::ground(47.0, 8.0);
 
-fn fix(e_m: f64, n_m: f64, sigma_m: f64) -> Outcome {
+pub(super) fn fix(e_m: f64, n_m: f64, sigma_m: f64) -> Outcome {
     let (lat, lon) = EnuPlane::at(ORIGIN).lat_lon_from_ground(e_m, n_m);
     Outcome::Fix(Box::new(Fix {
         region: 0,
@@ -32,15 +32,15 @@ fn fix(e_m: f64, n_m: f64, sigma_m: f64) -> Outcome {
     }))
 }
 
-fn known() -> Known {
+pub(super) fn known() -> Known {
     Known { height_agl_m: Some(Estimate { value: 100.0, sigma: 3.0 }), ..Known::default() }
 }
 
-fn second(t: usize) -> i64 {
+pub(super) fn second(t: usize) -> i64 {
     t as i64 * crate::time::NANOS_PER_SEC
 }
 
-fn position_m(fused: &Fused) -> (f64, f64) {
+pub(super) fn position_m(fused: &Fused) -> (f64, f64) {
     let p = fused.track.state.as_ref().unwrap().position;
     let enu = EnuPlane::at(ORIGIN).ground_from_lat_lon(p.lat_deg, p.lon_deg);
     (enu.e_m, enu.n_m)

@@ -3,8 +3,10 @@
 //! - [`state`], `transition`, [`eskf`]: the filter: nominal state, error covariance, prediction and update.
 //! - [`measurement`]: one file a measurement; [`anchor`]: past poses, for measurements that relate two times.
 //! - [`navigator`]: samples and measurements in order; [`history`]: in any order.
+//! - `aiding`: barometer, GNSS and standing on the ground, between the frames.
 //! - [`fusion`]: frames in order in, track points and priors out; gates, start and outages; `hypotheses`: places that rival each other.
 
+mod aiding;
 pub mod anchor;
 pub mod eskf;
 pub mod fusion;
@@ -22,6 +24,7 @@ pub mod state;
 mod transition;
 mod withhold;
 
+pub use aiding::GnssUse;
 pub use eskf::Eskf;
 pub use fusion::{Fused, Fusion};
 pub use history::History;

@@ -40,6 +40,10 @@ pub(super) struct Running {
     pub confirmation: Demand,
     /// Places that fixes speak for and that the filter does not follow.
     pub hypotheses: Hypotheses,
+    /// When a position of GNSS was used last.
+    pub last_gnss_ns: Option<i64>,
+    /// What the barometer tells at height 0 of the plane, metres; see `aiding`.
+    pub barometer_zero_m: Option<f64>,
 }
 
 /// The point of a track that does not know where it is.
@@ -47,7 +51,7 @@ pub(super) fn lost(stamp_ns: i64, fix_age_s: Option<f64>) -> TrackPoint {
     TrackPoint { stamp_ns, source: TrackSource::Lost, state: None, fix_age_s, nis: None, fix_used: false }
 }
 
-/// A point of the track from a filter's state, with the stamp, and what is known of its fix, of another point.
+/// A point of the track from a filter's state, with the stamp, and what is known of its fix and of GNSS, of another point.
 pub(super) fn track_point(
     plane: &EnuPlane,
     state: &State,
@@ -64,7 +68,11 @@ pub(super) fn track_point(
     let (lat, lon) = plane.lat_lon_from_ground(p.x, p.y);
     let v = state.velocity_m_s;
     let visual = like.fix_age_s.is_some_and(|age| age <= settings.visual_age_s);
-    let source = if visual { TrackSource::Visual } else { TrackSource::Inertial };
+    let source = match like.source {
+        _ if visual => TrackSource::Visual,
+        TrackSource::Gnss => TrackSource::Gnss,
+        _ => TrackSource::Inertial,
+    };
     let state = TrackState {
         position: Geodetic::ground(lat, lon),
         height_agl_m: height_known.then_some(p.z),
@@ -81,10 +89,12 @@ impl Running {
     pub fn track(&self, stamp_ns: i64, settings: &FusionSettings) -> TrackPoint {
         let fix_age_s = self.last_fix_ns.map(|t| seconds_between(t, stamp_ns));
         let filter = &self.navigator.filter;
-        let like = lost(stamp_ns, fix_age_s);
+        let by_gnss = self.last_gnss_ns.is_some_and(|t| seconds_between(t, stamp_ns) <= settings.visual_age_s);
+        let without_fix = if by_gnss { TrackSource::Gnss } else { TrackSource::Inertial };
+        let like = TrackPoint { source: without_fix, ..lost(stamp_ns, fix_age_s) };
         let mut point = track_point(&self.plane, &filter.state, &filter.covariance, self.height_known, &like, settings);
         if point.source == TrackSource::Visual && !self.confirmed && self.hypotheses.is_opposed() {
-            point.source = TrackSource::Inertial;
+            point.source = without_fix;
         }
         point
     }

@@ -1,5 +1,6 @@
 //! Settings of fusion, and what it counts.
 
+use super::aiding::GnssUse;
 use super::odometry::Odometry;
 use super::smoother::Smoothing;
 use super::state::NoiseDensities;
@@ -36,6 +37,8 @@ pub struct FusionSettings {
     pub smoothing: Smoothing,
     /// When frames tell the way since the frame before by what both see.
     pub odometry: Odometry,
+    /// When positions of GNSS are taken.
+    pub gnss: GnssUse,
     /// Fixes that are kept from the filter, to measure what it is worth without them.
     pub withhold: Option<Withhold>,
     /// Once it is so far from the origin of its plane, a plane at the aircraft takes its place, metres.
@@ -59,6 +62,7 @@ impl Default for FusionSettings {
             track_interval_ns: None,
             smoothing: Smoothing::Off,
             odometry: Odometry::default(),
+            gnss: GnssUse::Off,
             withhold: None,
             reanchor_m: 5_000.0,
             noise: NoiseDensities::default(),

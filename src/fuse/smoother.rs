@@ -1,7 +1,7 @@
 //! The Rauch–Tung–Striebel smoother over the error states at the frames of a whole flight: what the end knows, the beginning learns.
 //!
-//! Between two frames the filter only predicts, so a frame's knot holds all there is: the state after its measurements, and how the
-//! filter came to it from the frame before. Going back,
+//! Between two knots the filter only predicts, so a knot holds all there is: the state after its measurements, and how the filter came to
+//! it from the knot before. Each frame is one, and so is each measurement between frames. Going back,
 //!
 //! ```text
 //!     C = P_k Φᵀ P⁻¹_{k+1|k},   x^s_k = x_k ⊕ C (x^s_{k+1} ⊖ x_{k+1|k}),   P^s_k = P_k + C (P^s_{k+1} − P_{k+1|k}) Cᵀ
@@ -16,6 +16,7 @@
 use nalgebra::SMatrix;
 
 use super::anchor::{POSE, Related};
+use super::eskf::Eskf;
 use super::running::{Running, lost, track_point};
 use super::settings::FusionSettings;
 use super::state::{Covariance, ErrorState, STATES, State};
@@ -34,7 +35,7 @@ pub enum Smoothing {
     Flight,
 }
 
-/// A prediction from one frame to the next, and the displacement between them.
+/// A prediction from one knot to the next.
 #[derive(Clone)]
 pub struct Passage {
     /// Product of the transitions.
@@ -50,6 +51,8 @@ pub struct Passage {
 pub(super) struct Knot {
     /// The point of the live track.
     track: TrackPoint,
+    /// Whether the track has a point here: at a frame.
+    is_frame: bool,
     /// What the filter was after the frame; `None` before it started.
     filtered: Option<Filtered>,
     /// How it came there from the frame before; `None` where it started anew.
@@ -67,6 +70,14 @@ struct Filtered {
     anchored: Option<Box<SMatrix<f64, STATES, POSE>>>,
 }
 
+impl Passage {
+    /// How a filter came to where it is, since its transitions were last asked for; `None` where nobody asked.
+    pub fn of(filter: &mut Eskf) -> Option<Self> {
+        let transition = *filter.transition.take()?;
+        Some(Self { transition, state: filter.state, covariance: filter.covariance })
+    }
+}
+
 impl Knot {
     /// The filter as it is after a frame.
     pub fn of(
@@ -81,7 +92,18 @@ impl Knot {
             height_known: r.height_known,
             anchored: r.navigator.filter.anchor.as_ref().map(|anchor| Box::new(anchor.cross)),
         });
-        Self { track: track.clone(), filtered, before, displaced }
+        Self { track: track.clone(), is_frame: true, filtered, before, displaced }
+    }
+
+    /// The filter after a measurement between frames.
+    pub fn between(running: &Running, before: Option<Passage>) -> Self {
+        let track = lost(running.navigator.stamp_ns, None);
+        Self { is_frame: false, ..Self::of(&track, Some(running), before, None) }
+    }
+
+    /// Whether it belongs to a frame.
+    pub fn is_frame(&self) -> bool {
+        self.is_frame
     }
 
     /// Stamp of the frame, nanoseconds.
@@ -119,7 +141,9 @@ pub(super) fn smooth<'a>(knots: impl DoubleEndedIterator<Item = &'a Knot>, setti
         let (state, covariance) = after
             .and_then(|(next, passage, displaced)| filtered.smoothed(&next, passage, displaced))
             .unwrap_or(filtered.believed);
-        out.push(track_point(&filtered.plane, &state, &covariance, filtered.height_known, &knot.track, settings));
+        if knot.is_frame {
+            out.push(track_point(&filtered.plane, &state, &covariance, filtered.height_known, &knot.track, settings));
+        }
         after = knot.before.as_ref().map(|passage| ((state, covariance), passage, knot.displaced.as_deref()));
     }
     out.reverse();

@@ -151,7 +151,7 @@ pub struct CameraTable {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TelemetryTable {
-    /// Folder with `imu.csv`, `height.csv`, `heading.csv`, `attitude.csv`, as many as there are.
+    /// Folder with `imu.csv`, `height.csv`, `heading.csv`, `attitude.csv`, `barometer.csv`, `gnss.csv`, `landed.csv`, as many as there are.
     pub sidecars: Option<PathBuf>,
     /// DJI's subtitle file.
     pub srt: Option<PathBuf>,
@@ -233,6 +233,8 @@ pub struct FilterTable {
     pub max_speed_m_s: Option<f64>,
     /// Whether frames tell the way since the frame before by what both see: auto (for frames without an IMU; the default), on, off.
     pub odometry: Option<String>,
+    /// Whether positions of GNSS that the telemetry holds are taken: off (the default), on, or for how many seconds from the first one on.
+    pub gnss: Option<String>,
     /// Points of the track a second between frames, and while no frames come: 5 by default when live, 0 (none) otherwise.
     pub track_rate_hz: Option<f64>,
     /// A frame's smoothed place is settled by what follows within so many seconds: 10 by default when live. A flight that is not live is

@@ -407,6 +407,9 @@ fn position(name: &str, [lat_deg, lon_deg]: [f64; 2]) -> Result<Geodetic, String
 }
 
 fn fusion(table: &FilterTable, live: bool) -> Result<FusionSettings, String> {
+    fn word<T: FromStr<Err = String>>(name: &str, text: Option<&str>, default: T) -> Result<T, String> {
+        text.map_or(Ok(default), |t| t.parse().map_err(|e| format!("[filter] {name}: {e}")))
+    }
     let positive = |name: &str, value: Option<f64>, default: f64| match value {
         Some(v) if !(v > 0.0 && v.is_finite()) => Err(format!("[filter] {name} = {v}: give a positive number")),
         other => Ok(other.unwrap_or(default)),
@@ -432,10 +435,8 @@ fn fusion(table: &FilterTable, live: bool) -> Result<FusionSettings, String> {
     Ok(FusionSettings {
         track_interval_ns,
         smoothing,
-        odometry: table
-            .odometry
-            .as_deref()
-            .map_or(Ok(d.odometry), |t| t.parse().map_err(|e| format!("[filter] odometry: {e}")))?,
+        odometry: word("odometry", table.odometry.as_deref(), d.odometry)?,
+        gnss: word("gnss", table.gnss.as_deref(), d.gnss)?,
         visual_age_s: positive("visual_age_s", table.visual_age_s, d.visual_age_s)?,
         lost_sigma_m: positive("lost_sigma_m", table.lost_sigma_m, d.lost_sigma_m)?,
         restart_fixes: counted("restart_fixes", table.restart_fixes, d.restart_fixes)?,

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use crate::flow::stages::Matched;
+use crate::fuse::measurement::SourceStatus;
 use crate::types::{Intake, TrackPoint};
 
 /// Milliseconds that each stage spent on a frame.
@@ -61,6 +62,8 @@ pub struct FrameReport {
     /// What became of the way since the frame before: `used`, `not_used`, or why there was none. Nothing for the first frame and without
     /// odometry.
     pub odometry: Option<&'static str>,
+    /// The filter's sources that were heard so far.
+    pub sources: Vec<SourceStatus>,
 }
 
 /// What a sink takes, in order of time.
@@ -172,6 +175,7 @@ pub(crate) mod tests {
             frame_px: (0, 0),
             intake: Intake::all(ordinal + 1),
             odometry: None,
+            sources: Vec::new(),
         }
     }
 }

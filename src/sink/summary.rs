@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{FrameReport, Sink, SinkError, create};
 use crate::eval::score::{Score, Scorer};
 use crate::flow::scores::{Counts, Placed, Revision, RunningScores};
+use crate::fuse::measurement::AidCounters;
 use crate::geo::Geodetic;
 use crate::geo::mercator::Tile;
 use crate::source::Truth;
@@ -29,6 +30,8 @@ pub struct Summary {
     pub abstained: BTreeMap<&'static str, u64>,
     /// Ways since the frame before, by what became of them: used, not used, or why there was none.
     pub odometry: BTreeMap<&'static str, u64>,
+    /// What became of the measurements of each of the filter's sources.
+    pub sources: BTreeMap<&'static str, AidCounters>,
     /// Track points by source.
     pub track: BTreeMap<&'static str, u64>,
     /// Median 1 sigma of the fixes, metres.
@@ -135,6 +138,9 @@ impl Sink for SummarySink {
         if let Some(odometry) = report.odometry {
             *s.odometry.entry(odometry).or_default() += 1;
         }
+        if !report.sources.is_empty() {
+            s.sources = report.sources.iter().map(|status| (status.source.as_str(), status.counters)).collect();
+        }
         let fix = match &report.matched.outcome {
             Outcome::Fix(fix) => {
                 s.fixes += 1;
@@ -230,6 +236,10 @@ impl std::fmt::Display for Summary {
         }
         if !self.odometry.is_empty() {
             writeln!(f, "odometry    {}", list(&self.odometry))?;
+        }
+        if !self.sources.is_empty() {
+            let used = self.sources.iter().map(|(source, c)| format!("{source} {} of {}", c.used, c.all()));
+            writeln!(f, "used        {}", used.collect::<Vec<_>>().join(", "))?;
         }
         writeln!(f, "track       {}", list(&self.track))?;
         let metres = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.1}"));

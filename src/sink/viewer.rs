@@ -27,6 +27,7 @@ use image::RgbImage;
 use rerun::{RecordingStream, RecordingStreamBuilder, TimeCell};
 
 use super::{FrameReport, Sink, SinkError};
+use crate::fuse::measurement::SourceStatus;
 use crate::geo::Geodetic;
 use crate::map::MapStore;
 use crate::source::Truth;
@@ -63,6 +64,8 @@ pub struct ViewerSink {
     scene: scene::Scene,
     start_ns: Option<i64>,
     source: Option<TrackSource>,
+    /// The filter's sources at the last frame.
+    sources: Vec<SourceStatus>,
     shown: blueprint::Shown,
     frames: u64,
 }
@@ -112,6 +115,7 @@ impl ViewerSink {
             scene,
             start_ns: None,
             source: None,
+            sources: Vec::new(),
             shown,
             frames: 0,
         };
@@ -164,6 +168,9 @@ impl ViewerSink {
         let error_m = |at: Option<Geodetic>| Some(distance_m(at?, truth?.camera));
         series::log(recording, report, error_m(fix), error_m(track))?;
         text::log(recording, report, self.source.replace(report.track.source), error_m(fix))?;
+        series::log_sources(recording, &self.sources, &report.sources)?;
+        text::log_sources(recording, &self.sources, &report.sources)?;
+        self.sources.clone_from(&report.sources);
         Ok(())
     }
 }

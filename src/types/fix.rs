@@ -176,6 +176,8 @@ impl Prior {
 pub enum TrackSource {
     /// A fix was used within the configured age.
     Visual,
+    /// No fix within that age, but a position of GNSS, where the filter is told to take them.
+    Gnss,
     /// Dead reckoning.
     Inertial,
     /// Not known.
@@ -187,6 +189,7 @@ impl TrackSource {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Visual => "visual",
+            Self::Gnss => "gnss",
             Self::Inertial => "inertial",
             Self::Lost => "lost",
         }

@@ -105,6 +105,7 @@ fn fused(fusion: &mut Fusion, message: InFlight<Matched>, unsettled: &mut VecDeq
         frame_px: message.frame_px,
         intake: frame.intake,
         odometry,
+        sources: fused.sources,
     };
     Finished { settled, between: fused.between, frame: Some((report, fused.prior)) }
 }

@@ -45,6 +45,13 @@ pub struct AidCounters {
     pub repeated: u64,
 }
 
+impl AidCounters {
+    /// All that came.
+    pub fn all(&self) -> u64 {
+        self.used + self.gated + self.refused + self.starting + self.repeated
+    }
+}
+
 /// The last innovation.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Innovation {
@@ -54,6 +61,17 @@ pub struct Innovation {
     pub nis: f64,
     /// Whether it was used.
     pub used: bool,
+}
+
+impl AidState {
+    /// The name written to files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Active => "active",
+        }
+    }
 }
 
 /// What became of a measurement.
@@ -132,6 +150,19 @@ impl Aid {
     }
 }
 
+/// How a source fares.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct SourceStatus {
+    /// The source.
+    pub source: Source,
+    /// Whether it is there.
+    pub state: AidState,
+    /// Its last innovation.
+    pub last: Option<Innovation>,
+    /// What became of its measurements.
+    pub counters: AidCounters,
+}
+
 /// All sources.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aids([Aid; Source::ALL.len()]);
@@ -158,6 +189,13 @@ impl Aids {
     /// A source.
     pub fn get(&self, source: Source) -> &Aid {
         &self.0[source as usize]
+    }
+
+    /// The sources that were heard, as they are at a time.
+    pub fn status(&self, now_ns: i64) -> Vec<SourceStatus> {
+        let all = Source::ALL.iter().zip(&self.0).filter(|(_, aid)| aid.counters != AidCounters::default());
+        all.map(|(&source, aid)| SourceStatus { source, state: aid.state(now_ns), last: aid.last, counters: aid.counters })
+            .collect()
     }
 
     /// A source, to be changed.

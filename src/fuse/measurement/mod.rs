@@ -18,7 +18,7 @@ use nalgebra::{SMatrix, SVector, Vector3};
 use super::eskf::{Eskf, Update};
 use super::state::{ATTITUDE, STATES, State};
 
-pub use aid::{Aid, AidCounters, AidSettings, AidState, Aids, CLOSED, Innovation, Taken};
+pub use aid::{Aid, AidCounters, AidSettings, AidState, Aids, CLOSED, Innovation, SourceStatus, Taken};
 pub use airflow::Airflow;
 pub use attitude::Attitude;
 pub use displacement::Displacement;
@@ -89,6 +89,36 @@ impl Source {
         Self::ZeroVelocity,
         Self::Airflow,
     ];
+
+    /// Of how many numbers its measurements consist: what a squared Mahalanobis distance is on average.
+    pub fn dimensions(self) -> usize {
+        match self {
+            Self::Height | Self::Barometer | Self::Rangefinder | Self::Heading => 1,
+            Self::Place | Self::Displacement | Self::Airflow => 2,
+            Self::Attitude | Self::Velocity | Self::Gnss | Self::ZeroVelocity => 3,
+            Self::Visual => 4,
+            Self::RelativePose => 6,
+        }
+    }
+
+    /// The name written to files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Visual => "visual",
+            Self::Place => "place",
+            Self::Height => "height",
+            Self::Barometer => "barometer",
+            Self::Rangefinder => "rangefinder",
+            Self::Heading => "heading",
+            Self::Attitude => "attitude",
+            Self::Velocity => "velocity",
+            Self::RelativePose => "relative_pose",
+            Self::Displacement => "displacement",
+            Self::Gnss => "gnss",
+            Self::ZeroVelocity => "zero_velocity",
+            Self::Airflow => "airflow",
+        }
+    }
 }
 
 /// A measurement of any kind.

@@ -3,8 +3,9 @@
 use rerun::{Color, RecordingStream, RecordingStreamResult, Scalars, SeriesLines, SeriesPoints};
 
 use super::palette;
+use crate::fuse::measurement::SourceStatus;
 use crate::sink::FrameReport;
-use crate::types::{Outcome, TrackPoint};
+use crate::types::TrackPoint;
 
 /// A plot.
 pub struct Plot {
@@ -33,9 +34,6 @@ const fn dots(entity: &'static str, name: &'static str, colour: Color) -> Line {
     Line { name, entity, colour, dots: true }
 }
 
-/// 95 % of the squared Mahalanobis distances of a consistent filter lie below this (chi-squared, two degrees of freedom).
-const NIS_95: f64 = 5.991;
-
 /// All plots.
 pub const PLOTS: &[Plot] = &[
     Plot {
@@ -49,8 +47,18 @@ pub const PLOTS: &[Plot] = &[
     },
     Plot {
         root: "/plots/nis",
-        title: "NIS of each fix",
-        lines: &[dots("/plots/nis/fix", "NIS", palette::FIX), line("/plots/nis/expected", "95 % below", palette::REFERENCE)],
+        title: "NIS of each source over its dimensions",
+        lines: &[
+            dots("/plots/nis/visual", "visual", palette::FIX),
+            dots("/plots/nis/displacement", "displacement", palette::VISUAL),
+            dots("/plots/nis/height", "height", palette::INLIER),
+            dots("/plots/nis/heading", "heading", palette::FOOTPRINT),
+            dots("/plots/nis/attitude", "attitude", palette::SMOOTHED),
+            dots("/plots/nis/barometer", "barometer", Color(rerun::Rgba32::from_rgb(80, 150, 255))),
+            dots("/plots/nis/gnss", "gnss", palette::INERTIAL),
+            dots("/plots/nis/zero_velocity", "zero velocity", palette::TRUTH),
+            line("/plots/nis/expected", "1 on average", palette::REFERENCE),
+        ],
     },
     Plot {
         root: "/plots/support",
@@ -122,8 +130,7 @@ pub fn log(
     scalar("/plots/error/fix", fix_error_m)?;
     scalar("/plots/error/track", track_error_m)?;
     log_sigma(recording, &report.track)?;
-    scalar("/plots/nis/fix", report.track.nis.filter(|_| matches!(report.matched.outcome, Outcome::Fix(_))))?;
-    scalar("/plots/nis/expected", Some(NIS_95))?;
+    scalar("/plots/nis/expected", Some(1.0))?;
     scalar("/plots/support/score", Some(report.matched.score))?;
     scalar("/plots/candidates/cells", Some(report.matched.candidates as f64))?;
     scalar("/plots/frames/received", Some(report.intake.received as f64))?;
@@ -140,6 +147,15 @@ pub fn log(
         ("register", times.register_ms),
     ];
     stages.iter().try_for_each(|(stage, ms)| scalar(&format!("/plots/latency/{stage}"), Some(*ms)))
+}
+
+/// Logs the innovations that are new since the frame before, whose sources those were.
+pub fn log_sources(recording: &RecordingStream, before: &[SourceStatus], now: &[SourceStatus]) -> RecordingStreamResult<()> {
+    for status in now.iter().filter(|s| before.iter().all(|b| b.source != s.source || b.last != s.last)) {
+        let nis = status.last.map(|last| last.nis / status.source.dimensions() as f64);
+        scalar(recording, &format!("/plots/nis/{}", status.source.as_str()), nis)?;
+    }
+    Ok(())
 }
 
 /// One sigma along the worst axis.

@@ -91,6 +91,7 @@ fn report(ordinal: u64, outcome: Outcome) -> FrameReport {
         frame_px: (160, 120),
         intake: crate::types::Intake::all(ordinal + 1),
         odometry: None,
+        sources: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use rerun::{MediaType, RecordingStream, RecordingStreamResult, TextDocument, Tex
 
 use super::palette;
 use super::series::worst_sigma;
+use crate::fuse::measurement::{AidState, SourceStatus};
 use crate::sink::FrameReport;
 use crate::types::{Outcome, TrackSource};
 
@@ -48,6 +49,19 @@ pub fn log(
     }
 }
 
+/// Logs which sources came, went or proved themselves since the frame before, whose sources those were.
+pub fn log_sources(recording: &RecordingStream, before: &[SourceStatus], now: &[SourceStatus]) -> RecordingStreamResult<()> {
+    for status in now.iter().filter(|s| before.iter().all(|b| b.source != s.source || b.state != s.state)) {
+        let (level, colour) = match status.state {
+            AidState::Stopped => (TextLogLevel::WARN, palette::INERTIAL),
+            AidState::Starting | AidState::Active => (TextLogLevel::INFO, palette::VISUAL),
+        };
+        let text = format!("source {}: {}", status.source.as_str(), status.state.as_str());
+        recording.log(EVENTS, &TextLog::new(text).with_level(level).with_color(colour))?;
+    }
+    Ok(())
+}
+
 fn frame(report: &FrameReport, fix_error_m: Option<f64>) -> String {
     let mut lines = vec![format!("**{}** (#{})", report.name, report.ordinal)];
     match &report.matched.outcome {
@@ -64,6 +78,8 @@ fn frame(report: &FrameReport, fix_error_m: Option<f64>) -> String {
     }
     let age = report.track.fix_age_s.map(|age| format!(", last fix {age:.1} s ago")).unwrap_or_default();
     lines.push(format!("track {}{age}", report.track.source.as_str()));
+    let sources = report.sources.iter().map(|s| format!("{} {} ({})", s.source.as_str(), s.state.as_str(), s.counters.used));
+    lines.push(format!("sources, measurements used: {}", sources.collect::<Vec<_>>().join(", ")));
     // Two spaces end a line in markdown.
     lines.join("  \n")
 }
