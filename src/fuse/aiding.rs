@@ -9,9 +9,11 @@ use super::state::BARO_OFFSET;
 use crate::time::{nanos_from_seconds, seconds_between};
 use crate::types::{BarometerSample, GnssSample, LandedSample, TelemetryBatch};
 
-/// Samples of a kind closer together than this add nothing but work: barometer and ground, whose errors last, and GNSS, seconds.
-const SLOW_INTERVAL_S: f64 = 1.0;
-const GNSS_INTERVAL_S: f64 = 0.2;
+/// Samples of a kind closer together than this add nothing but work: their errors last longer, seconds.
+const INTERVAL_S: f64 = 1.0;
+/// Positions of GNSS share their errors for about a minute: their sigma is taken this many times larger, so that a second's is worth
+/// what it adds.
+const GNSS_SIGMA_FACTOR: f64 = 3.0;
 /// 1 sigma of the height of a GNSS antenna in the plane, metres: nobody says how high the ground lies, so it tells nothing.
 const NO_HEIGHT_SIGMA_M: f64 = 1e4;
 /// 1 sigma of the velocity of an aircraft on the ground, m/s.
@@ -69,6 +71,11 @@ impl Told {
             Self::Landed(s) => s.stamp_ns,
         }
     }
+
+    /// A position of GNSS, where it is one.
+    pub fn gnss(&self) -> Option<GnssSample> {
+        if let Self::Gnss(sample) = self { Some(*sample) } else { None }
+    }
 }
 
 /// Picks out of telemetry what is to be measured: no kind more often than is of use, GNSS as far as it is asked for.
@@ -89,22 +96,21 @@ impl Aiding {
 
     /// What is to be measured of a batch, in order of time.
     pub fn told(&mut self, telemetry: &TelemetryBatch) -> Vec<Told> {
-        fn is_due(last_ns: &mut Option<i64>, stamp_ns: i64, interval_s: f64) -> bool {
-            let due = last_ns.is_none_or(|last| seconds_between(last, stamp_ns) >= interval_s);
+        fn is_due(last_ns: &mut Option<i64>, stamp_ns: i64) -> bool {
+            let due = last_ns.is_none_or(|last| seconds_between(last, stamp_ns) >= INTERVAL_S);
             if due {
                 *last_ns = Some(stamp_ns);
             }
             due
         }
-        let barometer = telemetry.barometer.iter().filter(|s| is_due(&mut self.last_barometer_ns, s.stamp_ns, SLOW_INTERVAL_S));
+        let barometer = telemetry.barometer.iter().filter(|s| is_due(&mut self.last_barometer_ns, s.stamp_ns));
         let mut told: Vec<Told> = barometer.map(|s| Told::Barometer(*s)).collect();
-        let landed =
-            telemetry.landed.iter().filter(|s| s.landed && is_due(&mut self.last_landed_ns, s.stamp_ns, SLOW_INTERVAL_S));
+        let landed = telemetry.landed.iter().filter(|s| s.landed && is_due(&mut self.last_landed_ns, s.stamp_ns));
         told.extend(landed.map(|s| Told::Landed(*s)));
         for sample in &telemetry.gnss {
             let since_ns = *self.gnss_since_ns.get_or_insert(sample.stamp_ns);
             let taken = self.gnss.takes(sample.stamp_ns.saturating_sub(since_ns));
-            if taken && is_due(&mut self.last_gnss_ns, sample.stamp_ns, GNSS_INTERVAL_S) {
+            if taken && is_due(&mut self.last_gnss_ns, sample.stamp_ns) {
                 told.push(Told::Gnss(*sample));
             }
         }
@@ -126,7 +132,8 @@ impl Running {
             Told::Gnss(sample) => {
                 let here = self.plane.ground_from_lat_lon(sample.lat_deg, sample.lon_deg);
                 let up_m = self.navigator.filter.state.position_m.z;
-                let sigmas_m = Vector3::new(sample.sigma_m, sample.sigma_m, NO_HEIGHT_SIGMA_M);
+                let sigma_m = GNSS_SIGMA_FACTOR * sample.sigma_m;
+                let sigmas_m = Vector3::new(sigma_m, sigma_m, NO_HEIGHT_SIGMA_M);
                 let covariance = Matrix3::from_diagonal(&sigmas_m.component_mul(&sigmas_m));
                 let antenna_m = Vector3::new(here.e_m, here.n_m, up_m);
                 Observation::Gnss(Gnss { antenna_m, covariance, lever_arm_m: Vector3::zeros() })

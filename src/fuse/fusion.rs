@@ -8,7 +8,7 @@ use super::aiding::{Aiding, Told};
 use super::eskf::{Eskf, Update};
 use super::grid::Grid;
 use super::hypotheses::{Demand, Hypotheses};
-use super::measurement::{Attitude, Displacement, Heading, Height, Observation, SourceStatus, Taken};
+use super::measurement::{Attitude, Displacement, Heading, Height, Observation, Source, SourceStatus, Taken};
 use super::navigator::{Navigator, Sampled};
 use super::running::{NEAR, RETURNED, Running, lost};
 use super::settings::{Counters, FusionSettings};
@@ -169,16 +169,18 @@ impl Fusion {
             running.confirmed = !running.is_wide(&self.settings);
             self.running = Some(running);
         }
-        let told = self.aiding.told(telemetry);
+        let mut told = self.aiding.told(telemetry);
         let mut imu = telemetry.imu.as_slice();
         if self.running.is_none()
-            && let Some(Told::Gnss(first)) = told.iter().find(|t| matches!(t, Told::Gnss(_)))
+            && let Some(first) = told.iter().find_map(Told::gnss)
         {
             imu = imu.get(imu.partition_point(|s| s.stamp_ns < first.stamp_ns)..).unwrap_or_default();
+            told.retain(|t| t.stamp_ns() > first.stamp_ns);
             let covariance = Matrix2::identity() * first.sigma_m * first.sigma_m;
             let position = Geodetic::ground(first.lat_deg, first.lon_deg);
             let mut running = self.begin(first.stamp_ns, position, covariance, attitude.as_ref(), known);
             running.last_gnss_ns = Some(first.stamp_ns);
+            running.navigator.aids.get_mut(Source::Gnss).begun_by(first.stamp_ns);
             self.running = Some(running);
         }
         if let Some(running) = &mut self.running {

@@ -114,6 +114,13 @@ impl Aid {
         }
     }
 
+    /// The filter begins with a measurement of this source: with nothing else known it is believed, and so is what follows it.
+    pub fn begun_by(&mut self, stamp_ns: i64) {
+        self.last_ns = Some(stamp_ns);
+        self.agreed = self.settings.confirmations;
+        self.counters.used += 1;
+    }
+
     /// Offers a measurement to the filter, which is at its stamp.
     pub fn offer(&mut self, stamp_ns: i64, observation: &Observation, filter: &mut Eskf) -> Taken {
         if self.last_ns.is_some_and(|last| stamp_ns <= last) {
