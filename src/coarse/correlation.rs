@@ -7,7 +7,10 @@
 //! and its overlap with the map's imagery, so that a small overlap must match better. Each hypothesis is then normalised by mean
 //! and spread of its own score map: what is compared across rotations and scales is how much a place stands out.
 
+use std::ops::Range;
 use std::sync::OnceLock;
+
+use pulp::Arch;
 
 use realfft::num_complex::Complex32;
 
@@ -127,7 +130,7 @@ impl SearchGrid {
                     line[first..first + n].copy_from_slice(&values[at..at + n]);
                 }
             };
-            self.fft.forward(self.fft.side(), fill, spectrum);
+            self.fft.forward(0..self.fft.side(), fill, spectrum);
         }
         spectra
     }
@@ -141,27 +144,12 @@ impl SearchGrid {
         }
         let len = self.fft.spectrum_len();
         let side = self.fft.side();
-        let plane = template.rows * template.columns;
         let parts = parts(template.rows, template.columns);
-        // A spectrum for each part and channel, each part where it sits in the template; then the mask of the whole.
-        let mut kernel = vec![Complex32::default(); (parts.len() * self.channels + 1) * len];
-        for (i, spectrum) in kernel.chunks_exact_mut(len).enumerate() {
-            let (channel, rows, columns) = match parts.get(i / self.channels) {
-                Some((rows, columns)) => (i % self.channels, rows.clone(), columns.clone()),
-                None => (self.channels, 0..template.rows, 0..template.columns),
-            };
-            let values = &template.planes[channel * plane..(channel + 1) * plane];
-            let fill = |r: usize, line: &mut [f32]| {
-                if rows.contains(&r) {
-                    let row = &values[r * template.columns..(r + 1) * template.columns];
-                    line[columns.clone()].copy_from_slice(&row[columns.clone()]);
-                }
-            };
-            self.fft.forward(template.rows, fill, spectrum);
-        }
+        let mut kernel = Kernel::new(self, template);
+        let arch = Arch::new();
         let half = (MAX_TEMPLATE / 2) as i64;
         let mut product = vec![Complex32::default(); len];
-        let [mut sums, mut overlaps, mut response] = [(); 3].map(|()| vec![0.0; side * side]);
+        let [mut sums, mut overlaps, mut response, mut widened] = [(); 4].map(|()| vec![0.0; side * side]);
         for block in &self.blocks {
             let (row0, column0) = (block.row as i64 - half, block.column as i64 - half);
             let touched = |w: &Window| {
@@ -181,23 +169,25 @@ impl SearchGrid {
                 &computed
             };
             sums.fill(0.0);
-            for part in 0..parts.len() {
+            for (part, (rows, columns)) in parts.iter().enumerate() {
                 product.fill(Complex32::default());
-                let of_part = kernel[part * self.channels * len..].chunks_exact(len);
-                for (map, view) in spectra.chunks_exact(len).zip(of_part).take(self.channels) {
-                    for ((p, m), v) in product.iter_mut().zip(map).zip(view) {
-                        *p += m * v.conj();
-                    }
+                for (channel, map) in spectra.chunks_exact(len).enumerate().take(self.channels) {
+                    let view = kernel.spectrum(part * self.channels + channel, channel, rows, columns);
+                    arch.dispatch(|| {
+                        for ((p, m), v) in product.iter_mut().zip(map).zip(view) {
+                            *p += m * v.conj();
+                        }
+                    });
                 }
                 self.fft.inverse(&mut product, &mut response);
                 if parts.len() > 1 {
-                    best_nearby(&mut response, side, SLACK);
+                    arch.dispatch(|| best_nearby(&mut response, &mut widened, side, SLACK));
                 }
                 sums.iter_mut().zip(&response).for_each(|(s, r)| *s += r);
             }
-            let last = self.channels * len;
-            let mask = &kernel[parts.len() * self.channels * len..];
-            for ((p, m), v) in product.iter_mut().zip(&spectra[last..]).zip(mask) {
+            let whole = (0..template.rows, 0..template.columns);
+            let mask = kernel.spectrum(parts.len() * self.channels, self.channels, &whole.0, &whole.1);
+            for ((p, m), v) in product.iter_mut().zip(&spectra[self.channels * len..]).zip(mask) {
                 *p = m * v.conj();
             }
             self.fft.inverse(&mut product, &mut overlaps);
@@ -208,22 +198,70 @@ impl SearchGrid {
     }
 }
 
-/// Replaces each value by the largest within ±`reach` rows and columns; the block wraps around, as the transform does.
-fn best_nearby(values: &mut [f32], side: usize, reach: usize) {
-    let mut line = vec![0.0; side + 2 * reach];
-    let mut pass = |start: usize, stride: usize| {
-        for (i, v) in line.iter_mut().enumerate() {
-            *v = values[start + (i + side - reach) % side * stride];
-        }
-        for i in 0..side {
-            values[start + i * stride] = line[i..=i + 2 * reach].iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        }
-    };
-    for i in 0..side {
-        pass(i * side, 1);
+/// A template's spectra: of each part and channel, each part where it sits in the template, and of the mask.
+struct Kernel<'a> {
+    fft: &'a BlockFft,
+    template: &'a Template,
+    /// Whether spectra are kept: a map of one block asks for each but once, and one that was just made is still in the cache.
+    keeps: bool,
+    made: Vec<Option<Vec<Complex32>>>,
+    last: Vec<Complex32>,
+}
+
+impl<'a> Kernel<'a> {
+    fn new(grid: &'a SearchGrid, template: &'a Template) -> Self {
+        let keeps = grid.blocks.len() > 1;
+        let last = if keeps { Vec::new() } else { vec![Complex32::default(); grid.fft.spectrum_len()] };
+        Self { fft: &grid.fft, template, keeps, made: Vec::new(), last }
     }
-    for i in 0..side {
-        pass(i, side);
+
+    /// The spectrum of a channel of some rows and columns, whose number among all spectra is `index`.
+    fn spectrum(&mut self, index: usize, channel: usize, rows: &Range<usize>, columns: &Range<usize>) -> &[Complex32] {
+        let Self { fft, template, keeps, made, last } = self;
+        let plane = template.rows * template.columns;
+        let values = &template.planes[channel * plane..(channel + 1) * plane];
+        let fill = |r: usize, line: &mut [f32]| {
+            let row = &values[r * template.columns..(r + 1) * template.columns];
+            line[columns.clone()].copy_from_slice(&row[columns.clone()]);
+        };
+        if !*keeps {
+            fft.forward(rows.clone(), fill, last);
+            return last;
+        }
+        if made.len() <= index {
+            made.resize(index + 1, None);
+        }
+        made[index].get_or_insert_with(|| {
+            let mut spectrum = vec![Complex32::default(); fft.spectrum_len()];
+            fft.forward(rows.clone(), fill, &mut spectrum);
+            spectrum
+        })
+    }
+}
+
+/// Replaces each value by the largest within ±`reach` rows and columns; the block wraps around, as the transform does. `widened` is
+/// room for as many values.
+#[inline(always)]
+fn best_nearby(values: &mut [f32], widened: &mut [f32], side: usize, reach: usize) {
+    let mut line = vec![0.0; side + 2 * reach];
+    for (row, out) in values.chunks_exact(side).zip(widened.chunks_exact_mut(side)) {
+        line[reach..side + reach].copy_from_slice(row);
+        line[..reach].copy_from_slice(&row[side - reach..]);
+        line[side + reach..].copy_from_slice(&row[..reach]);
+        out.copy_from_slice(&line[..side]);
+        for shift in 1..=2 * reach {
+            out.iter_mut().zip(&line[shift..]).for_each(|(o, v)| *o = o.max(*v));
+        }
+    }
+    for (r, out) in values.chunks_exact_mut(side).enumerate() {
+        let row = |shift: usize| {
+            let at = (r + side + shift - reach) % side * side;
+            &widened[at..at + side]
+        };
+        out.copy_from_slice(row(0));
+        for shift in 1..=2 * reach {
+            out.iter_mut().zip(row(shift)).for_each(|(o, v)| *o = o.max(*v));
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! Two-dimensional real Fourier transform of square blocks.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 use rustfft::{Fft, FftPlanner};
+
+/// Rows that are transposed together: as many values as a cache line holds.
+const TILE: usize = 8;
 
 /// Plans for blocks of one side.
 #[derive(Clone)]
@@ -39,22 +43,29 @@ impl BlockFft {
         (self.side / 2 + 1) * self.side
     }
 
-    /// Spectrum of a block given by its first `rows` rows; the rest is zero. `row(r, buffer)` fills a buffer of `side` values.
-    pub fn forward(&self, rows: usize, mut row: impl FnMut(usize, &mut [f32]), spectrum: &mut [Complex32]) {
+    /// Spectrum of a block given by some of its rows; the rest is zero. `row(r, buffer)` fills a buffer of `side` values.
+    pub fn forward(&self, rows: Range<usize>, mut row: impl FnMut(usize, &mut [f32]), spectrum: &mut [Complex32]) {
         let side = self.side;
         let mut line = self.rows_forward.make_input_vec();
-        let mut half = self.rows_forward.make_output_vec();
+        let half_len = side / 2 + 1;
+        let mut halves = vec![Complex32::default(); TILE * half_len];
         let mut scratch = self.rows_forward.make_scratch_vec();
         spectrum.fill(Complex32::default());
-        for r in 0..rows.min(side) {
-            line.fill(0.0);
-            row(r, &mut line);
-            if self.rows_forward.process_with_scratch(&mut line, &mut half, &mut scratch).is_err() {
-                // Only for buffers of the wrong length, and these come from the plan itself.
-                return;
+        let end = rows.end.min(side);
+        for first in rows.step_by(TILE) {
+            let tile = TILE.min(end.saturating_sub(first));
+            for (r, half) in halves.chunks_exact_mut(half_len).take(tile).enumerate() {
+                line.fill(0.0);
+                row(first + r, &mut line);
+                if self.rows_forward.process_with_scratch(&mut line, half, &mut scratch).is_err() {
+                    // Only for buffers of the wrong length, and these come from the plan itself.
+                    return;
+                }
             }
-            for (k, value) in half.iter().enumerate() {
-                spectrum[k * side + r] = *value;
+            for (k, column) in spectrum.chunks_exact_mut(side).enumerate() {
+                for (r, value) in column.iter_mut().skip(first).take(tile).enumerate() {
+                    *value = halves[r * half_len + k];
+                }
             }
         }
         self.columns_forward.process(spectrum);
@@ -64,23 +75,27 @@ impl BlockFft {
     pub fn inverse(&self, spectrum: &mut [Complex32], out: &mut [f32]) {
         let side = self.side;
         self.columns_inverse.process(spectrum);
-        let mut half = self.rows_inverse.make_input_vec();
+        let half_len = side / 2 + 1;
+        let mut halves = vec![Complex32::default(); TILE * half_len];
         let mut scratch = self.rows_inverse.make_scratch_vec();
-        let last = half.len() - 1;
         let scale = 1.0 / (side * side) as f32;
-        for (r, line) in out.chunks_exact_mut(side).enumerate() {
-            for (k, value) in half.iter_mut().enumerate() {
-                *value = spectrum[k * side + r];
+        for (t, lines) in out.chunks_mut(TILE * side).enumerate() {
+            for (k, column) in spectrum.chunks_exact(side).enumerate() {
+                for (r, value) in column.iter().skip(t * TILE).take(TILE).enumerate() {
+                    halves[r * half_len + k] = *value;
+                }
             }
-            // Rounding leaves traces where a real signal has none, and the plan insists.
-            half[0].im = 0.0;
-            if side.is_multiple_of(2) {
-                half[last].im = 0.0;
+            for (half, line) in halves.chunks_exact_mut(half_len).zip(lines.chunks_exact_mut(side)) {
+                // Rounding leaves traces where a real signal has none, and the plan insists.
+                half[0].im = 0.0;
+                if side.is_multiple_of(2) {
+                    half[half_len - 1].im = 0.0;
+                }
+                if self.rows_inverse.process_with_scratch(half, line, &mut scratch).is_err() {
+                    return;
+                }
+                line.iter_mut().for_each(|v| *v *= scale);
             }
-            if self.rows_inverse.process_with_scratch(&mut half, line, &mut scratch).is_err() {
-                return;
-            }
-            line.iter_mut().for_each(|v| *v *= scale);
         }
     }
 }
@@ -107,12 +122,13 @@ mod tests {
         let fft = BlockFft::new(20);
         let value = |r: usize, c: usize| ((r * 31 + c * 17) % 13) as f32 - 6.0;
         let mut spectrum = vec![Complex32::default(); fft.spectrum_len()];
-        fft.forward(7, |r, line| (0..20).for_each(|c| line[c] = value(r, c)), &mut spectrum);
+        let rows = 3..14;
+        fft.forward(rows.clone(), |r, line| (0..20).for_each(|c| line[c] = value(r, c)), &mut spectrum);
         let mut out = vec![0.0; 400];
         fft.inverse(&mut spectrum, &mut out);
         for r in 0..20 {
             for c in 0..20 {
-                let expected = if r < 7 { value(r, c) } else { 0.0 };
+                let expected = if rows.contains(&r) { value(r, c) } else { 0.0 };
                 assert!((out[r * 20 + c] - expected).abs() < 1e-4);
             }
         }

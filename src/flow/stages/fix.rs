@@ -4,6 +4,7 @@ use nalgebra::{Vector2, Vector3};
 
 use super::fine::{CLEAR_LEAD, GUIDE_RADII};
 use super::{FEW_HYPOTHESES, Matched, Matcher, Observation, Retrieved, SAME_PLACE_CELLS, Verified};
+use crate::coarse::Place;
 use crate::coarse::hypotheses::Hypothesis;
 use crate::fine::{Consensus, GuidedMatch, ViewField, consensus, guided_matches};
 use crate::fix::{self, FixSettings, Pose, PosePrior};
@@ -14,7 +15,12 @@ use crate::types::{AbstainReason, Fix, FreePose, Match, Outcome};
 /// Places that are matched narrowly when none leads clearly.
 const CONTENDERS: usize = 3;
 
+/// Places that were matched narrowly before, with what came of it.
+#[derive(Default)]
+pub(super) struct Narrowly(Vec<(Place, Hypothesis, Result<PosedMatch, AbstainReason>)>);
+
 /// The matches of a place with the pose that fits them, and what was known of it before.
+#[derive(Clone)]
 pub(super) struct PosedMatch {
     view: Hypothesis,
     matches: Vec<GuidedMatch>,
@@ -36,9 +42,11 @@ impl Matcher {
             return self.fix_of_cell(observation, retrieved, verified);
         }
         if observation.glance.is_none() {
-            let matched = self.fix_in_full(observation, verified, retrieved.candidates, network);
+            let mut narrowly = Narrowly::default();
+            let matched = self.fix_in_full(observation, verified, retrieved.candidates, network, &mut narrowly);
             let settled = self.is_beyond_doubt(&matched) || !self.may_look_thoroughly(observation);
-            return if settled { matched } else { self.look_thoroughly(observation, retrieved, verified, matched, network) };
+            let first = (matched, narrowly);
+            return if settled { first.0 } else { self.look_thoroughly(observation, retrieved, verified, first, network) };
         }
         let settled = self.settled(observation, verified, retrieved.candidates);
         settled.unwrap_or_else(|| self.escalated(observation, network))
@@ -50,6 +58,7 @@ impl Matcher {
         verified: &[Verified],
         candidates: usize,
         network: &mut dyn DenseExtractor,
+        before: &mut Narrowly,
     ) -> Matched {
         // Without those that are a better one seen from another hypothesis.
         let apart = self.apart(verified.iter().collect(), |v| &v.place, self.apart_m(observation), usize::MAX);
@@ -59,7 +68,7 @@ impl Matcher {
         let clear = lead >= CLEAR_LEAD;
         let tried = if clear { 1 } else { CONTENDERS };
         let mut narrowly: Vec<(&Verified, Result<PosedMatch, AbstainReason>)> =
-            apart.iter().take(tried).map(|v| (*v, self.second_pass(observation, v, network))).collect();
+            apart.iter().take(tried).map(|v| (*v, before.matched(v, || self.second_pass(observation, v, network)))).collect();
         let support = |m: &Result<PosedMatch, AbstainReason>| m.as_ref().map_or(0.0, |m| m.consensus.support);
         // Stable: equal supports keep the order of the first pass.
         narrowly.sort_by(|a, b| support(&b.1).total_cmp(&support(&a.1)));
@@ -214,6 +223,23 @@ impl Matcher {
                 map_sigma_m: self.settings.fix.map_sigma_m,
             },
         })
+    }
+}
+
+impl Narrowly {
+    /// What comes of a place of one frame; it is matched if it was not before.
+    fn matched(
+        &mut self,
+        verified: &Verified,
+        matching: impl FnOnce() -> Result<PosedMatch, AbstainReason>,
+    ) -> Result<PosedMatch, AbstainReason> {
+        let Verified { place, view, .. } = verified;
+        if let Some((.., matched)) = self.0.iter().find(|(p, v, _)| p == place && v == view) {
+            return matched.clone();
+        }
+        let matched = matching();
+        self.0.push((*place, *view, matched.clone()));
+        matched
     }
 }
 

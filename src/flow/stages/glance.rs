@@ -4,6 +4,7 @@
 //! not settle beyond doubt is escalated: the frame is searched for, verified and matched as without a glance. So a glance may save time;
 //! it never decides that a position is not known.
 
+use super::fix::Narrowly;
 use super::{FEW_HYPOTHESES, Matched, Matcher, Observation, Retrieved, Verified};
 use crate::coarse::Place;
 use crate::coarse::refine::refine;
@@ -85,7 +86,7 @@ impl Matcher {
             let retrieved = self.retrieve(&whole, observation.glance.as_ref(), None, network)?;
             let places = self.search(&whole, &retrieved)?;
             let verified = self.fine(&whole, &retrieved, &places, network)?;
-            Ok(self.fix_in_full(&whole, &verified, retrieved.candidates, network))
+            Ok(self.fix_in_full(&whole, &verified, retrieved.candidates, network, &mut Narrowly::default()))
         };
         run().unwrap_or_else(Matched::abstained)
     }

@@ -6,6 +6,7 @@
 //! most likely heights first, until a place leaves no doubt or all views are tried. It is judged beside all places verified before: on
 //! simulated farmland two of 200 frames were a kilometre off before that, because the right place had never been tried.
 
+use super::fix::Narrowly;
 use super::{Matched, Matcher, Observation, Retrieved, Verified};
 use crate::coarse::Place;
 use crate::coarse::template::{MAX_TEMPLATE, Template};
@@ -34,13 +35,13 @@ impl Matcher {
         matches!(matched.outcome, Outcome::Fix(_)) && matched.score >= BEYOND_DOUBT * self.settings.fix.min_support_unclear
     }
 
-    /// What a search at the refining level makes of a frame; `first` where that finds no place at all.
+    /// What a search at the refining level makes of a frame; what was made of it first where that finds no place at all.
     pub(super) fn look_thoroughly(
         &self,
         observation: &Observation,
         retrieved: &Retrieved,
         verified: &[Verified],
-        first: Matched,
+        (first, mut narrowly): (Matched, Narrowly),
         network: &mut dyn DenseExtractor,
     ) -> Matched {
         let mut found = verified.to_vec();
@@ -58,7 +59,7 @@ impl Matcher {
             if untried > 0 && found.first().is_none_or(|best| best.consensus.support < self.settings.fix.min_support_unclear) {
                 continue;
             }
-            let matched = self.fix_in_full(observation, &found, retrieved.candidates, network);
+            let matched = self.fix_in_full(observation, &found, retrieved.candidates, network, &mut narrowly);
             if self.is_beyond_doubt(&matched) || untried == 0 && !found.is_empty() {
                 return matched;
             }
