@@ -78,8 +78,11 @@ fn frame(report: &FrameReport, fix_error_m: Option<f64>) -> String {
     }
     let age = report.track.fix_age_s.map(|age| format!(", last fix {age:.1} s ago")).unwrap_or_default();
     lines.push(format!("track {}{age}", report.track.source.as_str()));
-    let sources = report.sources.iter().map(|s| format!("{} {} ({})", s.source.as_str(), s.state.as_str(), s.counters.used));
-    lines.push(format!("sources, measurements used: {}", sources.collect::<Vec<_>>().join(", ")));
+    let sources = report.sources.iter().map(|s| {
+        let state = if s.state == AidState::Active { String::new() } else { format!(" ({})", s.state.as_str()) };
+        format!("{} {}{state}", s.source.as_str(), s.counters.used)
+    });
+    lines.push(format!("used: {}", sources.collect::<Vec<_>>().join(", ")));
     // Two spaces end a line in markdown.
     lines.join("  \n")
 }
