@@ -47,7 +47,7 @@ pub const PLOTS: &[Plot] = &[
     },
     Plot {
         root: "/plots/nis",
-        title: "NIS of each source over its dimensions",
+        title: "NIS by source (1 on average)",
         lines: &[
             dots("/plots/nis/visual", "visual", palette::FIX),
             dots("/plots/nis/displacement", "displacement", palette::VISUAL),
@@ -57,7 +57,7 @@ pub const PLOTS: &[Plot] = &[
             dots("/plots/nis/barometer", "barometer", Color(rerun::Rgba32::from_rgb(80, 150, 255))),
             dots("/plots/nis/gnss", "gnss", palette::INERTIAL),
             dots("/plots/nis/zero_velocity", "zero velocity", palette::TRUTH),
-            line("/plots/nis/expected", "1 on average", palette::REFERENCE),
+            line("/plots/nis/expected", "expected", palette::REFERENCE),
         ],
     },
     Plot {
@@ -149,7 +149,7 @@ pub fn log(
     stages.iter().try_for_each(|(stage, ms)| scalar(&format!("/plots/latency/{stage}"), Some(*ms)))
 }
 
-/// Logs the innovations that are new since the frame before, whose sources those were.
+/// Logs the innovations that are new since the frame before, whose sources those were: squared distances over their dimensions.
 pub fn log_sources(recording: &RecordingStream, before: &[SourceStatus], now: &[SourceStatus]) -> RecordingStreamResult<()> {
     for status in now.iter().filter(|s| before.iter().all(|b| b.source != s.source || b.last != s.last)) {
         let nis = status.last.map(|last| last.nis / status.source.dimensions() as f64);

@@ -72,8 +72,8 @@ fn frame(report: &FrameReport, fix_error_m: Option<f64>) -> String {
             let error = fix_error_m.map(|e| format!(", error {e:.1} m")).unwrap_or_default();
             lines.push(format!("1 sigma {:.1} m{error}", worst_sigma(&fix.camera_covariance_m2())));
             let heading = fix.heading_rad.0.to_degrees().rem_euclid(360.0);
-            lines.push(format!("heading {heading:.0}°, {:.0} m above ground", fix.height_agl_m.0));
-            lines.push(format!("{} inliers, score {:.2}", fix.inliers, fix.score));
+            let (height_m, _) = fix.height_agl_m;
+            lines.push(format!("{heading:.0}°, {height_m:.0} m above ground, {} inliers, score {:.2}", fix.inliers, fix.score));
         }
     }
     let age = report.track.fix_age_s.map(|age| format!(", last fix {age:.1} s ago")).unwrap_or_default();
