@@ -11,7 +11,6 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use pulp::Arch;
-
 use realfft::num_complex::Complex32;
 
 use super::fft::{BlockFft, fast_length};

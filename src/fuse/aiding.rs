@@ -120,10 +120,9 @@ impl Aiding {
 }
 
 impl Running {
-    /// Measures what was told, at its stamp, which does not lie before the filter.
+    /// Measures what was told; the filter is at its stamp.
     pub fn measure_told(&mut self, told: &Told) {
         let stamp_ns = told.stamp_ns();
-        self.navigator.advance(stamp_ns);
         let observation = match told {
             Told::Barometer(sample) => {
                 let Some(zero_m) = self.barometer_zero_m(sample) else { return };

@@ -2,6 +2,8 @@
 
 use nalgebra::{UnitQuaternion, Vector3};
 
+use crate::geo::Geodetic;
+
 /// Angular rate and specific force in the body frame (forward, right, down).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ImuSample {
@@ -163,7 +165,7 @@ impl TelemetrySample {
             Self::Heading(s) => s.heading_rad.is_finite() && sigma(s.sigma_rad),
             Self::Attitude(s) => s.enu_from_body.coords.iter().all(|v| v.is_finite()) && sigma(s.sigma_rad),
             Self::Barometer(s) => s.alt_m.is_finite() && sigma(s.sigma_m),
-            Self::Gnss(s) => s.lat_deg.abs() <= 90.0 && s.lon_deg.abs() <= 180.0 && sigma(s.sigma_m),
+            Self::Gnss(s) => Geodetic::ground(s.lat_deg, s.lon_deg).is_valid() && sigma(s.sigma_m),
             Self::Landed(_) => true,
         }
     }

@@ -44,9 +44,10 @@ impl Matcher {
         if observation.glance.is_none() {
             let mut narrowly = Narrowly::default();
             let matched = self.fix_in_full(observation, verified, retrieved.candidates, network, &mut narrowly);
-            let settled = self.is_beyond_doubt(&matched) || !self.may_look_thoroughly(observation);
-            let first = (matched, narrowly);
-            return if settled { first.0 } else { self.look_thoroughly(observation, retrieved, verified, first, network) };
+            if self.is_beyond_doubt(&matched) || !self.may_look_thoroughly(observation) {
+                return matched;
+            }
+            return self.look_thoroughly(observation, retrieved, verified, (matched, narrowly), network);
         }
         let settled = self.settled(observation, verified, retrieved.candidates);
         settled.unwrap_or_else(|| self.escalated(observation, network))
