@@ -25,9 +25,11 @@ pub struct FramePyramid {
 struct Level {
     width: usize,
     height: usize,
-    /// Interleaved RGB, 0..255.
-    data: Vec<f32>,
+    /// Red, green, blue, 0..255, and a zero: four numbers are one vector.
+    data: Vec<Texel>,
 }
+
+type Texel = [f32; 4];
 
 impl FramePyramid {
     /// Halves the frame until its longer side is below 64 pixels.
@@ -35,7 +37,7 @@ impl FramePyramid {
         let mut levels = vec![Level {
             width: image.width() as usize,
             height: image.height() as usize,
-            data: image.as_raw().iter().map(|v| f32::from(*v)).collect(),
+            data: image.pixels().map(|p| [f32::from(p[0]), f32::from(p[1]), f32::from(p[2]), 0.0]).collect(),
         }];
         while let Some(last) = levels.last().filter(|l| l.width.max(l.height) >= 64 && l.width.min(l.height) >= 4) {
             let next = last.halved();
@@ -53,7 +55,7 @@ impl FramePyramid {
     pub fn preview(&self, longest_px: usize) -> Option<(RgbImage, f64)> {
         let index = self.levels.iter().position(|l| l.width.max(l.height) <= longest_px)?;
         let level = self.levels.get(index)?;
-        let bytes = level.data.iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect();
+        let bytes = level.data.iter().flat_map(|p| [p[0], p[1], p[2]]).map(|v| v.round().clamp(0.0, 255.0) as u8).collect();
         let image = RgbImage::from_raw(level.width as u32, level.height as u32, bytes)?;
         Some((image, 1.0 / f64::from(1u32 << index)))
     }
@@ -61,7 +63,7 @@ impl FramePyramid {
     /// Standard deviation of brightness over the frame, 0..255: nearly zero for a lens cap, fog or a blown-out frame.
     pub fn contrast(&self) -> f64 {
         let Some(level) = self.levels.get(2.min(self.levels.len().saturating_sub(1))) else { return 0.0 };
-        let grey = level.data.chunks_exact(3).map(|p| f64::from(p[0] + p[1] + p[2]) / 3.0);
+        let grey = level.data.iter().map(|p| f64::from(p[0] + p[1] + p[2]) / 3.0);
         let n = (level.width * level.height) as f64;
         let (sum, squares) = grey.fold((0.0, 0.0), |(s, q), v| (s + v, q + v * v));
         (squares / n - (sum / n).powi(2)).max(0.0).sqrt()
@@ -73,7 +75,7 @@ impl FramePyramid {
     pub fn sharpness(&self, minification: f64) -> f64 {
         let index = (minification.max(1.0).log2().floor() as usize).min(self.levels.len().saturating_sub(1));
         let Some(level) = self.levels.get(index) else { return 1.0 };
-        let grey: Vec<f32> = level.data.chunks_exact(3).map(|p| p[0] + p[1] + p[2]).collect();
+        let grey: Vec<f32> = level.data.iter().map(|p| p[0] + p[1] + p[2]).collect();
         let (w, h) = (level.width, level.height);
         let smooth = |v: &[f32], at: usize, step: usize| 0.25 * (v[at - step] + v[at + step]) + 0.5 * v[at];
         let mut rows = grey.clone();
@@ -98,22 +100,18 @@ impl FramePyramid {
 impl Level {
     fn halved(&self) -> Self {
         let (width, height) = (self.width / 2, self.height / 2);
-        let mut data = Vec::with_capacity(width * height * 3);
+        let mut data = Vec::with_capacity(width * height);
         for y in 0..height {
-            let upper = &self.data[2 * y * self.width * 3..];
-            let lower = &self.data[(2 * y + 1) * self.width * 3..];
-            for x in 0..width {
-                let at = 6 * x;
-                for c in 0..3 {
-                    data.push((upper[at + c] + upper[at + 3 + c] + lower[at + c] + lower[at + 3 + c]) / 4.0);
-                }
-            }
+            let upper = self.data[2 * y * self.width..].chunks_exact(2);
+            let lower = self.data[(2 * y + 1) * self.width..].chunks_exact(2);
+            let mean = |(u, l): (&[Texel], &[Texel])| std::array::from_fn(|c| (u[0][c] + u[1][c] + l[0][c] + l[1][c]) / 4.0);
+            data.extend(upper.zip(lower).take(width).map(mean));
         }
         Self { width, height, data }
     }
 
     /// Bilinear sample at continuous coordinates of this level (pixel centres at .5); `None` outside.
-    fn sample(&self, x: f64, y: f64) -> Option<[f32; 3]> {
+    fn sample(&self, x: f64, y: f64) -> Option<Texel> {
         let (x, y) = (x - 0.5, y - 0.5);
         if !(x >= -0.5 && y >= -0.5 && x <= self.width as f64 - 0.5 && y <= self.height as f64 - 0.5) {
             return None;
@@ -122,16 +120,11 @@ impl Level {
         let y = y.clamp(0.0, (self.height - 1) as f64);
         let (x0, y0) = ((x as usize).min(self.width.saturating_sub(2)), (y as usize).min(self.height.saturating_sub(2)));
         let (fx, fy) = ((x - x0 as f64) as f32, (y - y0 as f64) as f32);
-        let (right, below) = (if self.width > 1 { 3 } else { 0 }, if self.height > 1 { 3 * self.width } else { 0 });
-        let at = 3 * (y0 * self.width + x0);
-        let mut out = [0.0; 3];
-        for (c, value) in out.iter_mut().enumerate() {
-            let a = at + c;
-            let top = self.data[a] + fx * (self.data[a + right] - self.data[a]);
-            let bottom = self.data[a + below] + fx * (self.data[a + below + right] - self.data[a + below]);
-            *value = top + fy * (bottom - top);
-        }
-        Some(out)
+        let (right, below) = (usize::from(self.width > 1), if self.height > 1 { self.width } else { 0 });
+        let at = y0 * self.width + x0;
+        let (upper, lower) = (self.data.get(at..=at + right)?, self.data.get(at + below..=at + below + right)?);
+        let between = |a: Texel, b: Texel, t: f32| -> Texel { std::array::from_fn(|c| a[c] + t * (b[c] - a[c])) };
+        Some(between(between(upper[0], upper[right], fx), between(lower[0], lower[right], fx), fy))
     }
 }
 
@@ -255,8 +248,8 @@ pub fn rectify(
             if let Some(rgb) = level.sample(x * scale, y * scale) {
                 let at = row * width + column;
                 out.covered[at] = true;
-                for (c, value) in rgb.iter().enumerate() {
-                    out.image.data[c * plane + at] = value / 255.0;
+                for (values, value) in out.image.data.chunks_exact_mut(plane).zip(rgb) {
+                    values[at] = value / 255.0;
                 }
             }
         }

@@ -7,13 +7,13 @@
 //! and its overlap with the map's imagery, so that a small overlap must match better. Each hypothesis is then normalised by mean
 //! and spread of its own score map: what is compared across rotations and scales is how much a place stands out.
 
-use std::ops::Range;
 use std::sync::OnceLock;
 
 use pulp::Arch;
 use realfft::num_complex::Complex32;
 
 use super::fft::{BlockFft, fast_length};
+use super::kernel::Kernel;
 use super::peaks::{Peak, Response, Window, parabola, suppress};
 use super::template::{MAX_TEMPLATE, Template, parts};
 use super::tensor::Planes;
@@ -141,13 +141,17 @@ impl SearchGrid {
         if template.cells == 0 || template.planes.len() != (self.channels + 1) * template.rows * template.columns {
             return out;
         }
-        let len = self.fft.spectrum_len();
-        let side = self.fft.side();
+        let (side, len) = (self.fft.side(), self.fft.spectrum_len());
         let parts = parts(template.rows, template.columns);
-        let mut kernel = Kernel::new(self, template);
+        let mut kernel = Kernel::new(&self.fft, self.blocks.len() > 1);
+        for channel in 0..self.channels {
+            parts.iter().for_each(|(rows, columns)| kernel.add(template, channel, rows, columns));
+        }
+        kernel.add(template, self.channels, &(0..template.rows), &(0..template.columns));
         let arch = Arch::new();
         let half = (MAX_TEMPLATE / 2) as i64;
-        let mut product = vec![Complex32::default(); len];
+        // Of each part, and of the mask.
+        let mut products = vec![Complex32::default(); (parts.len() + 1) * len];
         let [mut sums, mut overlaps, mut response, mut widened] = [(); 4].map(|()| vec![0.0; side * side]);
         for block in &self.blocks {
             let (row0, column0) = (block.row as i64 - half, block.column as i64 - half);
@@ -167,74 +171,49 @@ impl SearchGrid {
                 computed = self.block_spectra(block);
                 &computed
             };
+            self.multiply(spectra, &mut kernel, parts.len(), &mut products);
             sums.fill(0.0);
-            for (part, (rows, columns)) in parts.iter().enumerate() {
-                product.fill(Complex32::default());
-                for (channel, map) in spectra.chunks_exact(len).enumerate().take(self.channels) {
-                    let view = kernel.spectrum(part * self.channels + channel, channel, rows, columns);
-                    arch.dispatch(|| {
-                        for ((p, m), v) in product.iter_mut().zip(map).zip(view) {
-                            *p += m * v.conj();
-                        }
-                    });
-                }
-                self.fft.inverse(&mut product, &mut response);
+            for product in products.chunks_exact(len).take(parts.len()) {
+                self.fft.inverse_rows(product, &mut response);
                 if parts.len() > 1 {
                     arch.dispatch(|| best_nearby(&mut response, &mut widened, side, SLACK));
                 }
                 sums.iter_mut().zip(&response).for_each(|(s, r)| *s += r);
             }
-            let whole = (0..template.rows, 0..template.columns);
-            let mask = kernel.spectrum(parts.len() * self.channels, self.channels, &whole.0, &whole.1);
-            for ((p, m), v) in product.iter_mut().zip(&spectra[self.channels * len..]).zip(mask) {
-                *p = m * v.conj();
-            }
-            self.fft.inverse(&mut product, &mut overlaps);
+            self.fft.inverse_rows(&products[parts.len() * len..], &mut overlaps);
             collect_peaks(&sums, &overlaps, side, block, template.cells, (row0, column0), windows, &mut out);
         }
         suppress(&mut out.peaks, keep);
         out
     }
-}
 
-/// A template's spectra: of each part and channel, each part where it sits in the template, and of the mask.
-struct Kernel<'a> {
-    fft: &'a BlockFft,
-    template: &'a Template,
-    /// Whether spectra are kept: a map of one block asks for each but once, and one that was just made is still in the cache.
-    keeps: bool,
-    made: Vec<Option<Vec<Complex32>>>,
-    last: Vec<Complex32>,
-}
-
-impl<'a> Kernel<'a> {
-    fn new(grid: &'a SearchGrid, template: &'a Template) -> Self {
-        let keeps = grid.blocks.len() > 1;
-        let last = if keeps { Vec::new() } else { vec![Complex32::default(); grid.fft.spectrum_len()] };
-        Self { fft: &grid.fft, template, keeps, made: Vec::new(), last }
-    }
-
-    /// The spectrum of a channel of some rows and columns, whose number among all spectra is `index`.
-    fn spectrum(&mut self, index: usize, channel: usize, rows: &Range<usize>, columns: &Range<usize>) -> &[Complex32] {
-        let Self { fft, template, keeps, made, last } = self;
-        let plane = template.rows * template.columns;
-        let values = &template.planes[channel * plane..(channel + 1) * plane];
-        let fill = |r: usize, line: &mut [f32]| {
-            let row = &values[r * template.columns..(r + 1) * template.columns];
-            line[columns.clone()].copy_from_slice(&row[columns.clone()]);
-        };
-        if !*keeps {
-            fft.forward(rows.clone(), fill, last);
-            return last;
+    /// The products of a block's spectra with a template's, summed over the channels, columns transformed back: of each part, and of the
+    /// mask. Column by column, so that sums and spectra stay in the first cache.
+    fn multiply(&self, spectra: &[Complex32], kernel: &mut Kernel<'_>, parts: usize, products: &mut [Complex32]) {
+        let (side, len) = (self.fft.side(), self.fft.spectrum_len());
+        let arch = Arch::new();
+        let mut scratch = Vec::new();
+        let mut sums = vec![Complex32::default(); (parts + 1) * side];
+        for k in 0..self.fft.columns() {
+            sums.fill(Complex32::default());
+            for (channel, map) in spectra.chunks_exact(len).enumerate() {
+                let map = &map[k * side..(k + 1) * side];
+                // The last plane is the mask, which has no parts.
+                let (first, n) = if channel < self.channels { (0, parts) } else { (parts, 1) };
+                for (part, sum) in sums[first * side..].chunks_exact_mut(side).take(n).enumerate() {
+                    let view = kernel.column(channel * parts + part, k);
+                    arch.dispatch(|| {
+                        for ((s, m), v) in sum.iter_mut().zip(map).zip(view) {
+                            *s += m * v.conj();
+                        }
+                    });
+                }
+            }
+            for (sum, product) in sums.chunks_exact_mut(side).zip(products.chunks_exact_mut(len)) {
+                self.fft.inverse_column(sum, &mut scratch);
+                product[k * side..(k + 1) * side].copy_from_slice(sum);
+            }
         }
-        if made.len() <= index {
-            made.resize(index + 1, None);
-        }
-        made[index].get_or_insert_with(|| {
-            let mut spectrum = vec![Complex32::default(); fft.spectrum_len()];
-            fft.forward(rows.clone(), fill, &mut spectrum);
-            spectrum
-        })
     }
 }
 

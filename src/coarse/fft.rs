@@ -43,44 +43,70 @@ impl BlockFft {
         (self.side / 2 + 1) * self.side
     }
 
+    /// Columns of a spectrum.
+    pub fn columns(&self) -> usize {
+        self.side / 2 + 1
+    }
+
     /// Spectrum of a block given by some of its rows; the rest is zero. `row(r, buffer)` fills a buffer of `side` values.
-    pub fn forward(&self, rows: Range<usize>, mut row: impl FnMut(usize, &mut [f32]), spectrum: &mut [Complex32]) {
-        let side = self.side;
+    pub fn forward(&self, rows: Range<usize>, row: impl FnMut(usize, &mut [f32]), spectrum: &mut [Complex32]) {
+        spectrum.fill(Complex32::default());
+        self.forward_rows(rows, row, spectrum, (self.side, 0));
+        self.columns_forward.process(spectrum);
+    }
+
+    /// The first half of [`BlockFft::forward`]: transformed rows. Of column `k` row `r` goes to `k · stride + r − first` of the columns.
+    pub fn forward_rows(
+        &self,
+        rows: Range<usize>,
+        mut row: impl FnMut(usize, &mut [f32]),
+        columns: &mut [Complex32],
+        (stride, first): (usize, usize),
+    ) {
+        let half_len = self.columns();
         let mut line = self.rows_forward.make_input_vec();
-        let half_len = side / 2 + 1;
         let mut halves = vec![Complex32::default(); TILE * half_len];
         let mut scratch = self.rows_forward.make_scratch_vec();
-        spectrum.fill(Complex32::default());
-        let end = rows.end.min(side);
-        for first in rows.step_by(TILE) {
-            let tile = TILE.min(end.saturating_sub(first));
+        let end = rows.end.min(self.side);
+        for from in rows.step_by(TILE) {
+            let tile = TILE.min(end.saturating_sub(from));
             for (r, half) in halves.chunks_exact_mut(half_len).take(tile).enumerate() {
                 line.fill(0.0);
-                row(first + r, &mut line);
+                row(from + r, &mut line);
                 if self.rows_forward.process_with_scratch(&mut line, half, &mut scratch).is_err() {
                     // Only for buffers of the wrong length, and these come from the plan itself.
                     return;
                 }
             }
-            for (k, column) in spectrum.chunks_exact_mut(side).enumerate() {
-                for (r, value) in column.iter_mut().skip(first).take(tile).enumerate() {
+            for (k, column) in columns.chunks_exact_mut(stride).enumerate() {
+                for (r, value) in column.iter_mut().skip(from - first).take(tile).enumerate() {
                     *value = halves[r * half_len + k];
                 }
             }
         }
-        self.columns_forward.process(spectrum);
     }
 
-    /// The block of a spectrum, `side²` values, row-major. Destroys the spectrum.
-    pub fn inverse(&self, spectrum: &mut [Complex32], out: &mut [f32]) {
+    /// The second half, of one column; `scratch` is grown as needed.
+    pub fn forward_column(&self, column: &mut [Complex32], scratch: &mut Vec<Complex32>) {
+        scratch.resize(self.columns_forward.get_inplace_scratch_len(), Complex32::default());
+        self.columns_forward.process_with_scratch(column, scratch);
+    }
+
+    /// The first half of the way back, of one column; `scratch` is grown as needed.
+    pub fn inverse_column(&self, column: &mut [Complex32], scratch: &mut Vec<Complex32>) {
+        scratch.resize(self.columns_inverse.get_inplace_scratch_len(), Complex32::default());
+        self.columns_inverse.process_with_scratch(column, scratch);
+    }
+
+    /// The second half: the block of columns that are transformed back, `side²` values, row-major.
+    pub fn inverse_rows(&self, columns: &[Complex32], out: &mut [f32]) {
         let side = self.side;
-        self.columns_inverse.process(spectrum);
-        let half_len = side / 2 + 1;
+        let half_len = self.columns();
         let mut halves = vec![Complex32::default(); TILE * half_len];
         let mut scratch = self.rows_inverse.make_scratch_vec();
         let scale = 1.0 / (side * side) as f32;
         for (t, lines) in out.chunks_mut(TILE * side).enumerate() {
-            for (k, column) in spectrum.chunks_exact(side).enumerate() {
+            for (k, column) in columns.chunks_exact(side).enumerate() {
                 for (r, value) in column.iter().skip(t * TILE).take(TILE).enumerate() {
                     halves[r * half_len + k] = *value;
                 }
@@ -124,8 +150,9 @@ mod tests {
         let mut spectrum = vec![Complex32::default(); fft.spectrum_len()];
         let rows = 3..14;
         fft.forward(rows.clone(), |r, line| (0..20).for_each(|c| line[c] = value(r, c)), &mut spectrum);
+        spectrum.chunks_exact_mut(20).for_each(|column| fft.inverse_column(column, &mut Vec::new()));
         let mut out = vec![0.0; 400];
-        fft.inverse(&mut spectrum, &mut out);
+        fft.inverse_rows(&spectrum, &mut out);
         for r in 0..20 {
             for c in 0..20 {
                 let expected = if rows.contains(&r) { value(r, c) } else { 0.0 };

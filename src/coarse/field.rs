@@ -8,10 +8,7 @@ use std::ops::Range;
 use super::peaks::parabola;
 use crate::models::DenseFeatures;
 use crate::retrieve::RegionLevel;
-use crate::retrieve::projection::remove_mean;
-
-/// Sums that a dot product is split into.
-const LANES: usize = 16;
+use crate::retrieve::projection::{dot, remove_mean};
 
 /// A part of a view or of the map.
 pub struct UnitField {
@@ -133,44 +130,5 @@ impl UnitField {
             (column0 + c) as f64 + 0.5 + parabola(s(0, -1), top, s(0, 1)),
             top,
         ))
-    }
-}
-
-/// Dot product in a fixed number of sums that are then added pairwise.
-#[inline(always)]
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let mut rest = 0.0;
-    for (x, y) in a_chunks.remainder().iter().zip(b_chunks.remainder()) {
-        rest += x * y;
-    }
-    for (x, y) in a_chunks.zip(b_chunks) {
-        for k in 0..LANES {
-            lanes[k] += x[k] * y[k];
-        }
-    }
-    let mut half = LANES / 2;
-    while half > 0 {
-        for k in 0..half {
-            lanes[k] += lanes[k + half];
-        }
-        half /= 2;
-    }
-    lanes[0] + rest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_dot_product_of_any_length_equals_the_plain_sum() {
-        for n in [0, 1, 15, 16, 17, 64, 100] {
-            let a: Vec<f32> = (0..n).map(|i| (i as f32 * 0.7).sin()).collect();
-            let b: Vec<f32> = (0..n).map(|i| (i as f32 * 1.3).cos()).collect();
-            let plain: f64 = a.iter().zip(&b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
-            assert!((f64::from(dot(&a, &b)) - plain).abs() < 1e-5, "{n}");
-        }
     }
 }

@@ -16,6 +16,7 @@ pub mod correlation;
 pub mod fft;
 pub mod field;
 pub mod hypotheses;
+mod kernel;
 pub mod mutual;
 pub mod overlap;
 pub mod peaks;

@@ -5,8 +5,9 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::field::{UnitField, dot};
+use super::field::UnitField;
 use super::peaks::{Peak, suppress};
+use crate::retrieve::projection::dot;
 
 /// Cells of a field that become one, each way.
 pub const HALVING: usize = 2;

@@ -2,9 +2,10 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::field::{UnitField, dot};
+use super::field::UnitField;
 use super::peaks::parabola;
 use crate::retrieve::RegionLevel;
+use crate::retrieve::projection::dot;
 
 /// A refined place.
 #[derive(Clone, Copy, Debug, PartialEq)]

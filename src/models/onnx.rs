@@ -257,21 +257,28 @@ fn channels_last_unit(planes: &[f32], channels: usize) -> Vec<f32> {
     out
 }
 
-/// The likeliest position of each cell and its softmax probability against all positions and "none".
+/// The likeliest position of each cell and its softmax probability against all positions and "none". Plane by plane, as the logits lie
+/// in memory.
 fn best_keypoints(logits: &[f32], plane: usize, stride_px: usize) -> Vec<[f32; 3]> {
     let positions = stride_px * stride_px;
-    (0..plane)
-        .map(|cell| {
-            let at = |position: usize| logits[position * plane + cell];
-            let (mut best, mut top) = (0, f32::NEG_INFINITY);
-            for position in 0..positions {
-                if at(position) > top {
-                    (best, top) = (position, at(position));
-                }
-            }
-            let highest = top.max(at(positions));
-            let total: f32 = (0..=positions).map(|p| (at(p) - highest).exp()).sum();
-            [(best % stride_px) as f32 + 0.5, (best / stride_px) as f32 + 0.5, (top - highest).exp() / total]
-        })
-        .collect()
+    let (mut best, mut top) = (vec![0u32; plane], vec![f32::NEG_INFINITY; plane]);
+    for (position, values) in logits.chunks_exact(plane).take(positions).enumerate() {
+        for ((best, top), value) in best.iter_mut().zip(&mut top).zip(values) {
+            let better = *value > *top;
+            *best = if better { position as u32 } else { *best };
+            *top = if better { *value } else { *top };
+        }
+    }
+    let highest: Vec<f32> = top.iter().zip(&logits[positions * plane..]).map(|(top, none)| top.max(*none)).collect();
+    let mut totals = vec![0.0; plane];
+    for values in logits.chunks_exact(plane) {
+        for ((total, value), highest) in totals.iter_mut().zip(values).zip(&highest) {
+            *total += (value - highest).exp();
+        }
+    }
+    let keypoint = |cell: usize| {
+        let (column, row) = (best[cell] as usize % stride_px, best[cell] as usize / stride_px);
+        [column as f32 + 0.5, row as f32 + 0.5, (top[cell] - highest[cell]).exp() / totals[cell]]
+    };
+    (0..plane).map(keypoint).collect()
 }

@@ -4,6 +4,10 @@
 //! scaled to unit length, a few principal components keep nearly all of the cosine similarity.
 
 use nalgebra::{DMatrix, SymmetricEigen};
+use pulp::Arch;
+
+/// Sums that a dot product is split into.
+const LANES: usize = 16;
 
 /// A mean and an orthonormal basis of the directions of most variance.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,14 +71,41 @@ impl Projection {
     /// Removes the mean, scales to unit length and projects: `channels` values in, `components` out.
     pub fn apply(&self, descriptor: &[f32], scratch: &mut Vec<f32>, out: &mut [f32]) {
         scratch.resize(self.channels, 0.0);
-        remove_mean(descriptor, &self.mean, scratch);
-        for (value, row) in out.iter_mut().zip(self.basis.chunks_exact(self.channels)) {
-            *value = row.iter().zip(scratch.iter()).map(|(a, b)| a * b).sum();
-        }
+        Arch::new().dispatch(|| {
+            remove_mean(descriptor, &self.mean, scratch);
+            for (value, row) in out.iter_mut().zip(self.basis.chunks_exact(self.channels)) {
+                *value = dot(row, scratch);
+            }
+        });
     }
 }
 
+/// Dot product in a fixed number of sums that are then added pairwise.
+#[inline(always)]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let mut rest = 0.0;
+    for (x, y) in a_chunks.remainder().iter().zip(b_chunks.remainder()) {
+        rest += x * y;
+    }
+    for (x, y) in a_chunks.zip(b_chunks) {
+        for k in 0..LANES {
+            lanes[k] += x[k] * y[k];
+        }
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for k in 0..half {
+            lanes[k] += lanes[k + half];
+        }
+        half /= 2;
+    }
+    lanes[0] + rest
+}
+
 /// Subtracts the mean and scales to unit length.
+#[inline(always)]
 pub fn remove_mean(descriptor: &[f32], mean: &[f32], out: &mut [f32]) {
     let mut squares = 0.0;
     for ((o, d), m) in out.iter_mut().zip(descriptor).zip(mean) {
@@ -88,6 +119,16 @@ pub fn remove_mean(descriptor: &[f32], mean: &[f32], out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dot_product_of_any_length_equals_the_plain_sum() {
+        for n in [0, 1, 15, 16, 17, 64, 100] {
+            let a: Vec<f32> = (0..n).map(|i| (i as f32 * 0.7).sin()).collect();
+            let b: Vec<f32> = (0..n).map(|i| (i as f32 * 1.3).cos()).collect();
+            let plain: f64 = a.iter().zip(&b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
+            assert!((f64::from(dot(&a, &b)) - plain).abs() < 1e-5, "{n}");
+        }
+    }
 
     #[test]
     fn the_first_components_span_the_plane_in_which_the_data_lie() {
