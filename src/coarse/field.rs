@@ -76,6 +76,15 @@ impl UnitField {
         self.present[at].then(|| &self.unit[at * self.channels..(at + 1) * self.channels])
     }
 
+    /// The descriptors of up to `n` cells of a row, which lie within the field; each `None` where nothing is.
+    #[inline(always)]
+    pub fn run(&self, row: i64, column: i64, n: usize) -> impl Iterator<Item = Option<&[f32]>> {
+        let at = ((row - self.row0) * self.columns as i64 + column - self.column0).max(0) as usize;
+        let present = self.present.get(at..at + n).unwrap_or_default();
+        let unit = self.unit.get(at * self.channels..(at + n) * self.channels).unwrap_or_default();
+        present.iter().zip(unit.chunks_exact(self.channels)).map(|(present, d)| present.then_some(d))
+    }
+
     /// Bilinear descriptor at continuous cell coordinates (a cell's centre at .5), of unit length; `None` next to a hole.
     #[inline(always)]
     pub fn sample(&self, row: f64, column: f64, out: &mut [f32]) -> Option<()> {

@@ -84,11 +84,13 @@ impl WithSimd for Slide<'_> {
             for c in (0..columns as i64).step_by(every.max(1)) {
                 let Some(unit) = view.cell(r, c) else { continue };
                 slid.cells += 1;
-                for at in 0..side * side {
-                    let (dr, dc) = ((at / side) as i64, (at % side) as i64);
-                    if let Some(d) = map.cell(row0 + r + dr, column0 + c + dc) {
-                        slid.sums[at] += dot(unit, d);
-                        slid.counts[at] += 1;
+                for (dr, (sums, counts)) in slid.sums.chunks_exact_mut(side).zip(slid.counts.chunks_exact_mut(side)).enumerate() {
+                    let run = map.run(row0 + r + dr as i64, column0 + c, side);
+                    for ((sum, count), there) in sums.iter_mut().zip(counts).zip(run) {
+                        if let Some(d) = there {
+                            *sum += dot(unit, d);
+                            *count += 1;
+                        }
                     }
                 }
             }

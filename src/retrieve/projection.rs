@@ -107,12 +107,10 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// Subtracts the mean and scales to unit length.
 #[inline(always)]
 pub fn remove_mean(descriptor: &[f32], mean: &[f32], out: &mut [f32]) {
-    let mut squares = 0.0;
     for ((o, d), m) in out.iter_mut().zip(descriptor).zip(mean) {
         *o = d - m;
-        squares += *o * *o;
     }
-    let scale = 1.0 / squares.sqrt().max(1e-6);
+    let scale = 1.0 / dot(out, out).sqrt().max(1e-6);
     out.iter_mut().for_each(|o| *o *= scale);
 }
 

@@ -1,6 +1,6 @@
 //! `fine`: places refined and verified by matching.
 
-use super::{Matcher, Observation, Retrieved, Verified};
+use super::{FEW_HYPOTHESES, Matcher, Observation, Retrieved, Verified};
 use crate::coarse::Place;
 use crate::coarse::refine::refine;
 use crate::fine::consensus::ConsensusSettings;
@@ -13,6 +13,8 @@ use crate::types::AbstainReason;
 pub(super) const CLEAR_LEAD: f64 = 2.5;
 /// How far refining may move a place, cells of the refining level (two cells of the search level).
 const REFINE_RADIUS: usize = 4;
+/// The same of a place found at the refining level, by every second cell of the view.
+const GLANCE_RADIUS: usize = 1;
 /// How far a match may lie from its prediction in the first and the second pass of fine matching, cells.
 pub(super) const GUIDE_RADII: [usize; 2] = [6, 3];
 /// What a view may still be off by in rotation and scale, beyond the spacing of the hypotheses.
@@ -35,6 +37,9 @@ impl Matcher {
         }
         let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
         let mean = &level.model.projection.mean;
+        // Of many views most are wrong. The middle tells which; the second pass sees the whole of the one that is right.
+        let longest_px = if observation.hypotheses.len() > FEW_HYPOTHESES { self.sifted_px() } else { u32::MAX };
+        let reach = if observation.glance.is_some() { GLANCE_RADIUS } else { REFINE_RADIUS };
         let mut views: Vec<(usize, ViewField)> = Vec::new();
         let mut verified: Vec<Verified> = Vec::new();
         for place in places {
@@ -48,15 +53,15 @@ impl Matcher {
                 Some(at) => at,
                 None => {
                     let computed;
-                    let (view, features) = match retrieved.views.get(place.hypothesis) {
+                    let described = match retrieved.views.get(place.hypothesis) {
                         Some(kept) => kept,
                         None => {
-                            computed = self.describe(observation, hypothesis, observation.refine_level, network)?;
+                            computed =
+                                self.describe_within(observation, hypothesis, observation.refine_level, longest_px, network)?;
                             &computed
                         }
                     };
-                    let covered = view.covered_cells(features.stride_px);
-                    views.push((place.hypothesis, ViewField::new(features, &covered, &view.view, mean)));
+                    views.push((place.hypothesis, described.field(mean)));
                     views.len() - 1
                 }
             };
@@ -66,7 +71,7 @@ impl Matcher {
                 (place.camera_m, self.reach_of_cell(observation))
             } else {
                 let (row, column) = grid.grid_from_ground(place.camera_m[0] + view.west_m, place.camera_m[1] + view.north_m);
-                let Some(refined) = refine(&seen.field, grid, mean, (row, column), REFINE_RADIUS, 1) else { continue };
+                let Some(refined) = refine(&seen.field, grid, mean, (row, column), reach, 1) else { continue };
                 let (e, n) = grid.ground_from_grid(refined.row, refined.column);
                 ([e - view.west_m, n - view.north_m], GUIDE_RADII[0])
             };

@@ -6,7 +6,7 @@ use super::fine::{CLEAR_LEAD, GUIDE_RADII};
 use super::{FEW_HYPOTHESES, Matched, Matcher, Observation, Retrieved, SAME_PLACE_CELLS, Verified};
 use crate::coarse::Place;
 use crate::coarse::hypotheses::Hypothesis;
-use crate::fine::{Consensus, GuidedMatch, ViewField, consensus, guided_matches};
+use crate::fine::{Consensus, GuidedMatch, consensus, guided_matches};
 use crate::fix::{self, FixSettings, Pose, PosePrior};
 use crate::flow::settings::CoarseMethod;
 use crate::models::DenseExtractor;
@@ -154,8 +154,7 @@ impl Matcher {
         let mean = &level.model.projection.mean;
         let PosedMatch { pose, .. } = self.first_pass(observation, place)?;
         let view = Hypothesis { enu_from_camera: pose.enu_from_camera, height_m: pose.height_m, ..place.view };
-        let (rectified, features) = self.describe(observation, &view, observation.refine_level, network)?;
-        let field = ViewField::new(&features, &rectified.covered_cells(features.stride_px), &rectified.view, mean);
+        let field = self.describe(observation, &view, observation.refine_level, network)?.field(mean);
         let matches = guided_matches(&field, grid, mean, [pose.camera_m.x, pose.camera_m.y], GUIDE_RADII[1]);
         let settings = self.consensus_settings(observation, grid.cell_m);
         let consensus = consensus(&matches, field.keypoints(), &settings).ok_or(AbstainReason::FewInliers)?;

@@ -8,7 +8,6 @@ use super::fix::Narrowly;
 use super::{FEW_HYPOTHESES, Matched, Matcher, Observation, Retrieved, Verified};
 use crate::coarse::Place;
 use crate::coarse::refine::refine;
-use crate::fine::ViewField;
 use crate::models::DenseExtractor;
 use crate::retrieve::RegionLevel;
 use crate::types::{AbstainReason, Outcome, Prior};
@@ -55,23 +54,24 @@ impl Matcher {
     /// The place in the predicted window where the whole view correlates best; none when that lies on the window's rim.
     pub(super) fn glance(&self, observation: &Observation, prior: &Prior, retrieved: &Retrieved) -> Option<Place> {
         let level = self.index.levels.get(observation.refine_level)?;
-        let (view, features) = retrieved.views.first()?;
+        let described = retrieved.views.first()?;
+        let view = &described.view;
         let mean = &level.model.projection.mean;
-        let field = ViewField::new(features, &view.covered_cells(features.stride_px), &view.view, mean).field;
+        let field = described.field(mean).field;
         let (position, _) = self.expected(prior, observation);
         let radius = self.window_radius(prior, observation);
         let in_region = |(region, grid): (usize, &Option<RegionLevel>)| {
             let grid = grid.as_ref()?;
             let indexed = self.index.regions.get(region).filter(|r| r.patch_of.is_none())?;
             let expected = indexed.plane.ground_from_lat_lon(position.lat_deg, position.lon_deg);
-            let (row, column) = grid.grid_from_ground(expected.e_m + view.view.west_m, expected.n_m + view.view.north_m);
+            let (row, column) = grid.grid_from_ground(expected.e_m + view.west_m, expected.n_m + view.north_m);
             let refined = refine(&field, grid, mean, (row, column), radius, EVERY)?;
             let inside = |found: f64, middle: f64| (found - middle.round()).abs() < radius as f64 - 0.5;
             if !inside(refined.row, row) || !inside(refined.column, column) {
                 return None;
             }
             let (e, n) = grid.ground_from_grid(refined.row, refined.column);
-            let camera_m = [e - view.view.west_m, n - view.view.north_m];
+            let camera_m = [e - view.west_m, n - view.north_m];
             Some(Place { region, hypothesis: 0, camera_m, score: refined.mean_cosine })
         };
         // Of overlapping regions the one that fits best; the first of equals.

@@ -21,8 +21,8 @@ use crate::coarse::Place;
 use crate::coarse::consensus::ConsensusNetwork;
 use crate::coarse::correlation::SearchGrid;
 use crate::coarse::hypotheses::{Hypothesis, UnknownHeight, hypotheses};
-use crate::coarse::template::Template;
-use crate::fine::{Consensus, GuidedMatch};
+use crate::coarse::template::{MAX_TEMPLATE, Template};
+use crate::fine::{Consensus, GuidedMatch, ViewField};
 use crate::geo::MetricView;
 use crate::map::GroundModel;
 use crate::models::{DenseExtractor, DenseFeatures, ModelError};
@@ -87,14 +87,31 @@ pub type Circle = ([f64; 2], f64);
 pub struct Retrieved {
     /// One template for each hypothesis, with its view.
     pub templates: Vec<(Template, MetricView)>,
-    /// The views and features behind the templates, where the level that is searched is also the one that refines.
-    pub views: Vec<(RectifiedFrame, DenseFeatures)>,
+    /// What is behind the templates, where the level that is searched is also the one that refines.
+    pub views: Vec<Described>,
     /// Cells that may hold the frame, best first; empty when everything is searched, or everything near the prior.
     pub cells: Vec<Ranked>,
     /// Number of cells that were candidates.
     pub candidates: usize,
     /// The prior in each region's plane and its radius, metres, when it is confident.
     pub within: Option<Vec<Option<Circle>>>,
+}
+
+/// A frame described by a network under a hypothesis.
+pub struct Described {
+    /// Where its cells lie.
+    pub view: MetricView,
+    /// By cell, whether the frame covers all of it.
+    pub covered: Vec<bool>,
+    /// Its features.
+    pub features: DenseFeatures,
+}
+
+impl Described {
+    /// As fine matching takes it, less the mean descriptor of the map's level.
+    fn field(&self, mean: &[f32]) -> ViewField {
+        ViewField::new(&self.features, &self.covered, &self.view, mean)
+    }
 }
 
 /// A place verified by fine matching.
@@ -253,14 +270,14 @@ impl Matcher {
         kept
     }
 
-    /// The frame rectified under a hypothesis at a level, and its dense features.
+    /// The frame as a network describes it under a hypothesis at a level.
     fn describe(
         &self,
         observation: &Observation,
         hypothesis: &Hypothesis,
         level: usize,
         network: &mut dyn DenseExtractor,
-    ) -> Result<(RectifiedFrame, DenseFeatures), AbstainReason> {
+    ) -> Result<Described, AbstainReason> {
         self.describe_within(observation, hypothesis, level, u32::MAX, network)
     }
 
@@ -272,7 +289,7 @@ impl Matcher {
         level: usize,
         longest_px: u32,
         network: &mut dyn DenseExtractor,
-    ) -> Result<(RectifiedFrame, DenseFeatures), AbstainReason> {
+    ) -> Result<Described, AbstainReason> {
         let gsd = level_gsd_m(self.index.levels.get(level).ok_or(AbstainReason::NoCandidate)?.level);
         let outline = footprint(&observation.frame.camera, &hypothesis.enu_from_camera, hypothesis.height_m)
             .ok_or(AbstainReason::BadView)?;
@@ -280,7 +297,13 @@ impl Matcher {
         let view = view_around_footprint(&outline, gsd, multiple).middle((longest_px / multiple).max(1) * multiple);
         let rectified = rectified(observation, hypothesis, &view);
         let features = network.extract(&rectified.image).map_err(|error| failed(observation, &error))?;
-        Ok((rectified, features))
+        Ok(Described { view, covered: rectified.covered_cells(features.stride_px), features })
+    }
+
+    /// The longest side of the part of a view, around its middle, in which a place is found where there are many views: as much as a
+    /// template holds, pixels.
+    fn sifted_px(&self) -> u32 {
+        (MAX_TEMPLATE * self.index.identity.stride_px) as u32
     }
 }
 

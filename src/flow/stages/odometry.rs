@@ -55,20 +55,19 @@ impl Matcher {
         let hypothesis = observation.hypotheses.first().filter(|_| observation.hypotheses.len() <= FEW_HYPOTHESES)?;
         let mean = &self.index.levels.get(observation.refine_level)?.model.projection.mean;
         let computed;
-        let (view, features) = match retrieved.and_then(|r| r.views.first()) {
+        let described = match retrieved.and_then(|r| r.views.first()) {
             Some(kept) => kept,
             None => {
                 computed = self.describe(observation, hypothesis, observation.refine_level, network).ok()?;
                 &computed
             }
         };
-        let view = ViewField::new(features, &view.covered_cells(features.stride_px), &view.view, mean);
         let frame = &observation.frame;
         Some(Seen {
             stamp_ns: frame.stamp_ns,
             ordinal: frame.ordinal,
             level: observation.refine_level,
-            view,
+            view: described.field(mean),
             heading_rad: Estimate { value: hypothesis.heading_rad, ..heading_rad },
             height_m: Estimate { value: hypothesis.height_m, ..height_m },
             enu_from_camera: hypothesis.enu_from_camera,

@@ -1,6 +1,6 @@
 //! `retrieve`: which cells of the map a frame may show.
 
-use super::{Circle, Matcher, Observation, Retrieved, failed, rectified};
+use super::{Circle, Described, Matcher, Observation, Retrieved, failed, rectified};
 use crate::coarse::hypotheses::Hypothesis;
 use crate::coarse::template::Template;
 use crate::flow::settings::CoarseMethod;
@@ -53,18 +53,18 @@ impl Matcher {
         let mut templates = Vec::with_capacity(observation.hypotheses.len());
         let (mut views, mut queries) = (Vec::new(), Vec::new());
         for hypothesis in &observation.hypotheses {
-            let (view, features) = self.describe(observation, hypothesis, observation.search_level, network)?;
-            let covered = view.covered_cells(features.stride_px);
-            templates.push((Template::new(&features, &covered, projection), view.view));
+            let described = self.describe(observation, hypothesis, observation.search_level, network)?;
+            let Described { view, covered, features } = &described;
+            templates.push((Template::new(features, covered, projection), *view));
             if !unranked {
-                let query = match self.seen_whole(observation, hypothesis, &view.view, network) {
+                let query = match self.seen_whole(observation, hypothesis, view, network) {
                     Some(query) => query,
-                    None => describe(&features.descriptors_where(&covered), &level.model, network),
+                    None => describe(&features.descriptors_where(covered), &level.model, network),
                 };
                 queries.push(query.map_err(|error| failed(observation, &error))?);
             }
             if observation.search_level == observation.refine_level {
-                views.push((view, features));
+                views.push(described);
             }
         }
         if unranked {

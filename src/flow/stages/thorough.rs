@@ -9,7 +9,7 @@
 use super::fix::Narrowly;
 use super::{Matched, Matcher, Observation, Retrieved, Verified};
 use crate::coarse::Place;
-use crate::coarse::template::{MAX_TEMPLATE, Template};
+use crate::coarse::template::Template;
 use crate::flow::settings::CoarseMethod;
 use crate::models::DenseExtractor;
 use crate::types::{AbstainReason, Outcome};
@@ -75,16 +75,14 @@ impl Matcher {
         network: &mut dyn DenseExtractor,
     ) -> Result<Vec<Verified>, AbstainReason> {
         let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
-        let longest_px = (MAX_TEMPLATE * self.index.identity.stride_px) as u32;
-        let mut templates = Vec::with_capacity(observation.hypotheses.len());
+        let (mut templates, mut views) = (Vec::new(), Vec::new());
         for hypothesis in &observation.hypotheses {
-            let (view, features) =
-                self.describe_within(observation, hypothesis, observation.search_level, longest_px, network)?;
-            let covered = view.covered_cells(features.stride_px);
-            templates.push((Template::new(&features, &covered, &level.model.projection), view.view));
+            let described = self.describe_within(observation, hypothesis, observation.search_level, self.sifted_px(), network)?;
+            templates.push((Template::new(&described.features, &described.covered, &level.model.projection), described.view));
+            views.push(described);
         }
         let (cells, within) = (retrieved.cells.clone(), retrieved.within.clone());
-        let searched = Retrieved { templates, views: Vec::new(), cells, candidates: retrieved.candidates, within };
+        let searched = Retrieved { templates, views, cells, candidates: retrieved.candidates, within };
         let places: Vec<Place> = self.search(observation, &searched)?.into_iter().take(PLACES).collect();
         self.fine(observation, &searched, &places, network)
     }
