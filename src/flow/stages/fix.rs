@@ -152,7 +152,12 @@ impl Matcher {
         let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
         let grid = level.regions.get(place.place.region).and_then(Option::as_ref).ok_or(AbstainReason::NoCandidate)?;
         let mean = &level.model.projection.mean;
-        let PosedMatch { pose, .. } = self.first_pass(observation, place)?;
+        let first = self.first_pass(observation, place)?;
+        // Matches are drawn to where they are expected: in a view that leans as is assumed they tell of less lean than there is. Those of a
+        // view whose heading was one of many are too rough to tell any.
+        let free = Some(&first).filter(|_| observation.hypotheses.len() <= FEW_HYPOTHESES);
+        let free = free.and_then(|first| self.free_pose(observation, first).ok());
+        let pose = free.unwrap_or(first.pose);
         let view = Hypothesis { enu_from_camera: pose.enu_from_camera, height_m: pose.height_m, ..place.view };
         let field = self.describe(observation, &view, observation.refine_level, network)?.field(mean);
         let matches = guided_matches(&field, grid, mean, [pose.camera_m.x, pose.camera_m.y], GUIDE_RADII[1]);
@@ -179,13 +184,18 @@ impl Matcher {
         Ok(PosedMatch { view, matches, consensus, pose, prior })
     }
 
-    fn make_fix(&self, observation: &Observation, region: usize, posed: &PosedMatch) -> Result<Fix, AbstainReason> {
-        let PosedMatch { view, matches, consensus, pose, prior } = posed;
+    /// The pose of matches without what was assumed of lean and map offset.
+    fn free_pose(&self, observation: &Observation, posed: &PosedMatch) -> Result<Pose, AbstainReason> {
+        let PosedMatch { view, matches, consensus, prior, .. } = posed;
         let settings = FixSettings { map_sigma_m: 0.0, ..self.settings.fix };
-        let cell_m = self.cell_m(observation.refine_level);
-        let camera = &observation.frame.camera;
+        let (camera, cell_m) = (&observation.frame.camera, self.cell_m(observation.refine_level));
         let free = fix::fit_pose(camera, view, matches, &consensus.inliers, &fix::free_prior(prior), cell_m, &settings);
-        let free = free.ok_or(AbstainReason::BadGeometry)?;
+        free.ok_or(AbstainReason::BadGeometry)
+    }
+
+    fn make_fix(&self, observation: &Observation, region: usize, posed: &PosedMatch) -> Result<Fix, AbstainReason> {
+        let PosedMatch { consensus, pose, prior, .. } = posed;
+        let free = self.free_pose(observation, posed)?;
         self.fix_of_poses(observation, region, (pose, &free), prior, consensus)
     }
 
