@@ -9,9 +9,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adskalman::{KalmanFilterNoControl, ObservationModel, StateAndCovariance, TransitionModelLinearNoControl};
-use nalgebra::{Matrix3, Matrix3x6, Matrix6, Matrix6x3, U3, U6, Vector3, Vector6};
+use nalgebra::{Matrix3, Matrix3x6, Matrix6, Matrix6x3, U3, U6, UnitQuaternion, Vector3, Vector6};
 use skyfix::eval::inertial::report::comparison;
-use skyfix::eval::inertial::{PositionFilter, Recorded, START_SIGMAS, Scoring, Start, compare, compare_own, score};
+use skyfix::eval::inertial::{
+    PositionFilter, Recorded, START_SIGMAS, Scoring, Start, Winged, Wings, begin, compare, compare_own, score,
+};
+use skyfix::fuse::NoiseDensities;
+use skyfix::fuse::measurement::{Attitude, Observation, Source};
 use skyfix::time::seconds_between;
 use skyfix::types::ImuSample;
 
@@ -36,11 +40,54 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         comparison(&[
             compare_own("skyfix, with wings", &runs, &noise, scoring.wings),
             compare_own("skyfix, IMU and fixes alone", &runs, &noise, None),
+            compare("the same, told the reference attitude", &runs, |start| Told::begin(start, &noise, &flight.attitude)),
             compare("eskf 0.2, gated", &runs, |start| Other::begin(start, &noise)),
             compare("constant velocity, adskalman, gated", &runs, |start| Straight::begin(start, TURNING)),
         ])
     );
     Ok(())
+}
+
+/// This project's filter, told at each moment what no filter has: the attitude that the flight's own reference was given afterwards. What
+/// is left of its error is not for a better estimate of attitude to take away.
+#[derive(Clone)]
+struct Told<'a> {
+    filter: Winged,
+    attitude: &'a [(i64, UnitQuaternion<f64>)],
+}
+
+/// 1 sigma an axis of an attitude that is told, radians: the reference's degree lasts for a second, and it is told ten times in one.
+const TOLD_SIGMA_RAD: f64 = 0.052;
+
+impl<'a> Told<'a> {
+    fn begin(start: &Start, noise: &NoiseDensities, attitude: &'a [(i64, UnitQuaternion<f64>)]) -> Self {
+        let mut navigator = begin(start, noise);
+        navigator.aids.get_mut(Source::Attitude).settings.confirmations = 0;
+        let after = attitude.partition_point(|(stamp_ns, _)| *stamp_ns <= start.stamp_ns);
+        let filter = Winged { navigator, wings: Wings::default(), asked_ns: start.stamp_ns };
+        Self { filter, attitude: attitude.get(after..).unwrap_or_default() }
+    }
+}
+
+impl PositionFilter for Told<'_> {
+    fn take_sample(&mut self, sample: &ImuSample) {
+        while let Some(((stamp_ns, enu_from_body), rest)) = self.attitude.split_first().filter(|(a, _)| a.0 <= sample.stamp_ns) {
+            let told = Attitude { enu_from_body: *enu_from_body, sigma_rad: TOLD_SIGMA_RAD };
+            if *stamp_ns >= self.filter.navigator.stamp_ns {
+                self.filter.navigator.measure(*stamp_ns, &Observation::Attitude(told));
+            }
+            self.attitude = rest;
+        }
+        self.filter.take_sample(sample);
+    }
+
+    fn take_fix(&mut self, stamp_ns: i64, position_m: &Vector3<f64>, sigma_m: f64) {
+        self.filter.take_fix(stamp_ns, position_m, sigma_m);
+    }
+
+    fn place_m(&self, stamp_ns: i64) -> Vector3<f64> {
+        self.filter.place_m(stamp_ns)
+    }
 }
 
 /// The `eskf` crate: north, east, down, as its gravity demands.
@@ -59,7 +106,7 @@ fn swapped(v: &Vector3<f64>) -> [f32; 3] {
 type V3 = old_nalgebra::Vector3<f32>;
 
 impl Other {
-    fn begin(start: &Start, noise: &skyfix::fuse::NoiseDensities) -> Self {
+    fn begin(start: &Start, noise: &NoiseDensities) -> Self {
         // Its noise of a step is the variance times dt²: that of a step of 20 ms.
         let step = 0.02f64.sqrt();
         let mut filter = eskf::Builder::new()

@@ -122,9 +122,10 @@ pub struct InertialArguments {
 const OUTAGES_EXAMPLES: &str = "Examples:
   skyfix eval outages
   skyfix eval outages --flights 200 --seed 5000
+  skyfix eval outages --fix-sigma 2 --imu tactical
   skyfix eval outages --imu-unknown
 
-Each flight: 10 minutes, IMU of 200 Hz (consumer, its gyroscopes rested), 2 fixes a second, map 2 m off, 5 % wrong fixes 50 to
+Each flight: 10 minutes, IMU of 200 Hz, 2 fixes a second, map 2 m off, 5 % wrong fixes 50 to
 500 m off, half of them in wrong places that go on for 2 to 5 s beside the aircraft or standing still, two outages of 20 s; a wrong place
 comes right after the second. Exit code 1 when a bound is broken.";
 
@@ -141,9 +142,22 @@ pub struct OutagesArguments {
     /// 1 sigma of a fix an axis
     #[arg(long, default_value_t = 4.0, value_name = "METRES", value_parser = metres)]
     fix_sigma: f64,
+    /// The IMU
+    #[arg(long, value_enum, default_value_t = Imu::Consumer)]
+    imu: Imu,
     /// The filter does not know how good the IMU is, and takes it for one on an airframe that vibrates
     #[arg(long)]
     imu_unknown: bool,
+}
+
+impl Imu {
+    fn grade(self) -> ImuGrade {
+        match self {
+            Self::Consumer => RESTED,
+            Self::ConsumerCold => ImuGrade::CONSUMER,
+            Self::Tactical => ImuGrade::TACTICAL,
+        }
+    }
 }
 
 fn metres(text: &str) -> Result<f64, String> {
@@ -162,13 +176,8 @@ pub fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
 }
 
 fn run_consistency(arguments: &ConsistencyArguments) -> anyhow::Result<ExitCode> {
-    let grade = match arguments.imu {
-        Imu::Consumer => RESTED,
-        Imu::ConsumerCold => ImuGrade::CONSUMER,
-        Imu::Tactical => ImuGrade::TACTICAL,
-    };
     let (flights, seed, duration_s) = (arguments.flights, arguments.seed, arguments.duration);
-    let result = consistency(&MonteCarlo { flights, seed, duration_s, grade, ..MonteCarlo::default() })?;
+    let result = consistency(&MonteCarlo { flights, seed, duration_s, grade: arguments.imu.grade(), ..MonteCarlo::default() })?;
     say!("{}", result.table());
     if let Some(folder) = &arguments.out {
         write(folder, "steps.csv", &result.steps_csv())?;
@@ -215,6 +224,7 @@ fn run_outages(arguments: &OutagesArguments) -> anyhow::Result<ExitCode> {
         flights: arguments.flights,
         seed: arguments.seed,
         fix_sigma_m: arguments.fix_sigma,
+        grade: arguments.imu.grade(),
         imu_known: !arguments.imu_unknown,
     })?;
     say!("{}", result.table());

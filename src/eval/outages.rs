@@ -9,12 +9,12 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use super::attacks::{FRAMES_PER_S, HEIGHT_SIGMA_M, ORIGIN, fix_at, stamp_ns, worst_sigma_m};
-use super::consistency::MonteCarlo;
+use super::consistency::{MonteCarlo, RESTED};
 use crate::fuse::fusion::heading_rad;
 use crate::fuse::{Fusion, FusionSettings};
 use crate::geo::EnuPlane;
 use crate::simulate::inertial::{InertialFlight, Truth, inertial_flight};
-use crate::simulate::{Settings, SimulateError};
+use crate::simulate::{ImuGrade, Settings, SimulateError};
 use crate::types::{AbstainReason, Estimate, Known, Outcome, TelemetryBatch, TrackPoint, TrackSource};
 
 /// Length of a flight, seconds.
@@ -48,13 +48,15 @@ pub struct OutageFlights {
     pub seed: u64,
     /// 1 sigma of a fix an axis, metres.
     pub fix_sigma_m: f64,
+    /// The IMU.
+    pub grade: ImuGrade,
     /// Whether the filter knows the IMU, as `eval consistency` has it; else it assumes what it assumes of any: an airframe that vibrates.
     pub imu_known: bool,
 }
 
 impl Default for OutageFlights {
     fn default() -> Self {
-        Self { flights: 20, seed: 1, fix_sigma_m: 4.0, imu_known: true }
+        Self { flights: 20, seed: 1, fix_sigma_m: 4.0, grade: RESTED, imu_known: true }
     }
 }
 
@@ -156,10 +158,10 @@ fn sights(flight: &InertialFlight, random: &mut Random) -> (Vec<Seen>, [i64; 2])
     (out, begins)
 }
 
-fn fly(seed: u64, fix_sigma_m: f64, settings: FusionSettings) -> Result<Flown, SimulateError> {
-    let flown =
-        Settings { seed, duration_s: DURATION_S + 1.0, imu: MonteCarlo::default().grade, imu_hz: 200.0, ..Settings::default() };
-    let flight = inertial_flight(&flown)?;
+fn fly(flown: &OutageFlights, seed: u64, settings: FusionSettings) -> Result<Flown, SimulateError> {
+    let OutageFlights { fix_sigma_m, grade, .. } = *flown;
+    let simulated = Settings { seed, duration_s: DURATION_S + 1.0, imu: grade, imu_hz: 200.0, ..Settings::default() };
+    let flight = inertial_flight(&simulated)?;
     let plane = EnuPlane::at(ORIGIN);
     let mut random = Random(ChaCha8Rng::seed_from_u64(seed ^ 0x00a7_a6e5));
     let (sights, begins) = sights(&flight, &mut random);
@@ -235,7 +237,8 @@ fn error_and_sigma_m(plane: &EnuPlane, track: &TrackPoint, truth_m: Vector2<f64>
 impl OutageFlights {
     fn settings(&self) -> FusionSettings {
         let settings = FusionSettings::default();
-        if self.imu_known { FusionSettings { noise: MonteCarlo::default().noise(), ..settings } } else { settings }
+        let known = MonteCarlo { grade: self.grade, ..MonteCarlo::default() };
+        if self.imu_known { FusionSettings { noise: known.noise(), ..settings } } else { settings }
     }
 }
 
@@ -244,7 +247,7 @@ impl OutageFlights {
 /// # Errors
 /// When a flight cannot be simulated.
 pub fn outages(flown: &OutageFlights) -> Result<Outages, SimulateError> {
-    let fly = |number| fly(flown.seed.wrapping_add(number), flown.fix_sigma_m, flown.settings());
+    let fly = |number| fly(flown, flown.seed.wrapping_add(number), flown.settings());
     Ok(Outages { flights: (0..flown.flights).into_par_iter().map(fly).collect::<Result<_, _>>()? })
 }
 
@@ -343,7 +346,7 @@ mod tests {
     #[test]
     fn a_filter_without_a_gate_is_found_out() {
         let open = FusionSettings { fix_gate: f64::INFINITY, ..OutageFlights::default().settings() };
-        let result = Outages { flights: vec![fly(1, 4.0, open).unwrap()] };
+        let result = Outages { flights: vec![fly(&OutageFlights::default(), 1, open).unwrap()] };
         assert!(result.wrongly_visual() > 10 && !result.within_bounds(), "{}", result.table());
     }
 }
