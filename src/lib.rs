@@ -45,7 +45,10 @@
 //!   (`fuse::hypotheses`): dead reckoning can be waited on; and what it ends with is as open to doubt as a start, for six seconds. Without an IMU the next fix is better than none. A start from nothing is
 //!   `visual` at its first fix, until another place speaks against it.
 //! - A thorough search (`flow::stages`): many views are sifted on the next coarser level; a frame that would abstain after that is searched
-//!   for once more on the level that refines, where ground with little to see at half the detail still stands out.
+//!   for once more on the level that refines, where ground with little to see at half the detail still stands out. Of many views, places are
+//!   verified in the middle, as much of it as a template holds; the narrow match that makes the fix sees the whole.
+//! - The narrow match resamples the frame at the pose that its first matches alone tell, where the heading is known: matches are drawn to
+//!   where they are expected, and in the view of an upright camera they tell of too little lean.
 //! - Early exit (`flow::stages`): a glance with a confident prior is one pass of the network, one place and one round of matching; it
 //!   settles a frame or escalates it, and never decides that a position is not known.
 //! - A retrieval head belongs to one dense network and takes its descriptors, so that frame and map pass through that network only.
