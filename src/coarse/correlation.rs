@@ -141,29 +141,34 @@ impl SearchGrid {
         if template.cells == 0 || template.planes.len() != (self.channels + 1) * template.rows * template.columns {
             return out;
         }
-        let (side, len) = (self.fft.side(), self.fft.spectrum_len());
-        let parts = parts(template.rows, template.columns);
-        let mut kernel = Kernel::new(&self.fft, self.blocks.len() > 1);
-        for channel in 0..self.channels {
-            parts.iter().for_each(|(rows, columns)| kernel.add(template, channel, rows, columns));
-        }
-        kernel.add(template, self.channels, &(0..template.rows), &(0..template.columns));
-        let arch = Arch::new();
         let half = (MAX_TEMPLATE / 2) as i64;
-        // Of each part, and of the mask.
-        let mut products = vec![Complex32::default(); (parts.len() + 1) * len];
-        let [mut sums, mut overlaps, mut response, mut widened] = [(); 4].map(|()| vec![0.0; side * side]);
-        for block in &self.blocks {
-            let (row0, column0) = (block.row as i64 - half, block.column as i64 - half);
-            let touched = |w: &Window| {
+        let origin = |block: &Block| (block.row as i64 - half, block.column as i64 - half);
+        let touched = |block: &&Block| {
+            let (row0, column0) = origin(block);
+            let meets = |w: &Window| {
                 w.rows.0 < row0 + block.rows as i64
                     && w.rows.1 > row0
                     && w.columns.0 < column0 + block.columns as i64
                     && w.columns.1 > column0
             };
-            if !windows.is_empty() && !windows.iter().any(touched) {
-                continue;
-            }
+            windows.is_empty() || windows.iter().any(meets)
+        };
+        let blocks: Vec<&Block> = self.blocks.iter().filter(touched).collect();
+        if blocks.is_empty() {
+            return out;
+        }
+        let (side, len) = (self.fft.side(), self.fft.spectrum_len());
+        let parts = parts(template.rows, template.columns);
+        let mut kernel = Kernel::new(&self.fft, blocks.len() > 1);
+        for channel in 0..self.channels {
+            parts.iter().for_each(|(rows, columns)| kernel.add(template, channel, rows, columns));
+        }
+        kernel.add(template, self.channels, &(0..template.rows), &(0..template.columns));
+        let arch = Arch::new();
+        // Of each part, and of the mask.
+        let mut products = vec![Complex32::default(); (parts.len() + 1) * len];
+        let [mut sums, mut overlaps, mut response, mut widened] = [(); 4].map(|()| vec![0.0; side * side]);
+        for block in blocks {
             let computed;
             let spectra = if block.cached {
                 block.spectra.get_or_init(|| self.block_spectra(block))
@@ -181,7 +186,7 @@ impl SearchGrid {
                 sums.iter_mut().zip(&response).for_each(|(s, r)| *s += r);
             }
             self.fft.inverse_rows(&products[parts.len() * len..], &mut overlaps);
-            collect_peaks(&sums, &overlaps, side, block, template.cells, (row0, column0), windows, &mut out);
+            collect_peaks(&sums, &overlaps, side, block, template.cells, origin(block), windows, &mut out);
         }
         suppress(&mut out.peaks, keep);
         out

@@ -1,6 +1,6 @@
 //! A template as a block's transform needs it: the spectra of its parts, column by column.
 //!
-//! A part is a few rows of a block that is zero everywhere else. Its rows are transformed once. Of a map of one block, each column is
+//! A part is a few rows of a block that is zero everywhere else. Its rows are transformed once. Where one block is searched, each column is
 //! then asked for once, and is made when it is: it stays in the first cache, as do the sums that it goes into.
 
 use std::ops::Range;
@@ -14,7 +14,7 @@ use super::template::Template;
 pub(super) struct Kernel<'a> {
     fft: &'a BlockFft,
     spectra: Vec<Spectrum>,
-    /// Whether whole spectra are kept, for maps of more than one block.
+    /// Whether whole spectra are kept, for searches of more than one block.
     keeps: bool,
     column: Vec<Complex32>,
     scratch: Vec<Complex32>,
