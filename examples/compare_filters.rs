@@ -64,8 +64,7 @@ impl<'a> Told<'a> {
         let mut navigator = begin(start, noise);
         navigator.aids.get_mut(Source::Attitude).settings.confirmations = 0;
         let after = attitude.partition_point(|(stamp_ns, _)| *stamp_ns <= start.stamp_ns);
-        let filter = Winged { navigator, wings: Wings::default(), asked_ns: start.stamp_ns };
-        Self { filter, attitude: attitude.get(after..).unwrap_or_default() }
+        Self { filter: Winged::new(navigator, Wings::default()), attitude: attitude.get(after..).unwrap_or_default() }
     }
 }
 

@@ -134,7 +134,7 @@ pub fn compare<F: PositionFilter>(name: &str, runs: &[Run<'_>], begin: impl Fn(&
 pub fn compare_own(name: &str, runs: &[Run<'_>], noise: &NoiseDensities, wings: Option<Wings>) -> Compared {
     match wings {
         None => compare(name, runs, |start| begin(start, noise)),
-        Some(wings) => compare(name, runs, |start| Winged { navigator: begin(start, noise), wings, asked_ns: start.stamp_ns }),
+        Some(wings) => compare(name, runs, |start| Winged::new(begin(start, noise), wings)),
     }
 }
 

@@ -94,6 +94,13 @@ pub struct Winged {
     pub asked_ns: i64,
 }
 
+impl Winged {
+    /// A filter that asks its wings from where it is on.
+    pub fn new(navigator: Navigator, wings: Wings) -> Self {
+        Self { asked_ns: navigator.stamp_ns, navigator, wings }
+    }
+}
+
 impl PositionFilter for Winged {
     fn take_sample(&mut self, sample: &ImuSample) {
         let due_ns = self.asked_ns.saturating_add(nanos_from_seconds(self.wings.interval_s).max(1));

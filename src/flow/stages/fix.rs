@@ -155,8 +155,8 @@ impl Matcher {
         let first = self.first_pass(observation, place)?;
         // Matches are drawn to where they are expected: in a view that leans as is assumed they tell of less lean than there is. Those of a
         // view whose heading was one of many are too rough to tell any.
-        let free = Some(&first).filter(|_| observation.hypotheses.len() <= FEW_HYPOTHESES);
-        let free = free.and_then(|first| self.free_pose(observation, first).ok());
+        let few = observation.hypotheses.len() <= FEW_HYPOTHESES;
+        let free = if few { self.free_pose(observation, &first).ok() } else { None };
         let pose = free.unwrap_or(first.pose);
         let view = Hypothesis { enu_from_camera: pose.enu_from_camera, height_m: pose.height_m, ..place.view };
         let field = self.describe(observation, &view, observation.refine_level, network)?.field(mean);

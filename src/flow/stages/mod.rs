@@ -28,6 +28,7 @@ use crate::map::GroundModel;
 use crate::models::{DenseExtractor, DenseFeatures, ModelError};
 use crate::retrieve::MapIndex;
 use crate::retrieve::index::level_gsd_m;
+use crate::retrieve::projection::Projection;
 use crate::retrieve::search::Ranked;
 use crate::types::{AbstainReason, Estimate, Frame, Known, Match, Outcome, Pixels, Prior};
 
@@ -108,6 +109,11 @@ pub struct Described {
 }
 
 impl Described {
+    /// As it is slid over the map.
+    fn template(&self, projection: &Projection) -> Template {
+        Template::new(&self.features, &self.covered, projection)
+    }
+
     /// As fine matching takes it, less the mean descriptor of the map's level.
     fn field(&self, mean: &[f32]) -> ViewField {
         ViewField::new(&self.features, &self.covered, &self.view, mean)

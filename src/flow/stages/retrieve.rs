@@ -2,7 +2,6 @@
 
 use super::{Circle, Described, Matcher, Observation, Retrieved, failed, rectified};
 use crate::coarse::hypotheses::Hypothesis;
-use crate::coarse::template::Template;
 use crate::flow::settings::CoarseMethod;
 use crate::geo::{Enu, Geodetic, MetricView};
 use crate::models::{DenseExtractor, ModelError};
@@ -55,7 +54,7 @@ impl Matcher {
         for hypothesis in &observation.hypotheses {
             let described = self.describe(observation, hypothesis, observation.search_level, network)?;
             let Described { view, covered, features } = &described;
-            templates.push((Template::new(features, covered, projection), *view));
+            templates.push((described.template(projection), *view));
             if !unranked {
                 let query = match self.seen_whole(observation, hypothesis, view, network) {
                     Some(query) => query,

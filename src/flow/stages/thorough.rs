@@ -9,7 +9,6 @@
 use super::fix::Narrowly;
 use super::{Matched, Matcher, Observation, Retrieved, Verified};
 use crate::coarse::Place;
-use crate::coarse::template::Template;
 use crate::flow::settings::CoarseMethod;
 use crate::models::DenseExtractor;
 use crate::types::{AbstainReason, Outcome};
@@ -78,7 +77,7 @@ impl Matcher {
         let (mut templates, mut views) = (Vec::new(), Vec::new());
         for hypothesis in &observation.hypotheses {
             let described = self.describe_within(observation, hypothesis, observation.search_level, self.sifted_px(), network)?;
-            templates.push((Template::new(&described.features, &described.covered, &level.model.projection), described.view));
+            templates.push((described.template(&level.model.projection), described.view));
             views.push(described);
         }
         let (cells, within) = (retrieved.cells.clone(), retrieved.within.clone());
