@@ -3,6 +3,7 @@
 
 mod data;
 mod degrade;
+mod reference;
 pub mod report;
 mod track;
 
@@ -13,6 +14,7 @@ use crate::fuse::NoiseDensities;
 use crate::time::nanos_from_seconds;
 pub use data::{FlightError, GnssPoint, Recorded};
 pub use degrade::{Degraded, LateFix, START_SIGMAS, Start};
+pub use reference::Wander;
 use track::{Estimated, live, smoothed};
 pub use track::{PositionFilter, Winged, Wings, begin, lead};
 
@@ -52,6 +54,13 @@ pub struct Run<'a> {
     fixes: Vec<LateFix>,
     sigma_m: f64,
     until_ns: i64,
+}
+
+impl Run<'_> {
+    /// How far the truth's own positions wander.
+    fn reference(&self) -> Option<Wander> {
+        reference::wander(track::truth(self.flight, self.start.stamp_ns, self.until_ns))
+    }
 }
 
 impl Default for Scoring {
@@ -143,6 +152,8 @@ pub fn compare_own(name: &str, runs: &[Run<'_>], noise: &NoiseDensities, wings: 
 pub struct Inertial {
     /// What was scored.
     pub scoring: Scoring,
+    /// What the truth itself is worth.
+    pub reference: Option<Wander>,
     /// Points of the truth, over all runs.
     pub points: usize,
     /// Root mean square error live, metres: horizontal, in three dimensions.
@@ -199,6 +210,7 @@ pub fn score(scoring: &Scoring, runs: &[Run<'_>]) -> Inertial {
     }
     Inertial {
         scoring: *scoring,
+        reference: runs.first().and_then(Run::reference),
         points: lives.len(),
         live_rmse_m: rmse(&lives),
         smoothed_rmse_m: rmse(&smooths),

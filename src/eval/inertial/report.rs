@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::reference::WINDOW_S;
 use super::{Compared, Inertial, OUTAGES_S, START_SIGMAS};
 
 impl Inertial {
@@ -44,6 +45,13 @@ impl Inertial {
             ("smoothed: RMSE, m", self.smoothed_rmse_m, self.smoothed_inside_sigma),
         ] {
             let _ = writeln!(out, "{name:<34}{horizontal:>12.2}{all:>10.2}{one:>10.3}{two:>10.3}{three:>10.3}");
+        }
+        if let Some(reference) = &self.reference {
+            let _ = writeln!(
+                out,
+                "reference: its positions lie {:.1} m RMS off its velocities over {WINDOW_S} s, {:.1} m at most, at {:.0} s",
+                reference.rms_m, reference.worst_m, reference.worst_at_s
+            );
         }
         let [roll, pitch] = self.roll_pitch_rms_deg;
         let _ = writeln!(out, "roll, pitch against the reference: {roll:.2}°, {pitch:.2}° RMS");
