@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
+use crate::fuse::state::worst_sigma;
 use crate::fuse::{Fused, Fusion, FusionSettings};
 use crate::geo::{EnuPlane, Geodetic, Homography};
 use crate::simulate::inertial::{InertialFlight, inertial_flight};
@@ -194,7 +195,7 @@ impl Trial<'_> {
         let (Some(expected), Some(state)) = (self.en_m(&predicted), predicted.state.as_ref()) else { return true };
         let sigmas = 10.0 * 100f64.powf(self.random.random::<f64>());
         // Map and lean add to the innovation's covariance; the map's 2.5 m at most.
-        let sigma_m = (worst_sigma_m(state.covariance_en_m2).powi(2) + FIX_SIGMAS.0.powi(2) + 2.5f64.powi(2)).sqrt();
+        let sigma_m = (worst_sigma(&state.covariance_en_m2).powi(2) + FIX_SIGMAS.0.powi(2) + 2.5f64.powi(2)).sqrt();
         let wrong = expected + self.direction() * (sigmas * sigma_m);
         let outcome = fix_at(&self.scene.plane, wrong, FIX_SIGMAS.0);
         self.step(frame, &outcome).track.fix_used
@@ -211,7 +212,7 @@ impl Trial<'_> {
             let wrong = self.scene.truth_en_m(frame) + off + error;
             let outcome = fix_at(&self.scene.plane, wrong, FIX_SIGMAS.0);
             let predicted = self.glance(frame);
-            outlasted |= !predicted.state.is_some_and(|s| 3.0 * worst_sigma_m(s.covariance_en_m2) < SURE_M);
+            outlasted |= !predicted.state.is_some_and(|s| 3.0 * worst_sigma(&s.covariance_en_m2) < SURE_M);
             if outlasted {
                 break;
             }
@@ -258,10 +259,6 @@ impl Trial<'_> {
             - (before.fixes_refused + before.time_went_back + before.samples_refused);
         (dirty.track.state != clean.track.state, told == 1)
     }
-}
-
-pub(super) fn worst_sigma_m(covariance: nalgebra::Matrix2<f64>) -> f64 {
-    covariance.symmetric_eigenvalues().max().max(0.0).sqrt()
 }
 
 /// Runs so many trials of each attack, on all cores; the result does not depend on how many.

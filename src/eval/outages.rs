@@ -8,9 +8,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use super::attacks::{FRAMES_PER_S, HEIGHT_SIGMA_M, ORIGIN, fix_at, stamp_ns, worst_sigma_m};
+use super::attacks::{FRAMES_PER_S, HEIGHT_SIGMA_M, ORIGIN, fix_at, stamp_ns};
 use super::consistency::{MonteCarlo, RESTED};
 use crate::fuse::fusion::heading_rad;
+use crate::fuse::state::worst_sigma;
 use crate::fuse::{Fusion, FusionSettings};
 use crate::geo::EnuPlane;
 use crate::simulate::inertial::{InertialFlight, Truth, inertial_flight};
@@ -231,7 +232,7 @@ fn fly(flown: &OutageFlights, seed: u64, settings: FusionSettings) -> Result<Flo
 fn error_and_sigma_m(plane: &EnuPlane, track: &TrackPoint, truth_m: Vector2<f64>) -> (f64, f64) {
     let Some(state) = &track.state else { return (f64::INFINITY, 0.0) };
     let here = plane.ground_from_lat_lon(state.position.lat_deg, state.position.lon_deg);
-    ((Vector2::new(here.e_m, here.n_m) - truth_m).norm(), worst_sigma_m(state.covariance_en_m2))
+    ((Vector2::new(here.e_m, here.n_m) - truth_m).norm(), worst_sigma(&state.covariance_en_m2))
 }
 
 impl OutageFlights {

@@ -16,8 +16,9 @@ use super::anchor::{Anchor, Related};
 use super::measurement::Measurement;
 use super::state::{
     ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, ErrorState, GYRO_BIAS, Kept, LEAN, MAP_OFFSET, NoiseDensities, STATES, State,
-    VELOCITY, WIND,
+    VELOCITY, WIND, worst_sigma,
 };
+use super::strays::Doubt;
 use super::transition::Transition;
 
 /// The filter.
@@ -89,16 +90,15 @@ impl Eskf {
         self.propagate(&transition, dt_s, kept, [self.noise.accel, self.noise.gyro]);
     }
 
-    /// Adds what is not known of the motion in a gap of T seconds between two samples. A force and a rate that walk at random leave
+    /// Adds what is not known of the motion in a gap of T seconds between two samples. A force and a turning that walk at random leave
     /// integrals of variance `q T³/12` about the mean of the two, and of `q T³/3` about the first alone: `cubed_s3` is what `q` is times.
-    pub fn add_gap(&mut self, cubed_s3: f64) {
-        let variance = |density: [f64; 3]| Matrix3::from_diagonal(&Vector3::from(density.map(|d| d * d * cubed_s3)));
+    pub fn add_gap(&mut self, [jerk, turn]: &[Vector3<f64>; 2], cubed_s3: f64) {
         let rotation = self.state.enu_from_body.to_rotation_matrix().into_inner();
-        let pushed = rotation * variance(self.noise.gap_jerk) * rotation.transpose();
+        let pushed = rotation * Matrix3::from_diagonal(&(jerk * cubed_s3)) * rotation.transpose();
         let mut velocity = self.covariance.fixed_view_mut::<3, 3>(VELOCITY, VELOCITY);
         velocity += (pushed + pushed.transpose()) * 0.5;
         let mut attitude = self.covariance.fixed_view_mut::<3, 3>(ATTITUDE, ATTITUDE);
-        attitude += variance(self.noise.gap_turn);
+        attitude += Matrix3::from_diagonal(&(turn * cubed_s3));
     }
 
     /// Advances by `dt_s` without an IMU: constant velocity and attitude, white acceleration and turning.
@@ -202,6 +202,20 @@ impl Eskf {
             anchor.cross.fixed_rows_mut::<3>(ATTITUDE).copy_from(&rows);
         }
         self.covariance = (self.covariance + self.covariance.transpose()) * 0.5;
+    }
+
+    /// Adds to the variances of position and velocity: the filter has been surer than it had reason to be.
+    pub(super) fn doubt(&mut self, doubt: &Doubt) {
+        for (first, sigma) in [(0, doubt.position_m), (VELOCITY, doubt.velocity_m_s)] {
+            for i in first..first + 3 {
+                self.covariance[(i, i)] += sigma * sigma;
+            }
+        }
+    }
+
+    /// Standard deviation along the worst horizontal axis of what begins at an element of the error state, position or velocity.
+    pub fn horizontal_sigma(&self, first: usize) -> f64 {
+        worst_sigma(&self.covariance.fixed_view::<2, 2>(first, first).into_owned())
     }
 
     /// Standard deviation of an element of the error state.

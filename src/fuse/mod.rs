@@ -6,6 +6,7 @@
 //! - `aiding`: barometer, GNSS and standing on the ground, between the frames.
 //! - [`fusion`]: frames in order in, track points and priors out; gates, start and outages; `hypotheses`: places that rival each other.
 
+mod agitation;
 mod aiding;
 pub mod anchor;
 pub mod eskf;
@@ -21,6 +22,7 @@ mod running;
 mod settings;
 pub mod smoother;
 pub mod state;
+mod strays;
 mod transition;
 mod withhold;
 

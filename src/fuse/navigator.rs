@@ -1,7 +1,10 @@
 //! The filter as it goes through time: samples and measurements in order, each source with its gate and its counts.
 
+use super::agitation::Agitation;
 use super::eskf::{Eskf, Update};
-use super::measurement::{Aids, CLOSED, Observation, Source, Taken};
+use super::measurement::{Aids, CLOSED, Gnss, Measurement, Observation, Source, Taken};
+use super::state::{VELOCITY, worst_sigma};
+use super::strays::{Stray, Strays};
 use crate::time::seconds_between;
 use crate::types::{ImuSample, TelemetrySample};
 
@@ -11,6 +14,8 @@ const MAX_IMU_STEP_S: f64 = 0.5;
 const MAX_SAMPLE_STEP_S: f64 = 0.06;
 /// Longest step of the model without an IMU, seconds.
 const MAX_FREE_STEP_S: f64 = 1.0;
+/// While three sigma of the horizontal position stay below this, no agreement of refused measurements tells against the filter, metres.
+pub const SURE_M: f64 = 50.0;
 
 /// A filter, where it is in time, and its sources.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +27,10 @@ pub struct Navigator {
     /// Its sources.
     pub aids: Aids,
     last_imu: Option<ImuSample>,
+    agitation: Agitation,
+    strays: Strays,
+    /// While three sigma of the horizontal position stay below this, GNSS that is refused cannot make the filter doubt itself, metres.
+    pub sure_m: f64,
 }
 
 /// What became of an inertial sample.
@@ -38,7 +47,15 @@ pub enum Sampled {
 impl Navigator {
     /// A filter that is at a stamp.
     pub fn new(filter: Eskf, stamp_ns: i64) -> Self {
-        Self { filter, stamp_ns, aids: Aids::default(), last_imu: None }
+        Self {
+            filter,
+            stamp_ns,
+            aids: Aids::default(),
+            last_imu: None,
+            agitation: Agitation::default(),
+            strays: Strays::default(),
+            sure_m: SURE_M,
+        }
     }
 
     /// Whether its motion is measured where it is.
@@ -55,12 +72,14 @@ impl Navigator {
         if dt_s < 0.0 || self.last_imu.is_some_and(|last| last.stamp_ns >= sample.stamp_ns) {
             return Sampled::TimeWentBack;
         }
+        let gap = dt_s > MAX_SAMPLE_STEP_S;
+        self.agitation.see(sample, gap);
         match self.last_imu {
             _ if dt_s > MAX_IMU_STEP_S => self.predict_unmeasured(dt_s),
-            Some(last) if dt_s > MAX_SAMPLE_STEP_S => {
+            Some(last) if gap => {
                 let accel = (last.accel_m_s2 + sample.accel_m_s2) * 0.5;
                 self.filter.predict(&accel, &((last.gyro_rad_s + sample.gyro_rad_s) * 0.5), dt_s);
-                self.filter.add_gap(dt_s.powi(3) / 12.0);
+                self.filter.add_gap(&self.agitation.densities_squared(&self.filter.noise), dt_s.powi(3) / 12.0);
             }
             _ => self.filter.predict(&sample.accel_m_s2, &sample.gyro_rad_s, dt_s),
         }
@@ -79,7 +98,7 @@ impl Navigator {
             Some(held) if dt_s <= MAX_IMU_STEP_S => {
                 self.filter.predict(&held.accel_m_s2, &held.gyro_rad_s, dt_s);
                 if dt_s > MAX_SAMPLE_STEP_S {
-                    self.filter.add_gap(dt_s.powi(3) / 3.0);
+                    self.filter.add_gap(&self.agitation.densities_squared(&self.filter.noise), dt_s.powi(3) / 3.0);
                 }
             }
             _ => self.predict_unmeasured(dt_s),
@@ -113,6 +132,31 @@ impl Navigator {
         if observation.source() == Source::Displacement && !matches!(taken, Taken::Repeated | Taken::Updated(Update::Used(_))) {
             self.filter.set_swaying_anchor(stamp_ns);
         }
+        if let Observation::Gnss(gnss) = observation {
+            self.heed(stamp_ns, gnss, &taken);
+        }
         taken
     }
+
+    /// Heeds GNSS that goes on to be refused, once the filter is not sure of its own place; see [`super::strays`].
+    fn heed(&mut self, stamp_ns: i64, gnss: &Gnss, taken: &Taken) {
+        match taken {
+            Taken::Updated(Update::Gated(_)) => {
+                let variance_m2 = worst_sigma(&gnss.covariance.fixed_view::<2, 2>(0, 0).into_owned()).powi(2);
+                let stray = Stray { stamp_ns, off_m: gnss.innovation(&self.filter.state), variance_m2 };
+                if 3.0 * self.filter.horizontal_sigma(0) < self.sure_m {
+                    self.strays.clear();
+                } else if let Some(doubt) = self.strays.take(stray, 3.0 * self.filter.horizontal_sigma(VELOCITY)) {
+                    self.filter.doubt(&doubt);
+                    self.aids.get_mut(Source::Gnss).counters.heeded += 1;
+                }
+            }
+            Taken::Updated(Update::Used(_)) | Taken::Starting(_) => self.strays.clear(),
+            Taken::Updated(Update::Refused) | Taken::Repeated => {}
+        }
+    }
 }
+
+#[cfg(test)]
+#[path = "navigator_tests.rs"]
+mod tests;

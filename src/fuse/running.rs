@@ -6,7 +6,7 @@ use super::hypotheses::{Demand, Hypotheses, POSSIBLE, Sighting};
 use super::measurement::{Observation, Source, Taken, VisualFix};
 use super::navigator::Navigator;
 use super::settings::FusionSettings;
-use super::state::{Covariance, LEAN, MAP_OFFSET, State, VELOCITY};
+use super::state::{Covariance, LEAN, MAP_OFFSET, State, VELOCITY, worst_sigma};
 use crate::geo::{EnuPlane, Geodetic};
 use crate::time::seconds_between;
 use crate::types::{FreePose, Prior, TrackPoint, TrackSource, TrackState};
@@ -62,7 +62,7 @@ pub(super) fn track_point(
 ) -> TrackPoint {
     let horizontal: Matrix2<f64> = covariance.fixed_view::<2, 2>(0, 0).into_owned();
     let p = state.position_m;
-    if !(worst(horizontal) <= settings.lost_sigma_m) || !p.iter().all(|v| v.is_finite()) {
+    if !(worst_sigma(&horizontal) <= settings.lost_sigma_m) || !p.iter().all(|v| v.is_finite()) {
         return lost(like.stamp_ns, like.fix_age_s);
     }
     let (lat, lon) = plane.lat_lon_from_ground(p.x, p.y);
@@ -112,7 +112,7 @@ impl Running {
 
     /// How far off its speed may be: 3 sigma, m/s.
     pub fn speed_error_m_s(&self) -> f64 {
-        3.0 * worst(self.navigator.filter.covariance.fixed_view::<2, 2>(VELOCITY, VELOCITY).into_owned())
+        3.0 * self.navigator.filter.horizontal_sigma(VELOCITY)
     }
 
     /// Whether the filter has gone without fixes for so long that its gate is wide, by dead reckoning that
@@ -164,16 +164,16 @@ impl Running {
         let [east, north, _] = state.velocity_enu_m_s;
         (self.frames_without_fix < settings.distrust_frames).then(|| Prior {
             position: state.position,
-            sigma_m: worst(state.covariance_en_m2),
+            sigma_m: worst_sigma(&state.covariance_en_m2),
             velocity_en_m_s: [east, north],
-            velocity_sigma_m_s: worst(self.navigator.filter.covariance.fixed_view::<2, 2>(VELOCITY, VELOCITY).into_owned()),
+            velocity_sigma_m_s: self.navigator.filter.horizontal_sigma(VELOCITY),
             stamp_ns,
         })
     }
 
     /// 1 sigma of the horizontal position along its worst axis, metres.
     pub fn horizontal_sigma_m(&self) -> f64 {
-        worst(self.navigator.filter.covariance.fixed_view::<2, 2>(0, 0).into_owned())
+        self.navigator.filter.horizontal_sigma(0)
     }
 
     /// What is known of lean and map before their first frame.
@@ -211,10 +211,6 @@ impl Running {
         for source in [Source::Height, Source::Heading, Source::Attitude] {
             self.navigator.aids.get_mut(source).settings.gate = settings.sensor_gate;
         }
+        self.navigator.sure_m = settings.sure_m;
     }
-}
-
-/// The largest standard deviation of a covariance.
-fn worst(covariance: Matrix2<f64>) -> f64 {
-    covariance.symmetric_eigenvalues().max().max(0.0).sqrt()
 }

@@ -1,6 +1,7 @@
 //! Settings of fusion, and what it counts.
 
 use super::aiding::GnssUse;
+use super::navigator::SURE_M;
 use super::odometry::Odometry;
 use super::smoother::Smoothing;
 use super::state::NoiseDensities;
@@ -55,7 +56,7 @@ impl Default for FusionSettings {
             visual_age_s: 2.0,
             lost_sigma_m: 400.0,
             restart_fixes: 3,
-            sure_m: 50.0,
+            sure_m: SURE_M,
             distrust_frames: 6,
             speed_sigma_m_s: 12.0,
             max_speed_m_s: 45.0,

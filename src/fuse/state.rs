@@ -1,6 +1,6 @@
 //! The nominal state of the filter, the layout of its error state, and the noise that drives it.
 
-use nalgebra::{SMatrix, SVector, UnitQuaternion, Vector2, Vector3};
+use nalgebra::{Matrix2, SMatrix, SVector, UnitQuaternion, Vector2, Vector3};
 
 /// Size of the error state.
 pub const STATES: usize = 22;
@@ -169,6 +169,11 @@ impl NoiseDensities {
     pub(super) fn kept(&self, dt_s: f64) -> Kept {
         [self.map_offset_time_s, self.baro_offset_time_s, self.wind_time_s].map(|time_s| (-dt_s / time_s).exp())
     }
+}
+
+/// The largest standard deviation of a covariance, along whatever axis.
+pub fn worst_sigma(covariance: &Matrix2<f64>) -> f64 {
+    covariance.symmetric_eigenvalues().max().max(0.0).sqrt()
 }
 
 /// Gravity on the WGS84 ellipsoid at a latitude, m/s² (Somigliana).

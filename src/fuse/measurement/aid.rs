@@ -43,6 +43,8 @@ pub struct AidCounters {
     pub starting: u64,
     /// Not newer than the one before.
     pub repeated: u64,
+    /// How often the filter doubted itself because those that it refused agreed with each other.
+    pub heeded: u64,
 }
 
 impl AidCounters {

@@ -4,6 +4,7 @@ use rerun::{Color, RecordingStream, RecordingStreamResult, Scalars, SeriesLines,
 
 use super::palette;
 use crate::fuse::measurement::SourceStatus;
+use crate::fuse::state::worst_sigma;
 use crate::sink::FrameReport;
 use crate::types::TrackPoint;
 
@@ -156,9 +157,4 @@ pub fn log_sources(recording: &RecordingStream, before: &[SourceStatus], now: &[
         scalar(recording, &format!("/plots/nis/{}", status.source.as_str()), nis)?;
     }
     Ok(())
-}
-
-/// One sigma along the worst axis.
-pub fn worst_sigma(covariance: &nalgebra::Matrix2<f64>) -> f64 {
-    covariance.symmetric_eigenvalues().max().max(0.0).sqrt()
 }

@@ -3,8 +3,8 @@
 use rerun::{MediaType, RecordingStream, RecordingStreamResult, TextDocument, TextLog, TextLogLevel};
 
 use super::palette;
-use super::series::worst_sigma;
 use crate::fuse::measurement::{AidState, SourceStatus};
+use crate::fuse::state::worst_sigma;
 use crate::sink::FrameReport;
 use crate::types::{Outcome, TrackSource};
 
