@@ -1,6 +1,7 @@
 //! A dense network on ONNX Runtime, with its retrieval head where it has one.
 
 use ort::ep::ExecutionProvider as _;
+use ort::ep::cuda::ConvAlgorithmSearch;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
@@ -152,7 +153,13 @@ pub(super) fn session(name: &str, bytes: &[u8], device: Device, intra_threads: u
             return Err(unusable("this ONNX Runtime library was built without the CUDA provider".into()));
         }
         let id = i32::try_from(number).map_err(|e| unusable(e.to_string()))?;
-        let provider = ort::ep::CUDA::default().with_device_id(id).build().error_on_failure();
+        // What a search finds depends on what else ran meanwhile, and each size of view would be searched for anew; TF32 rounds to 10 bits.
+        let provider = ort::ep::CUDA::default()
+            .with_device_id(id)
+            .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
+            .with_tf32(false)
+            .build()
+            .error_on_failure();
         builder = builder.with_execution_providers([provider]).map_err(|e| unusable(e.to_string()))?;
     }
     builder.commit_from_memory(bytes).map_err(|e| failed(e.to_string()))
