@@ -8,7 +8,7 @@ pub const WINDOW_S: f64 = 10.0;
 /// Points further apart than this leave the velocity between them unknown, seconds.
 const MAX_STEP_S: f64 = 1.0;
 
-/// How far the ways that positions tell lie from those that velocities tell, over [`WINDOW_S`], horizontally.
+/// How far the ways that positions tell lie from those that velocities tell, over ten seconds, horizontally.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wander {
     /// Root mean square, metres.
