@@ -206,9 +206,9 @@ impl Eskf {
 
     /// Adds to the variances of position and velocity: the filter has been surer than it had reason to be.
     pub(super) fn doubt(&mut self, doubt: &Doubt) {
-        for (first, sigma) in [(0, doubt.position_m), (VELOCITY, doubt.velocity_m_s)] {
-            for i in first..first + 3 {
-                self.covariance[(i, i)] += sigma * sigma;
+        for (first, sigmas) in [(0, doubt.position_m), (VELOCITY, doubt.velocity_m_s)] {
+            for i in 0..3 {
+                self.covariance[(first + i, first + i)] += sigmas[i] * sigmas[i];
             }
         }
     }

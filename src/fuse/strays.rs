@@ -21,13 +21,19 @@ pub(super) struct Stray {
     pub variance_m2: f64,
 }
 
-/// By how much a filter has to doubt itself, 1 sigma an axis.
+/// By how much a filter has to doubt itself, 1 sigma along each axis, the same along both that are horizontal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Doubt {
     /// Metres.
-    pub position_m: f64,
+    pub position_m: Vector3<f64>,
     /// m/s.
-    pub velocity_m_s: f64,
+    pub velocity_m_s: Vector3<f64>,
+}
+
+/// The lengths of a vector along the ground and upwards, as 1 sigma an axis.
+fn sigmas(off: Vector3<f64>) -> Vector3<f64> {
+    let horizontal = off.xy().norm();
+    Vector3::new(horizontal, horizontal, off.z.abs())
 }
 
 /// Refused positions in a row, each in agreement with the one before.
@@ -60,8 +66,7 @@ impl Strays {
         let first = self.first.filter(|_| self.count >= AGREEING)?;
         let passed_s = seconds_between(first.stamp_ns, stray.stamp_ns);
         self.clear();
-        let drift_m = (stray.off_m - first.off_m).norm();
-        Some(Doubt { position_m: stray.off_m.norm(), velocity_m_s: drift_m / passed_s })
+        Some(Doubt { position_m: sigmas(stray.off_m), velocity_m_s: sigmas((stray.off_m - first.off_m) / passed_s) })
     }
 }
 
@@ -78,7 +83,9 @@ mod tests {
         let mut strays = Strays::default();
         assert_eq!(strays.take(stray(0, 80.0), 2.0), None);
         assert_eq!(strays.take(stray(1, 84.0), 2.0), None);
-        assert_eq!(strays.take(stray(2, 88.0), 2.0), Some(Doubt { position_m: 88.0, velocity_m_s: 4.0 }));
+        // Nothing tells against its height.
+        let doubt = Doubt { position_m: Vector3::new(88.0, 88.0, 0.0), velocity_m_s: Vector3::new(4.0, 4.0, 0.0) };
+        assert_eq!(strays.take(stray(2, 88.0), 2.0), Some(doubt));
         assert_eq!(strays.take(stray(3, 92.0), 2.0), None);
     }
 
