@@ -15,7 +15,7 @@ use skyfix::eval::inertial::{
     PositionFilter, Recorded, START_SIGMAS, Scoring, Start, Winged, Wings, begin, compare, compare_own, score,
 };
 use skyfix::fuse::NoiseDensities;
-use skyfix::fuse::measurement::{Attitude, Observation, Source};
+use skyfix::fuse::measurement::{Attitude, Observation};
 use skyfix::time::seconds_between;
 use skyfix::types::ImuSample;
 
@@ -61,10 +61,8 @@ const TOLD_SIGMA_RAD: f64 = 0.052;
 
 impl<'a> Told<'a> {
     fn begin(start: &Start, noise: &NoiseDensities, attitude: &'a [(i64, UnitQuaternion<f64>)]) -> Self {
-        let mut navigator = begin(start, noise);
-        navigator.aids.get_mut(Source::Attitude).settings.confirmations = 0;
         let after = attitude.partition_point(|(stamp_ns, _)| *stamp_ns <= start.stamp_ns);
-        Self { filter: Winged::new(navigator, Wings::default()), attitude: attitude.get(after..).unwrap_or_default() }
+        Self { filter: Winged::new(begin(start, noise), Wings::default()), attitude: attitude.get(after..).unwrap_or_default() }
     }
 }
 

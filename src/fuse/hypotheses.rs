@@ -111,7 +111,7 @@ impl Hypotheses {
         let distance = |h: &Hypothesis| (sighting.off_m - h.last.off_m).norm();
         let agrees = |h: &Hypothesis| {
             let apart_s = seconds_between(h.last.stamp_ns, sighting.stamp_ns).abs();
-            distance(h) <= speed_m_s * apart_s + 3.0 * (sighting.variance_m2 + h.last.variance_m2).sqrt()
+            agree(distance(h), apart_s, speed_m_s, sighting.variance_m2 + h.last.variance_m2)
         };
         let nearest = (0..self.carried.len())
             .filter(|&i| agrees(&self.carried[i]))
@@ -183,6 +183,12 @@ impl Hypotheses {
         self.carried.clear();
         self.own = None;
     }
+}
+
+/// Whether two places that lie so far apart, as seen from the filter, may be one: three sigma of their errors, and what the filter itself
+/// may have drifted meanwhile.
+pub(super) fn agree(apart_m: f64, apart_s: f64, speed_m_s: f64, variance_m2: f64) -> bool {
+    apart_m <= speed_m_s * apart_s + 3.0 * variance_m2.sqrt()
 }
 
 fn leads(hypothesis: &Hypothesis, rival: usize) -> bool {

@@ -79,7 +79,7 @@ impl Navigator {
             Some(last) if gap => {
                 let accel = (last.accel_m_s2 + sample.accel_m_s2) * 0.5;
                 self.filter.predict(&accel, &((last.gyro_rad_s + sample.gyro_rad_s) * 0.5), dt_s);
-                self.filter.add_gap(&self.agitation.densities_squared(&self.filter.noise), dt_s.powi(3) / 12.0);
+                self.add_gap(dt_s.powi(3) / 12.0);
             }
             _ => self.filter.predict(&sample.accel_m_s2, &sample.gyro_rad_s, dt_s),
         }
@@ -98,12 +98,17 @@ impl Navigator {
             Some(held) if dt_s <= MAX_IMU_STEP_S => {
                 self.filter.predict(&held.accel_m_s2, &held.gyro_rad_s, dt_s);
                 if dt_s > MAX_SAMPLE_STEP_S {
-                    self.filter.add_gap(&self.agitation.densities_squared(&self.filter.noise), dt_s.powi(3) / 3.0);
+                    self.add_gap(dt_s.powi(3) / 3.0);
                 }
             }
             _ => self.predict_unmeasured(dt_s),
         }
         self.stamp_ns = stamp_ns;
+    }
+
+    fn add_gap(&mut self, cubed_s3: f64) {
+        let densities_squared = self.agitation.densities_squared(&self.filter.noise);
+        self.filter.add_gap(&densities_squared, cubed_s3);
     }
 
     fn predict_unmeasured(&mut self, dt_s: f64) {

@@ -6,6 +6,7 @@
 
 use nalgebra::Vector3;
 
+use super::hypotheses::agree;
 use crate::time::seconds_between;
 
 /// So many in a row have to agree.
@@ -55,7 +56,7 @@ impl Strays {
         let agrees = self.last.is_some_and(|last| {
             let apart_m = (stray.off_m - last.off_m).xy().norm();
             let passed_s = seconds_between(last.stamp_ns, stray.stamp_ns);
-            apart_m <= 3.0 * (stray.variance_m2 + last.variance_m2).sqrt() + speed_error_m_s * passed_s
+            agree(apart_m, passed_s, speed_error_m_s, stray.variance_m2 + last.variance_m2)
         });
         if !agrees {
             *self = Self { first: Some(stray), last: Some(stray), count: 1 };
