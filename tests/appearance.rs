@@ -4,9 +4,9 @@
 
 mod common;
 
-use skyfix::eval::appearance::{PosedFrame, correlation, median, nadir_attitude};
 use skyfix::geo::Enu;
 use skyfix::map::{BuildOptions, MapStore, build};
+use skyfix::simulate::appearance::{PosedFrame, correlation, median, nadir_attitude};
 
 /// Focal length of the real flight's photos at their 2000 px width.
 const FOCAL_PX: f64 = 1455.0;

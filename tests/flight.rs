@@ -11,19 +11,18 @@ use std::sync::{Arc, OnceLock};
 
 use skyfix::flow::catalogue::Catalogue;
 use skyfix::flow::graph::{GraphError, GraphOptions, run_graph};
-use skyfix::flow::sequential::{match_and_see, match_frame};
-use skyfix::flow::stages::{Seen, way_between};
-use skyfix::flow::{MatchSettings, Matcher};
 use skyfix::fuse::{Fusion, FusionSettings, Odometry};
 use skyfix::geo::Geodetic;
+use skyfix::localize::sequential::{match_and_see, match_frame};
+use skyfix::localize::{FrameView, Localizer, MatchSettings, register_frames};
 use skyfix::map::MapStore;
 use skyfix::models::{DenseExtractor, Device, Manifest, OnnxDense};
+use skyfix::recording::FileError;
 use skyfix::retrieve::build::{IndexOptions, build_index};
 use skyfix::retrieve::{MapIndex, index_path};
-use skyfix::sink::{FrameReport, Report};
 use skyfix::source::frames::collect;
 use skyfix::source::{self, Flight, FrameEvent, FrameList, FrameSource, KnowledgeOptions, SourceError, VideoOptions};
-use skyfix::types::{AbstainReason, Frame, Intake, Outcome, Pause, Prior, TrackPoint};
+use skyfix::types::{AbstainReason, Frame, FrameReport, Intake, Outcome, Pause, Prior, Report, TrackPoint};
 
 #[path = "flight/command.rs"]
 mod command;
@@ -100,8 +99,8 @@ fn map_and_index() -> (MapStore, MapIndex) {
     (map, index)
 }
 
-fn matcher() -> Arc<Matcher> {
-    Arc::new(Matcher::new(Arc::new(map_and_index().1), MatchSettings::default()))
+fn localizer() -> Arc<Localizer> {
+    Arc::new(Localizer::new(Arc::new(map_and_index().1), MatchSettings::default()))
 }
 
 fn options(flight: &Flight) -> GraphOptions {
@@ -118,16 +117,16 @@ fn options(flight: &Flight) -> GraphOptions {
 }
 
 fn run(workers: usize, edit: impl FnOnce(&mut GraphOptions)) -> Vec<FrameReport> {
-    run_against(matcher(), workers, edit)
+    run_against(localizer(), workers, edit)
 }
 
-fn run_against(matcher: Arc<Matcher>, workers: usize, edit: impl FnOnce(&mut GraphOptions)) -> Vec<FrameReport> {
+fn run_against(localizer: Arc<Localizer>, workers: usize, edit: impl FnOnce(&mut GraphOptions)) -> Vec<FrameReport> {
     let flight = flight();
     let mut options = options(&flight);
     edit(&mut options);
     let networks = (0..workers).map(|_| network()).collect();
     let mut reports = Vec::new();
-    run_graph(matcher, networks, flight.frames, options, |report| {
+    run_graph(localizer, networks, flight.frames, options, |report| {
         if let Report::Frame(frame) = report {
             reports.push(*frame);
         }
@@ -145,17 +144,17 @@ fn essence(reports: &[FrameReport]) -> Vec<String> {
 #[test]
 fn the_graph_equals_the_sequential_oracle_for_one_two_and_four_workers() {
     let flight = flight();
-    let (matcher, mut network) = (matcher(), network());
+    let (localizer, mut network) = (localizer(), network());
     let settings = FusionSettings { odometry: Odometry::On, ..FusionSettings::default() };
     let mut fusion = Fusion::new(settings, flight.start.map(|s| (s.position, s.sigma_m)));
     let mut priors: Vec<Option<Prior>> = Vec::new();
     let mut expected = Vec::new();
-    let mut before: Option<Seen> = None;
+    let mut before: Option<FrameView> = None;
     let mut ways = 0;
     for frame in &frames() {
         let prior = frame.ordinal.checked_sub(LAG).and_then(|i| priors[i as usize]);
-        let (matched, seen) = match_and_see(&matcher, frame, prior.as_ref(), None, network.as_mut());
-        let way = way_between(before.as_ref(), seen.as_ref()).ok();
+        let (matched, seen) = match_and_see(&localizer, frame, prior.as_ref(), None, network.as_mut());
+        let way = register_frames(before.as_ref(), seen.as_ref()).ok();
         before = seen;
         let fused = fusion.step_along(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome, way.as_ref());
         ways += usize::from(fused.displacement_used);
@@ -196,7 +195,7 @@ fn run_waiting(until: usize, end: Option<SourceError>) -> (Vec<u64>, Result<Inta
     let source = Waiting { frames: FrameList::from(frames()), until, results: Arc::clone(&results), end };
     let mut ordinals = Vec::new();
     let networks = (0..2).map(|_| network()).collect();
-    let run = run_graph(matcher(), networks, source, options(&flight()), |report| {
+    let run = run_graph(localizer(), networks, source, options(&flight()), |report| {
         let Report::Frame(report) = report else { panic!("no track between frames was asked for") };
         ordinals.push(report.ordinal);
         results.fetch_add(1, Ordering::SeqCst);
@@ -233,7 +232,7 @@ fn a_pause_keeps_its_place_between_the_frames_and_changes_none_of_them() {
     let mut options = options(&flight());
     options.fusion.track_interval_ns = Some(100_000_000);
     let (mut stamps, mut paused, mut between) = (Vec::new(), Vec::new(), 0);
-    run_graph(matcher(), (0..2).map(|_| network()).collect(), Pausing(events), options, |report| {
+    run_graph(localizer(), (0..2).map(|_| network()).collect(), Pausing(events), options, |report| {
         match report {
             Report::Frame(frame) => {
                 stamps.push(frame.stamp_ns);
@@ -262,7 +261,7 @@ fn results_flow_while_the_source_waits_for_more() {
 
 #[test]
 fn a_source_that_fails_loses_no_frame_under_way_and_its_error_is_the_runs() {
-    let (ordinals, run) = run_waiting(0, Some(SourceError::Nothing { path: "cam".into(), reason: "unplugged".into() }));
+    let (ordinals, run) = run_waiting(0, Some(FileError::Nothing { path: "cam".into(), reason: "unplugged".into() }.into()));
     assert_eq!(ordinals, (0..FRAMES as u64).collect::<Vec<_>>());
     let error = run.unwrap_err();
     assert!(matches!(&error, GraphError::Source(_)) && error.to_string() == "cam: unplugged", "{error}");
@@ -279,12 +278,13 @@ fn a_confident_prior_narrows_the_candidates() {
 #[test]
 fn a_confident_prior_goes_straight_to_fine_matching_and_what_that_leaves_open_is_looked_at_in_full() {
     let index = Arc::new(map_and_index().1);
-    let full = Matcher::new(Arc::clone(&index), MatchSettings { glance_sigma_m: 0.0, ..MatchSettings::default() });
-    let (quick, mut network) = (Matcher::new(index, MatchSettings::default()), network());
+    let full = Localizer::new(Arc::clone(&index), MatchSettings { glance_sigma_m: 0.0, ..MatchSettings::default() });
+    let (quick, mut network) = (Localizer::new(index, MatchSettings::default()), network());
     let plane = full.index.regions[0].plane;
     let mut settled = 0;
     for frame in &frames() {
-        let mut matched = |matcher: &Matcher, prior: &Prior| match_frame(matcher, frame, Some(prior), None, network.as_mut());
+        let mut matched =
+            |localizer: &Localizer, prior: &Prior| match_frame(localizer, frame, Some(prior), None, network.as_mut());
         let start = flight().start.unwrap();
         let rough = Prior {
             position: start.position,
@@ -319,7 +319,7 @@ fn a_confident_prior_goes_straight_to_fine_matching_and_what_that_leaves_open_is
 #[test]
 fn a_frame_without_height_or_camera_or_pixels_abstains_and_says_why() {
     let frames = frames();
-    let (matcher, mut network) = (matcher(), network());
+    let (localizer, mut network) = (localizer(), network());
     let with = |edit: &dyn Fn(&mut Frame)| {
         let mut frame = frames[0].clone();
         edit(&mut frame);
@@ -333,7 +333,7 @@ fn a_frame_without_height_or_camera_or_pixels_abstains_and_says_why() {
         (with(&|f| f.pixels = skyfix::types::Pixels::Decoded(Arc::clone(&grey))), AbstainReason::NoTexture),
     ];
     for (frame, reason) in cases {
-        let outcome = match_frame(&matcher, &frame, None, None, network.as_mut()).outcome;
+        let outcome = match_frame(&localizer, &frame, None, None, network.as_mut()).outcome;
         assert_eq!(outcome, Outcome::Abstained(reason));
     }
 }
@@ -341,13 +341,13 @@ fn a_frame_without_height_or_camera_or_pixels_abstains_and_says_why() {
 #[test]
 fn a_blurred_and_a_night_photo_are_localized_right_or_not_at_all() {
     let flight = flight();
-    let (matcher, mut network) = (matcher(), network());
+    let (localizer, mut network) = (localizer(), network());
     let frame = &frames()[0];
     let skyfix::types::Pixels::File(path) = &frame.pixels else { panic!("a photo") };
     let image = image::open(path).unwrap().into_rgb8();
     let mut outcome_of = |image: image::RgbImage| {
         let pixels = skyfix::types::Pixels::Decoded(Arc::new(image));
-        match_frame(&matcher, &Frame { pixels, ..frame.clone() }, None, None, network.as_mut()).outcome
+        match_frame(&localizer, &Frame { pixels, ..frame.clone() }, None, None, network.as_mut()).outcome
     };
     let truth = flight.truth.at(&frame.name, frame.stamp_ns).unwrap().centre.unwrap();
     let mut state = 1u32;

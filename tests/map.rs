@@ -105,7 +105,8 @@ fn landmarks_of_a_rotated_picture_with_world_file_are_in_place() {
 
 /// A GeoTIFF with the given tags.
 fn write_tiff(path: &Path, image: &RgbImage, keys: &[[u16; 4]], scale_and_tie: Result<([f64; 3], [f64; 6]), [f64; 16]>) {
-    use tiff::encoder::{TiffEncoder, colortype::RGB8};
+    use tiff::encoder::TiffEncoder;
+    use tiff::encoder::colortype::RGB8;
     use tiff::tags::Tag;
     let mut encoder = TiffEncoder::new(std::fs::File::create(path).unwrap()).unwrap();
     let mut file = encoder.new_image::<RGB8>(image.width(), image.height()).unwrap();
@@ -351,7 +352,8 @@ fn what_cannot_be_done_is_said_with_the_file_and_leaves_nothing_behind() {
 
 #[test]
 fn a_raster_in_strips_with_16_bits_and_nodata_is_stretched_and_leaves_its_gaps_open() {
-    use tiff::encoder::{TiffEncoder, colortype::Gray16};
+    use tiff::encoder::TiffEncoder;
+    use tiff::encoder::colortype::Gray16;
     use tiff::tags::Tag;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("p.tif");

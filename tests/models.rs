@@ -6,14 +6,13 @@
 use std::sync::Arc;
 
 use image::{Rgb, RgbImage};
-use skyfix::camera::{Camera, Intrinsics};
-use skyfix::flow::sequential::match_frame;
-use skyfix::flow::{CoarseMethod, MatchSettings, Matcher};
 use skyfix::geo::MetricView;
+use skyfix::localize::sequential::match_frame;
+use skyfix::localize::{CoarseMethod, Localizer, MatchSettings};
 use skyfix::map::{BuildOptions, MapStore, build};
 use skyfix::models::{AggregationEntry, DenseExtractor, DenseFeatures, ImageDescriber, Manifest, ModelEntry, ModelError};
 use skyfix::retrieve::build::{IndexOptions, build_index};
-use skyfix::types::{Estimate, Frame, ImageTensor, Intake, Known, Outcome, Pixels, TelemetryBatch};
+use skyfix::types::{Camera, Estimate, Frame, ImageTensor, Intake, Intrinsics, Known, Outcome, Pixels, TelemetryBatch};
 
 const MANIFEST: &str = r#"
 [[model]]
@@ -217,7 +216,7 @@ fn a_network_without_keypoints_and_with_a_head_for_whole_images_serves_every_sta
             intake: Intake::all(1),
         };
         for (settings, most_m) in cases {
-            let matched = match_frame(&Matcher::new(Arc::clone(&index), settings), &frame, None, None, &mut network);
+            let matched = match_frame(&Localizer::new(Arc::clone(&index), settings), &frame, None, None, &mut network);
             let Outcome::Fix(fix) = &matched.outcome else { panic!("{:?}: {:?}", settings.coarse, matched.outcome) };
             let error_m = (fix.centre_m.x - truth[0]).hypot(fix.centre_m.y - truth[1]);
             assert!(error_m < most_m && fix.free.is_valid(), "{:?}: {error_m} m off {truth:?}: {fix:?}", settings.coarse);

@@ -39,11 +39,11 @@ mod mavlink_link {
     use nalgebra::{Matrix4, Vector2, Vector3};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
-    use skyfix::camera::heading_pitch_roll;
     use skyfix::fuse::{Fusion, FusionSettings};
-    use skyfix::geo::{EnuPlane, Geodetic, Homography};
+    use skyfix::geo::{EnuPlane, Geodetic, Homography, heading_pitch_roll};
+    use skyfix::recording::reader;
     use skyfix::source::telemetry::mavlink::{MavlinkClock, MavlinkDecoder, MavlinkSettings, MavlinkStream};
-    use skyfix::source::{self, Flight, KnowledgeOptions, TelemetryBuffer, TelemetryStream, recording};
+    use skyfix::source::{self, Flight, KnowledgeOptions, TelemetryBuffer, TelemetryStream};
     use skyfix::time::NANOS_PER_SEC;
     use skyfix::types::{Estimate, Fix, Frame, FreePose, Known, Outcome, TelemetryBatch, TelemetrySample, TrackState};
 
@@ -53,7 +53,7 @@ mod mavlink_link {
     const SHARE: f64 = 0.05;
     /// A frame waits for telemetry this much newer than itself.
     const LATENESS_NS: i64 = NANOS_PER_SEC / 5;
-    /// The autopilot booted this long before the recording began.
+    /// The autopilot booted this long before the reader began.
     const BOOTED_NS: i64 = 100 * NANOS_PER_SEC;
 
     fn demo() -> &'static Path {
@@ -72,7 +72,7 @@ mod mavlink_link {
         }
     }
 
-    /// The messages of the recording, each with the time it is sent, in the order they are sent: some twice, some late, some never.
+    /// The messages of the reader, each with the time it is sent, in the order they are sent: some twice, some late, some never.
     fn sent(telemetry: &TelemetryBatch, seed: u64, drift: f64) -> Vec<(i64, Vec<u8>)> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let buffer = TelemetryBuffer::of_recording(telemetry);
@@ -206,7 +206,7 @@ mod mavlink_link {
         let flight = flight();
         let from_sidecars = track(&flight, |i, _| (flight.1[i].telemetry.clone(), flight.1[i].known));
 
-        let telemetry = recording::read(demo()).unwrap().telemetry;
+        let telemetry = reader::read(demo()).unwrap().telemetry;
         let messages = sent(&telemetry, 5, 0.0);
         let mut stream = MavlinkStream::open(settings(MavlinkClock::Boot), Instant::now()).unwrap();
         let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -244,7 +244,7 @@ mod mavlink_link {
         println!("link and sidecars differ by at most {worst:.3} m; {c:?}");
     }
 
-    /// Stamps of the autopilot's clock put on the recording's.
+    /// Stamps of the autopilot's clock put on the reader's.
     fn on_clock_of_frames(mut batch: TelemetryBatch) -> TelemetryBatch {
         batch.shift(-BOOTED_NS);
         batch
@@ -254,7 +254,7 @@ mod mavlink_link {
     fn the_same_holds_when_the_autopilots_clock_has_to_be_found() {
         let flight = flight();
         let from_sidecars = track(&flight, |i, _| (flight.1[i].telemetry.clone(), flight.1[i].known));
-        let telemetry = recording::read(demo()).unwrap().telemetry;
+        let telemetry = reader::read(demo()).unwrap().telemetry;
         let messages = sent(&telemetry, 6, 20e-6);
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         let mut decoder = MavlinkDecoder::new(settings(MavlinkClock::Local));
@@ -289,9 +289,9 @@ mod mavlink_link {
     }
 }
 
-/// Runs `skyfix sync` on a recording.
-fn sync(recording: &std::path::Path) -> (bool, String) {
-    let output = assert_cmd::Command::new(env!("CARGO_BIN_EXE_skyfix")).arg("sync").arg(recording).output().unwrap();
+/// Runs `skyfix sync` on a reader.
+fn sync(reader: &std::path::Path) -> (bool, String) {
+    let output = assert_cmd::Command::new(env!("CARGO_BIN_EXE_skyfix")).arg("sync").arg(reader).output().unwrap();
     let text = [output.stdout, output.stderr].map(|b| String::from_utf8_lossy(&b).into_owned()).concat();
     (output.status.success(), text)
 }

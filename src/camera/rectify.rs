@@ -6,9 +6,8 @@
 use image::RgbImage;
 use nalgebra::{Matrix3, UnitQuaternion, Vector3};
 
-use super::{Camera, ground_offset_of_ray};
 use crate::geo::MetricView;
-use crate::types::ImageTensor;
+use crate::types::{Camera, ImageTensor, ground_offset_of_ray};
 
 /// Views wider than this many heights are cut: what lies further is too oblique and too coarse to match.
 const MAX_RANGE_HEIGHTS: f64 = 2.5;
@@ -260,7 +259,8 @@ pub fn rectify(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera::{Intrinsics, enu_from_body};
+    use crate::geo::enu_from_body;
+    use crate::types::Intrinsics;
 
     #[test]
     fn a_blurred_frame_is_told_from_a_sharp_one() {
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn a_view_of_the_horizon_has_no_footprint() {
         let camera =
-            Camera { mounting: crate::camera::Mounting::Strapdown, ..Camera::nadir(Intrinsics::centred(640, 480, 466.0)) };
+            Camera { mounting: crate::types::Mounting::Strapdown, ..Camera::nadir(Intrinsics::centred(640, 480, 466.0)) };
         let attitude = camera.enu_from_camera(&enu_from_body(0.0, 88f64.to_radians(), 0.0));
         assert!(footprint(&camera, &attitude, 100.0).is_none());
     }

@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Result<()> {
     for (workers, threads) in &arguments.settings {
-        let Prepared { matcher, flight, catalogue, .. } = prepare(&arguments.localize, MapEdits::default())?;
+        let Prepared { localizer, flight, catalogue, .. } = prepare(&arguments.localize, MapEdits::default())?;
         let networks = networks(&arguments.localize.model.model, arguments.localize.model.device, *workers, *threads)?;
         let options = GraphOptions {
             lag: LAG,
@@ -60,7 +60,7 @@ fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Result<()
         let begun = std::time::Instant::now();
         let mut summary = SummarySink::create(folder, flight.truth.clone())?;
         let mut failure = None;
-        run_graph(matcher, networks, flight.frames, options, |report| {
+        run_graph(localizer, networks, flight.frames, options, |report| {
             failure = summary.take(&report).err();
             failure.is_none()
         })?;

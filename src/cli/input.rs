@@ -19,8 +19,8 @@ fn video(_: &Pipeline) -> anyhow::Result<Flight> {
 #[cfg(feature = "gst")]
 fn video(pipeline: &Pipeline) -> anyhow::Result<Flight> {
     use skyfix::pipeline::{TelemetrySource, Transport};
+    use skyfix::recording::RecordingWriter;
     use skyfix::source::footage::{Footage, FootageCamera, FootageSettings, telemetry};
-    use skyfix::source::record::RecordingWriter;
     use skyfix::source::video::{RtspTransport, VideoInput, VideoSettings};
 
     let input = match &pipeline.source {
@@ -71,7 +71,7 @@ fn video(pipeline: &Pipeline) -> anyhow::Result<Flight> {
         settings.record = Some((RecordingWriter::create(folder)?, pipeline.start));
     }
     let frames = Box::new(Footage::start(settings)?);
-    Ok(Flight { frames, truth: source::Truth::of_track(truth), start: None, map: None, warnings })
+    Ok(Flight { frames, truth: skyfix::recording::Truth::of_track(truth), start: None, map: None, warnings })
 }
 
 /// What is added to magnetic headings.

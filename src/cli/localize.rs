@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use skyfix::camera::Mounting;
+use skyfix::camera::view_hypotheses::UnknownHeight;
 use skyfix::coarse::consensus::ConsensusNetwork;
-use skyfix::coarse::hypotheses::UnknownHeight;
 use skyfix::flow::catalogue::{Catalogue, MapEdits};
-use skyfix::flow::{CoarseMethod, MatchSettings, Matcher};
 use skyfix::fuse::Odometry;
 use skyfix::geo::Geodetic;
+use skyfix::localize::{CoarseMethod, Localizer, MatchSettings};
 use skyfix::map::{Dem, GroundModel, MapStore};
 use skyfix::models::{AggregationEntry, DenseExtractor, Device, Manifest, ModelEntry, ModelError};
 use skyfix::retrieve::build::{IndexOptions, build_index};
 use skyfix::retrieve::{IndexError, MapIndex, index_path};
 use skyfix::source::photos::CameraOptions;
 use skyfix::source::{self, Flight, KnowledgeOptions, Setting, VideoOptions};
+use skyfix::types::Mounting;
 
 use super::progress_bar;
 
@@ -133,8 +133,8 @@ fn parse_frame_rate(text: &str) -> Result<FrameRate, String> {
 pub struct Prepared {
     /// The map.
     pub map: MapStore,
-    /// The matcher.
-    pub matcher: Arc<Matcher>,
+    /// The localizer.
+    pub localizer: Arc<Localizer>,
     /// The flight.
     pub flight: Flight,
     /// Edits of the map, made ready.
@@ -183,8 +183,8 @@ pub fn prepare(arguments: &LocalizeArguments, edits: MapEdits) -> anyhow::Result
         search_heights: arguments.height == Setting::None,
         ground: ground(arguments.dem.as_deref(), arguments.takeoff, start)?,
     };
-    let Matching { map, matcher, catalogue } = matching(options, edits)?;
-    Ok(Prepared { matcher, map, flight, catalogue })
+    let Matching { map, localizer, catalogue } = matching(options, edits)?;
+    Ok(Prepared { localizer, map, flight, catalogue })
 }
 
 /// In place of a file of weights: those that come with the model.
@@ -214,8 +214,8 @@ pub struct MatchingOptions {
 pub struct Matching {
     /// The map.
     pub map: MapStore,
-    /// The matcher.
-    pub matcher: Arc<Matcher>,
+    /// The localizer.
+    pub localizer: Arc<Localizer>,
     /// Edits of the map.
     pub catalogue: Catalogue,
 }
@@ -248,14 +248,14 @@ pub fn matching(options: MatchingOptions, edits: MapEdits) -> anyhow::Result<Mat
         let at = format!("{}/{}/{}", tile.z, tile.x, tile.y);
         eprintln!("skyfix: the edit of tile {at} changes nothing: {} has nothing there", options.map.display());
     }
-    let mut matcher = Matcher::new(Arc::new(index), settings);
+    let mut localizer = Localizer::new(Arc::new(index), settings);
     if let Some(network) = consensus(options.consensus.as_deref(), &manifest, entry)? {
-        matcher = matcher.with_consensus(network);
+        localizer = localizer.with_consensus(network);
     }
     if let Some(ground) = options.ground {
-        matcher = matcher.with_ground(ground);
+        localizer = localizer.with_ground(ground);
     }
-    Ok(Matching { map, matcher: Arc::new(matcher), catalogue })
+    Ok(Matching { map, localizer: Arc::new(localizer), catalogue })
 }
 
 /// The weights of a file, or those that come with the model; none for the fixed kernel.

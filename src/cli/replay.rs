@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Some(path) => MapEdits::read(path)?,
         None => MapEdits::default(),
     };
-    let Prepared { map, matcher, flight, catalogue } = prepare(&arguments.localize, edits)?;
+    let Prepared { map, localizer, flight, catalogue } = prepare(&arguments.localize, edits)?;
     let workers = arguments.workers.map_or_else(processors, |n| n.clamp(1, 64));
     let outputs = Outputs {
         out: arguments.out.clone(),
@@ -100,5 +100,5 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let model = &arguments.localize.model;
     let networks = networks(&model.model, model.device, workers, 1)?;
-    session::run(Session { map, matcher, networks, frames: flight.frames, truth: flight.truth, options }, &outputs)
+    session::run(Session { map, localizer, networks, frames: flight.frames, truth: flight.truth, options }, &outputs)
 }

@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         search_heights: pipeline.knowledge.height == skyfix::source::Setting::None,
         ground: localize::ground(pipeline.dem.as_deref(), pipeline.takeoff, start.map(|s| s.position))?,
     };
-    let Matching { map, matcher, catalogue } = localize::matching(options, edits)?;
+    let Matching { map, localizer, catalogue } = localize::matching(options, edits)?;
     let workers = pipeline.workers.unwrap_or_else(localize::processors);
     let networks = localize::networks(&pipeline.model, pipeline.device, workers, 1)?;
     let outputs = Outputs {
@@ -104,7 +104,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });
     }
-    session::run(Session { map, matcher, networks, frames: input.frames, truth: input.truth, options }, &outputs)
+    session::run(Session { map, localizer, networks, frames: input.frames, truth: input.truth, options }, &outputs)
 }
 
 /// Whether what the pipeline needs is there.

@@ -8,17 +8,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use skyfix::flow::Matcher;
 use skyfix::flow::graph::{GraphOptions, run_graph};
+use skyfix::localize::Localizer;
 use skyfix::map::MapStore;
 use skyfix::models::DenseExtractor;
+use skyfix::recording::Truth;
 use skyfix::sink::background::BackgroundSink;
 use skyfix::sink::csv::CsvSink;
 use skyfix::sink::geojson::GeoJsonSink;
 use skyfix::sink::jsonl::JsonLinesSink;
 use skyfix::sink::summary::SummarySink;
-use skyfix::sink::{Report, Sink, SinkError, ViewerTarget};
-use skyfix::source::{FrameSource, Truth};
+use skyfix::sink::{Sink, SinkError, ViewerTarget};
+use skyfix::source::FrameSource;
+use skyfix::types::Report;
 
 use super::localize::make_folder;
 use super::progress_bar;
@@ -57,8 +59,8 @@ impl Outputs {
 pub struct Session {
     /// The map.
     pub map: MapStore,
-    /// The matcher.
-    pub matcher: Arc<Matcher>,
+    /// The localizer.
+    pub localizer: Arc<Localizer>,
     /// A network for each worker.
     pub networks: Vec<Box<dyn DenseExtractor>>,
     /// The frames.
@@ -71,7 +73,7 @@ pub struct Session {
 
 /// Localizes a flight. Ctrl-C finishes what is under way and completes every file.
 pub fn run(session: Session, outputs: &Outputs) -> anyhow::Result<ExitCode> {
-    let Session { map, matcher, networks, frames, truth, options } = session;
+    let Session { map, localizer, networks, frames, truth, options } = session;
     make_folder(&outputs.out)?;
     let mut summary = SummarySink::create(&outputs.out, truth.clone())?;
     let mut sinks = files(outputs, &map, &truth)?;
@@ -87,7 +89,7 @@ pub fn run(session: Session, outputs: &Outputs) -> anyhow::Result<ExitCode> {
         eprintln!("skyfix: live; Ctrl-C ends it");
     }
     let mut failure: Option<SinkError> = None;
-    let ran = run_graph(matcher, networks, frames, options, |report: Report| {
+    let ran = run_graph(localizer, networks, frames, options, |report: Report| {
         bar.inc(u64::from(matches!(report, Report::Frame(_))));
         let written = sinks.iter_mut().try_for_each(|sink| sink.take(&report)).and_then(|()| summary.take(&report));
         failure = written.err();

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use skyfix::eval::clock_offset::{MotionTracker, check_rate, estimate};
+use skyfix::recording;
 use skyfix::source::photos::CameraOptions;
-use skyfix::source::{self, FrameEvent, KnowledgeOptions, VideoOptions, recording};
+use skyfix::source::{self, FrameEvent, KnowledgeOptions, VideoOptions};
 use skyfix::time::seconds_between;
 use skyfix::types::Pixels;
 

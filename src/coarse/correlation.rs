@@ -12,11 +12,11 @@ use std::sync::OnceLock;
 use pulp::Arch;
 use realfft::num_complex::Complex32;
 
-use super::fft::{BlockFft, fast_length};
 use super::kernel::Kernel;
 use super::peaks::{Peak, Response, Window, parabola, suppress};
 use super::template::{MAX_TEMPLATE, Template, parts};
 use super::tensor::Planes;
+use crate::math::fft::{BlockFft, fast_length};
 use crate::retrieve::{LevelModel, RegionLevel};
 
 /// Side of a block where the map does not fit one transform, cells.

@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use realfft::num_complex::Complex32;
 
-use super::fft::BlockFft;
 use super::template::Template;
+use crate::math::fft::BlockFft;
 
 /// The spectra of some rows and columns of a template's planes, each where it lies in the template.
 pub(super) struct Kernel<'a> {

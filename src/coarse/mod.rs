@@ -1,21 +1,17 @@
 //! Coarse matching: where in the candidates' windows the frame lies, to about a cell.
 //!
-//! - [`hypotheses`]: what is not known of heading and height becomes a list of views to try.
 //! - [`correlation`]: the frame's features slid over the map's as one rigid template (FFT); scores comparable across hypotheses.
 //!   Its parts: [`template`] (the view), [`peaks`] (what stands out).
 //! - [`field`]: descriptors on a grid, compared by dot products.
 //! - [`mod@refine`]: the best places again with all channels on a finer level.
 //! - [`overlap`]: one view on another.
-//! - [`fft`]: the real 2D transform behind the correlation.
 //! - [`sascm`]: the paper's way: regions of frame and map matched by neighbourhood consensus. Its parts: [`tensor`] (4D
 //!   correlation), [`mutual`] (soft mutual matching), [`conv4d`] and [`consensus`] (the network), [`vote`] (where the matches lie).
 
 pub mod consensus;
 pub mod conv4d;
 pub mod correlation;
-pub mod fft;
 pub mod field;
-pub mod hypotheses;
 mod kernel;
 pub mod mutual;
 pub mod overlap;

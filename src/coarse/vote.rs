@@ -4,6 +4,8 @@
 //! histogram is found without sampling. A small rotation and change of scale is then fitted by re-weighted least squares
 //! (Umeyama 1991 in two dimensions) with a Gaussian prior around none, because a few quantised matches say little about it.
 
+use crate::math::similarity::Similarity;
+
 /// A match of a frame region with a map region in continuous region coordinates (row, column; a region's centre at .5).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Vote {
@@ -34,76 +36,25 @@ impl Default for VoteSettings {
     }
 }
 
-/// Map from frame, both in region coordinates: rotation and scale near identity about a pivot.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RegionSimilarity {
-    cos: f64,
-    sin: f64,
-    offset: [f64; 2],
+/// Regularised weighted least squares. The prior weighs like matches of average weight: precision in units of one match's.
+fn fit(votes: &[Vote], weight: impl Fn(&Vote) -> f64, settings: &VoteSettings) -> Option<Similarity> {
+    let pairs = votes.iter().map(|v| (v.frame, v.map, weight(v)));
+    let largest = pairs.clone().map(|(.., w)| w).fold(0.0, f64::max);
+    let prior = largest * (settings.position_sigma / settings.transform_sigma).powi(2);
+    Similarity::fit(pairs, [prior, prior])
 }
 
-impl RegionSimilarity {
-    fn translation(offset: [f64; 2]) -> Self {
-        Self { cos: 1.0, sin: 0.0, offset }
-    }
-
-    /// Where a point of the frame (row, column) lies in the window.
-    pub fn apply(&self, [row, column]: [f64; 2]) -> [f64; 2] {
-        [self.cos * row - self.sin * column + self.offset[0], self.sin * row + self.cos * column + self.offset[1]]
-    }
-
-    /// Scale: 1 = the frame's regions are as large as the map's.
-    pub fn scale(&self) -> f64 {
-        self.cos.hypot(self.sin)
-    }
-
-    /// Rotation, radians, from the first axis (rows, south) to the second (columns, east): counter-clockwise on the ground.
-    pub fn rotation_rad(&self) -> f64 {
-        self.sin.atan2(self.cos)
-    }
-
-    /// Regularised weighted least squares.
-    fn fit(votes: &[Vote], weight: impl Fn(&Vote) -> f64, settings: &VoteSettings) -> Option<Self> {
-        let (mut total, mut p, mut q) = (0.0, [0.0; 2], [0.0; 2]);
-        for v in votes {
-            let w = weight(v);
-            total += w;
-            for d in 0..2 {
-                p[d] += w * v.frame[d];
-                q[d] += w * v.map[d];
-            }
-        }
-        if total <= 0.0 {
-            return None;
-        }
-        let (p, q) = (p.map(|x| x / total), q.map(|x| x / total));
-        // The prior weighs like matches of average weight: precision in units of one match's.
-        let (mut squares, mut largest) = (0.0, 0.0f64);
-        let (mut cos, mut sin) = (0.0, 0.0);
-        for v in votes {
-            let w = weight(v);
-            largest = largest.max(w);
-            let (x, y) = ([v.frame[0] - p[0], v.frame[1] - p[1]], [v.map[0] - q[0], v.map[1] - q[1]]);
-            squares += w * (x[0] * x[0] + x[1] * x[1]);
-            cos += w * (x[0] * y[0] + x[1] * y[1]);
-            sin += w * (x[0] * y[1] - x[1] * y[0]);
-        }
-        let prior = largest * (settings.position_sigma / settings.transform_sigma).powi(2);
-        let (cos, sin) = ((cos + prior) / (squares + prior), sin / (squares + prior));
-        Some(Self { cos, sin, offset: [q[0] - cos * p[0] + sin * p[1], q[1] - sin * p[0] - cos * p[1]] })
-    }
-
-    fn error(&self, vote: &Vote) -> f64 {
-        let [row, column] = self.apply(vote.frame);
-        (row - vote.map[0]).hypot(column - vote.map[1])
-    }
+/// How far a vote lies from where a transform carries it, regions.
+fn error(transform: &Similarity, vote: &Vote) -> f64 {
+    let [row, column] = transform.apply(vote.frame);
+    (row - vote.map[0]).hypot(column - vote.map[1])
 }
 
 /// The transform that most weight agrees on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Elected {
-    /// Map from frame.
-    pub map_from_frame: RegionSimilarity,
+    /// Map from frame, both in region coordinates (row, column): rotation and scale near identity.
+    pub map_from_frame: Similarity,
     /// How well each vote fits: 1 exactly, 0 beyond the tolerance.
     pub fit: Vec<f64>,
     /// Sum of the votes' weights, each times its fit.
@@ -153,15 +104,15 @@ pub fn elect(votes: &[Vote], frame: [usize; 2], map: [usize; 2], settings: &Vote
     if best.0 <= 0.0 {
         return None;
     }
-    let mut transform = RegionSimilarity::translation([best.1 as f64 - frame[0] as f64, best.2 as f64 - frame[1] as f64]);
+    let mut transform = Similarity::translation([best.1 as f64 - frame[0] as f64, best.2 as f64 - frame[1] as f64]);
     for _ in 0..REFINEMENTS {
-        let weight = |v: &Vote| v.weight * fit_weight(transform.error(v), settings.tolerance);
-        match RegionSimilarity::fit(votes, weight, settings) {
+        let weight = |v: &Vote| v.weight * fit_weight(error(&transform, v), settings.tolerance);
+        match fit(votes, weight, settings) {
             Some(next) => transform = next,
             None => break,
         }
     }
-    let fit: Vec<f64> = votes.iter().map(|v| fit_weight(transform.error(v), settings.tolerance)).collect();
+    let fit: Vec<f64> = votes.iter().map(|v| fit_weight(error(&transform, v), settings.tolerance)).collect();
     let support = votes.iter().zip(&fit).map(|(v, f)| v.weight * f).sum();
     Some(Elected { map_from_frame: transform, fit, support })
 }

@@ -1,6 +1,5 @@
 //! Measures of how well and under which conditions frames were localized, and of the filter.
 
-pub mod appearance;
 pub mod attacks;
 pub mod clock_offset;
 pub mod consistency;
@@ -8,3 +7,4 @@ pub mod inertial;
 pub mod outages;
 pub mod plot;
 pub mod score;
+pub mod scores;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::geo::{EnuPlane, Geodetic};
+use crate::math::percentile::percentile;
 
 /// Errors of positions against truth.
 #[derive(Clone, Debug, PartialEq, Default, Serialize)]
@@ -60,10 +61,7 @@ impl Scorer {
         errors.sort_by(f64::total_cmp);
         let n = errors.len() as f64;
         let share = |limit: f64| errors.iter().filter(|e| **e < limit).count() as f64 / n;
-        let percentile = |p: f64| {
-            let rank = ((p / 100.0 * n).ceil() as usize).clamp(1, errors.len());
-            errors.get(rank - 1).copied().filter(|e| e.is_finite())
-        };
+        let finite = |percent| percentile(&errors, percent).filter(|e: &f64| e.is_finite());
         let near: Vec<f64> = errors.iter().copied().filter(|e| *e <= 50.0).collect();
         let inside = |k: f64| {
             let inside = self.mahalanobis_squared.iter().filter(|m| **m <= k * k).count();
@@ -75,9 +73,9 @@ impl Scorer {
             success_25m: share(25.0),
             success_5m: share(5.0),
             wrong_50m: errors.iter().filter(|e| e.is_finite() && **e > 50.0).count(),
-            p50_m: percentile(50.0),
-            p90_m: percentile(90.0),
-            p99_m: percentile(99.0),
+            p50_m: finite(50),
+            p90_m: finite(90),
+            p99_m: finite(99),
             mean_near_m: (!near.is_empty()).then(|| near.iter().sum::<f64>() / near.len() as f64),
             inside_sigma: (!self.mahalanobis_squared.is_empty()).then(|| [inside(1.0), inside(2.0), inside(3.0)]),
         })

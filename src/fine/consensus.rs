@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::GuidedMatch;
 use crate::geo::Homography;
+use crate::math::similarity::Similarity;
 
 const ITERATIONS: usize = 300;
 const REFINEMENTS: usize = 4;
@@ -46,66 +47,14 @@ pub struct Consensus {
     pub scale: f64,
 }
 
-#[derive(Clone, Copy)]
-struct Similarity {
-    a: f64,
-    b: f64,
-    t: [f64; 2],
+fn plausible(similarity: &Similarity, settings: &ConsensusSettings) -> bool {
+    let scale = similarity.scale();
+    scale > 1e-6 && scale.ln().abs() <= settings.max_log_scale && similarity.rotation_rad().abs() <= settings.max_rotation_rad
 }
 
-impl Similarity {
-    fn through(p: [[f64; 2]; 2], q: [[f64; 2]; 2]) -> Option<Self> {
-        let (dp, dq) = ([p[1][0] - p[0][0], p[1][1] - p[0][1]], [q[1][0] - q[0][0], q[1][1] - q[0][1]]);
-        let n = dp[0] * dp[0] + dp[1] * dp[1];
-        if n < 1e-9 {
-            return None;
-        }
-        let a = (dp[0] * dq[0] + dp[1] * dq[1]) / n;
-        let b = (dp[0] * dq[1] - dp[1] * dq[0]) / n;
-        let t = [q[0][0] - a * p[0][0] + b * p[0][1], q[0][1] - b * p[0][0] - a * p[0][1]];
-        Some(Self { a, b, t })
-    }
-
-    /// Weighted least squares (Umeyama 1991 in two dimensions).
-    fn fit(matches: &[GuidedMatch], weight: impl Fn(usize) -> f64) -> Option<Self> {
-        let (mut w, mut p, mut q) = (0.0, [0.0; 2], [0.0; 2]);
-        for (i, m) in matches.iter().enumerate() {
-            let v = weight(i);
-            w += v;
-            for k in 0..2 {
-                p[k] += v * m.view_m[k];
-                q[k] += v * m.map_m[k];
-            }
-        }
-        if w <= 0.0 {
-            return None;
-        }
-        let (p, q) = ([p[0] / w, p[1] / w], [q[0] / w, q[1] / w]);
-        let (mut n, mut a, mut b) = (0.0, 0.0, 0.0);
-        for (i, m) in matches.iter().enumerate() {
-            let v = weight(i);
-            let (x, y) = ([m.view_m[0] - p[0], m.view_m[1] - p[1]], [m.map_m[0] - q[0], m.map_m[1] - q[1]]);
-            n += v * (x[0] * x[0] + x[1] * x[1]);
-            a += v * (x[0] * y[0] + x[1] * y[1]);
-            b += v * (x[0] * y[1] - x[1] * y[0]);
-        }
-        if n < 1e-9 {
-            return None;
-        }
-        let (a, b) = (a / n, b / n);
-        Some(Self { a, b, t: [q[0] - a * p[0] + b * p[1], q[1] - b * p[0] - a * p[1]] })
-    }
-
-    fn plausible(&self, settings: &ConsensusSettings) -> bool {
-        let scale = self.a.hypot(self.b);
-        scale > 1e-6 && scale.ln().abs() <= settings.max_log_scale && self.b.atan2(self.a).abs() <= settings.max_rotation_rad
-    }
-
-    /// Squared error, square metres.
-    fn error_m2(&self, m: &GuidedMatch) -> f64 {
-        let [x, y] = m.view_m;
-        distance_m2([self.a * x - self.b * y + self.t[0], self.b * x + self.a * y + self.t[1]], m.map_m)
-    }
+/// Squared error of a match, square metres.
+fn error_m2(similarity: &Similarity, m: &GuidedMatch) -> f64 {
+    distance_m2(similarity.apply(m.view_m), m.map_m)
 }
 
 fn distance_m2(a: [f64; 2], b: [f64; 2]) -> f64 {
@@ -127,7 +76,7 @@ pub fn consensus(matches: &[GuidedMatch], keypoints: usize, settings: &Consensus
         return None;
     }
     let tolerance = settings.tolerance_m;
-    let support = |s: &Similarity| matches.iter().map(|m| fit_weight(s.error_m2(m), tolerance)).sum::<f64>();
+    let support = |s: &Similarity| matches.iter().map(|m| fit_weight(error_m2(s, m), tolerance)).sum::<f64>();
     let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
     let mut best: Option<(f64, Similarity)> = None;
     for _ in 0..ITERATIONS {
@@ -137,7 +86,7 @@ pub fn consensus(matches: &[GuidedMatch], keypoints: usize, settings: &Consensus
         }
         let (m, k) = (&matches[i], &matches[j]);
         let Some(s) = Similarity::through([m.view_m, k.view_m], [m.map_m, k.map_m]) else { continue };
-        if !s.plausible(settings) {
+        if !plausible(&s, settings) {
             continue;
         }
         let score = support(&s);
@@ -147,8 +96,9 @@ pub fn consensus(matches: &[GuidedMatch], keypoints: usize, settings: &Consensus
     }
     let (_, mut similarity) = best?;
     for _ in 0..REFINEMENTS {
-        let next = Similarity::fit(matches, |i| fit_weight(similarity.error_m2(&matches[i]), tolerance))?;
-        if !next.plausible(settings) {
+        let weighted = matches.iter().map(|m| (m.view_m, m.map_m, fit_weight(error_m2(&similarity, m), tolerance)));
+        let next = Similarity::fit(weighted, [0.0, 0.0])?;
+        if !plausible(&next, settings) {
             break;
         }
         similarity = next;
@@ -164,7 +114,7 @@ pub fn consensus(matches: &[GuidedMatch], keypoints: usize, settings: &Consensus
         0.0,
         1.0,
     ));
-    let count = matches.iter().filter(|m| similarity.error_m2(m) < tolerance * tolerance).count();
+    let count = matches.iter().filter(|m| error_m2(&similarity, m) < tolerance * tolerance).count();
     if count >= MIN_FOR_HOMOGRAPHY {
         for _ in 0..REFINEMENTS {
             match refine_homography(&map_from_view, matches, tolerance) {
@@ -174,8 +124,8 @@ pub fn consensus(matches: &[GuidedMatch], keypoints: usize, settings: &Consensus
         }
     }
     let error = |m: &GuidedMatch| {
-        let error_m2 = |(x, y)| distance_m2([x, y], m.map_m);
-        map_from_view.apply(m.view_m[0], m.view_m[1]).map_or(f64::INFINITY, error_m2)
+        let off_m2 = |(x, y)| distance_m2([x, y], m.map_m);
+        map_from_view.apply(m.view_m[0], m.view_m[1]).map_or(f64::INFINITY, off_m2)
     };
     let inliers: Vec<bool> = matches.iter().map(|m| error(m) < tolerance * tolerance).collect();
     let support = matches.iter().map(|m| fit_weight(error(m), tolerance)).sum::<f64>() / keypoints.max(matches.len()) as f64;
@@ -184,8 +134,8 @@ pub fn consensus(matches: &[GuidedMatch], keypoints: usize, settings: &Consensus
         count: inliers.iter().filter(|i| **i).count(),
         inliers,
         support,
-        rotation_rad: similarity.b.atan2(similarity.a),
-        scale: similarity.a.hypot(similarity.b),
+        rotation_rad: similarity.rotation_rad(),
+        scale: similarity.scale(),
     })
 }
 

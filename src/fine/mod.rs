@@ -2,10 +2,12 @@
 //!
 //! - [`guided`]: mutual nearest neighbours near where the coarse match says, to a fraction of a cell.
 //! - [`registration`]: the way between two cameras whose views overlap.
+//! - [`pose`]: the pose of the camera from the matches, with its covariance.
 //! - [`mod@consensus`]: the similarity that most matches agree on, within what is known of rotation and scale, then a homography.
 
 pub mod consensus;
 pub mod guided;
+pub mod pose;
 pub mod registration;
 mod rim;
 

@@ -12,6 +12,7 @@ use super::consensus::{ConsensusSettings, consensus};
 use super::guided::{GuidedMatch, ViewField, matches_between};
 use super::rim::{self, Rim};
 use crate::coarse::overlap::overlaps;
+use crate::math::similarity::Similarity;
 
 /// Places that are verified at most, and at least: no more once one has this many times the agreement of every other.
 const PLACES: usize = 10;
@@ -165,33 +166,33 @@ pub fn register(now: &ViewField, then: &ViewField, prior: &RegistrationPrior) ->
     Ok(Registration {
         moved_m: best.fit.moved_m(),
         covariance_m2,
-        rotation_rad: best.fit.0[1].atan2(best.fit.0[0]),
+        rotation_rad: best.fit.0.rotation_rad(),
         inliers: best.agreeing.len(),
         support: best.support,
     })
 }
 
-/// The similarity `then = [a −b; b a] now + t` as (a, b, t).
+/// The similarity that takes a point of the later view to the earlier.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Fit(Vector4<f64>);
+struct Fit(Similarity);
 
 /// Two rows of the linear problem: ∂then/∂(a, b, t).
 fn rows([x, y]: [f64; 2]) -> SMatrix<f64, 2, 4> {
     SMatrix::<f64, 2, 4>::new(x, -y, 1.0, 0.0, y, x, 0.0, 1.0)
 }
 
-/// What is known of (a, b, t): the inverse of its covariance, around (1, 0).
-fn information(prior: &RegistrationPrior) -> Vector4<f64> {
-    Vector4::new(prior.log_scale_sigma.powi(-2), prior.rotation_sigma_rad.powi(-2), 0.0, 0.0)
+/// What is known of (a, b): the inverse of their variances, around (1, 0).
+fn information(prior: &RegistrationPrior) -> [f64; 2] {
+    [prior.log_scale_sigma.powi(-2), prior.rotation_sigma_rad.powi(-2)]
 }
 
 impl Fit {
     fn moved_m(&self) -> Vector2<f64> {
-        Vector2::new(self.0[2], self.0[3])
+        Vector2::from(self.0.t)
     }
 
     fn residual(&self, m: &GuidedMatch) -> Vector2<f64> {
-        Vector2::from(m.map_m) - rows(m.view_m) * self.0
+        Vector2::from(m.map_m) - Vector2::from(self.0.apply(m.view_m))
     }
 
     /// Root mean square of the residuals an axis, metres.
@@ -204,7 +205,8 @@ impl Fit {
     /// Covariance of t.
     fn way_covariance(&self, agreeing: &[(GuidedMatch, f64)], cell_m: f64, prior: &RegistrationPrior) -> Option<Matrix2<f64>> {
         let variance = self.spread_m(agreeing, cell_m).powi(2);
-        let known = Matrix4::from_diagonal(&information(prior));
+        let [scale, rotation] = information(prior);
+        let known = Matrix4::from_diagonal(&Vector4::new(scale, rotation, 0.0, 0.0));
         let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
         for (m, _) in agreeing {
             for k in 0..2 {
@@ -244,22 +246,16 @@ impl Fit {
 /// Weighted least squares, each match's own weight less by its residual of the fit before (Huber 1964). `None` when the problem is
 /// degenerate.
 fn fit(agreeing: &[(GuidedMatch, f64)], cell_m: f64, prior: &RegistrationPrior) -> Option<Fit> {
-    let known = information(prior);
     let mut fitted: Option<Fit> = None;
     for _ in 0..ITERATIONS {
         let spread = fitted.map_or(cell_m, |f| f.spread_m(agreeing, cell_m));
-        let mut normal = Matrix4::from_diagonal(&known);
-        let mut right = Vector4::new(known[0], 0.0, 0.0, 0.0);
-        for (m, own) in agreeing {
+        let weighted = agreeing.iter().map(|(m, own)| {
             let near = fitted.map_or(1.0, |f| (1.345 * spread / f.residual(m).norm().max(1e-9)).min(1.0));
-            let weight = own * near / (spread * spread);
-            let design = rows(m.view_m);
-            normal += design.transpose() * design * weight;
-            right += design.transpose() * Vector2::from(m.map_m) * weight;
-        }
-        fitted = Some(Fit(normal.cholesky()?.solve(&right)));
+            (m.view_m, m.map_m, own * near / (spread * spread))
+        });
+        fitted = Some(Fit(Similarity::fit(weighted, information(prior))?));
     }
-    fitted.filter(|f| f.0.iter().all(|v| v.is_finite()))
+    fitted.filter(|f| [f.0.a, f.0.b, f.0.t[0], f.0.t[1]].iter().all(|v| v.is_finite()))
 }
 
 #[cfg(test)]

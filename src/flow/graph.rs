@@ -25,9 +25,7 @@ use timely::dataflow::operators::{Concat, ConnectLoop, Feedback, Input, Probe};
 
 use super::catalogue::{Catalogue, CatalogueInput};
 use super::message::{InFlight, InProcess};
-use super::operators::Network;
 use super::operators::admit::Admit;
-use super::operators::catalogue;
 use super::operators::coarse::Coarse;
 use super::operators::fine::Fine;
 use super::operators::fix::MakeFix;
@@ -36,14 +34,14 @@ use super::operators::rectify::Rectify;
 use super::operators::register::Register;
 use super::operators::retrieve::Retrieve;
 use super::operators::sinks::Sinks;
-use super::operators::turn::Turn;
-use super::stages::Matcher;
+use super::operators::{Network, catalogue};
+use super::permit::FramePermit;
 use crate::fuse::{Fusion, FusionSettings, Smoothing};
 use crate::geo::Geodetic;
+use crate::localize::Localizer;
 use crate::models::DenseExtractor;
-use crate::sink::Report;
 use crate::source::{FrameEvent, FrameSource, SourceError};
-use crate::types::Intake;
+use crate::types::{Intake, Report};
 
 /// Reports that may wait for the thread that writes.
 const REPORT_QUEUE: usize = 16;
@@ -95,7 +93,7 @@ struct Equipment {
 /// # Errors
 /// A source that fails ends the run with its error after every frame under way has been finished and reported.
 pub fn run_graph(
-    matcher: Arc<Matcher>,
+    localizer: Arc<Localizer>,
     networks: Vec<Box<dyn DenseExtractor>>,
     frames: impl FrameSource + 'static,
     options: GraphOptions,
@@ -132,7 +130,7 @@ pub fn run_graph(
             let matchers = peers - 1;
             let options = options.clone();
             let lag = options.lag.max(1);
-            let matcher = Arc::clone(&matcher);
+            let localizer = Arc::clone(&localizer);
 
             let (mut input, mut pauses, probe, catalogue) = worker.dataflow::<u64, _, _>(|scope| {
                 let (input, frames) = scope.new_input();
@@ -142,16 +140,16 @@ pub fn run_graph(
                 let (withdrawn_input, withdrawn) = scope.new_collection();
                 let catalogue = catalogue::broadcast(catalogue::rows(cells, touches, withdrawn), peers);
                 let (feedback, priors) = scope.feedback(lag);
-                let turn = Turn::default();
+                let permit = FramePermit::default();
 
                 let odometry = options.fusion.odometry;
                 let matched = frames
                     .admit(matchers)
-                    .rectify(Arc::clone(&matcher), options.previews)
-                    .retrieve(catalogue.concat(priors), Arc::clone(&matcher), network.clone(), turn.clone(), odometry)
-                    .coarse(Arc::clone(&matcher))
-                    .fine(Arc::clone(&matcher), network.clone())
-                    .fix(Arc::clone(&matcher), network.clone(), turn);
+                    .rectify(Arc::clone(&localizer), options.previews)
+                    .retrieve(catalogue.concat(priors), Arc::clone(&localizer), network.clone(), permit.clone(), odometry)
+                    .coarse(Arc::clone(&localizer))
+                    .fine(Arc::clone(&localizer), network.clone())
+                    .fix(Arc::clone(&localizer), network.clone(), permit);
                 let registered = if odometry.is_possible() { matched.register(matchers, odometry) } else { matched };
                 let finished = registered.fuse(pauses, Arc::clone(&fusion)).sinks(reports);
                 let (probe, finished) = finished.probe();
@@ -162,7 +160,7 @@ pub fn run_graph(
             if !first {
                 return;
             }
-            catalogue.fill(&matcher.index, &options.catalogue);
+            catalogue.fill(&localizer.index, &options.catalogue);
             let Some(mut source) = frames.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
             let mut next = 0u64;
             while !options.stop.load(Ordering::Relaxed) {

@@ -5,13 +5,12 @@ use std::time::Instant;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::stages::{Observation, Retrieved, Seen, Verified};
 use crate::coarse::Place;
 use crate::fine::Unregistered;
 use crate::fuse::measurement::Displacement;
+use crate::localize::{FrameView, Observation, Retrieved, VerifiedPlace};
 use crate::retrieve::CellId;
-use crate::sink::{FrameReport, StageTimes};
-use crate::types::{AbstainReason, Frame, Prior, TrackPoint};
+use crate::types::{AbstainReason, Frame, FrameReport, Prior, StageTimes, TrackPoint};
 
 /// Data that workers of one process hand to each other as it is. Timely asks every exchanged type to be serializable, for the case
 /// of several processes; that case would need compressed bytes, and is refused here instead of done quietly.
@@ -39,12 +38,12 @@ pub struct InFlight<T> {
     pub entered: Instant,
     /// Time spent so far.
     pub times: StageTimes,
-    /// For the viewer; see [`crate::sink::FrameReport`].
+    /// For the viewer; see [`crate::types::FrameReport`].
     pub preview: Option<(Arc<image::RgbImage>, f64)>,
     /// Size of the frame as stored; zeros until it is decoded.
     pub frame_px: (u32, u32),
     /// What the next frame needs of it to tell its way, from `retrieve` to `register`.
-    pub seen: Option<Arc<Seen>>,
+    pub seen: Option<Arc<FrameView>>,
     /// The way since the frame before, or why there is none; nothing where that is not wanted.
     pub way: Option<Result<Displacement, Unregistered>>,
     /// The stage's result.
@@ -82,7 +81,7 @@ pub type Candidates = (Arc<Observation>, Arc<Retrieved>);
 /// After `coarse`.
 pub type Placed = (Arc<Observation>, Arc<Retrieved>, Vec<Place>);
 /// After `fine`.
-pub type Confirmed = (Arc<Observation>, Arc<Retrieved>, Arc<Vec<Verified>>);
+pub type Confirmed = (Arc<Observation>, Arc<Retrieved>, Arc<Vec<VerifiedPlace>>);
 
 /// What leaves the graph, and the prior that goes back.
 #[derive(Clone)]

@@ -3,8 +3,7 @@
 use super::tests::{ORIGIN, fix, known, position_m, second};
 use super::*;
 use crate::fuse::GnssUse;
-use crate::fuse::measurement::{AidState, Source};
-use crate::types::{BarometerSample, GnssSample, LandedSample, TrackSource};
+use crate::types::{AidSourceKind, AidState, BarometerSample, GnssSample, LandedSample, TrackSource};
 
 const NO_FIX: Outcome = Outcome::Abstained(AbstainReason::NoCandidate);
 const SPEED_M_S: f64 = 10.0;
@@ -25,7 +24,7 @@ fn positions(t: usize, beside_m: f64) -> TelemetryBatch {
     TelemetryBatch { gnss: stamps.map(|stamp| gnss(stamp, beside_m)).to_vec(), ..TelemetryBatch::default() }
 }
 
-fn source(fused: &Fused, source: Source) -> SourceStatus {
+fn source(fused: &Fused, source: AidSourceKind) -> SourceStatus {
     *fused.sources.iter().find(|s| s.source == source).unwrap()
 }
 
@@ -41,7 +40,7 @@ fn gnss_is_taken_only_where_it_is_asked_for_and_only_for_as_long() {
     let (east_m, north_m) = position_m(&flown[9]);
     assert!((east_m - 10.0 * SPEED_M_S).abs() < 3.0 && north_m.abs() < 3.0, "{east_m} {north_m}");
     // One a second is of use.
-    let status = source(&flown[38], Source::Gnss);
+    let status = source(&flown[38], AidSourceKind::Gnss);
     assert_eq!((status.state, status.counters.used, status.counters.starting), (AidState::Stopped, 11, 0));
     assert!("sometimes".parse::<GnssUse>().unwrap_err().contains("off, on"));
 }
@@ -58,7 +57,7 @@ fn gnss_that_comes_back_elsewhere_is_not_believed() {
     }
     for t in 30..60 {
         let fused = fusion.step(second(t), &positions(t, 150.0), &known(), &fixes(t));
-        assert_eq!(source(&fused, Source::Gnss).state, AidState::Starting);
+        assert_eq!(source(&fused, AidSourceKind::Gnss).state, AidState::Starting);
         assert!(position_m(&fused).1.abs() < 5.0 && fused.track.source == TrackSource::Visual);
     }
 }
@@ -131,7 +130,7 @@ fn an_aircraft_that_stands_on_the_ground_stays_where_it_is() {
     let drift_m = |landed: bool| {
         let mut fusion = Fusion::new(FusionSettings::default(), Some((ORIGIN, 5.0)));
         let fused = (1..60).map(|t| fusion.step(second(t), &at_rest(t, landed, 0.0), &known(), &NO_FIX)).last().unwrap();
-        let heard = fused.sources.iter().any(|s| s.source == Source::ZeroVelocity);
+        let heard = fused.sources.iter().any(|s| s.source == AidSourceKind::ZeroVelocity);
         assert_eq!(heard, landed);
         fused
             .track
@@ -173,5 +172,5 @@ fn what_was_counted_of_a_source_survives_a_restart() {
     let restarted = (30..80).map(|t| fusion.step(second(t), &TelemetryBatch::default(), &known(), &fix(900.0, 0.0, 4.0)));
     let last = restarted.last().unwrap();
     assert!((position_m(&last).0 - 900.0).abs() < 10.0, "it has started anew");
-    assert!(source(&last, Source::Height).counters.used >= 58);
+    assert!(source(&last, AidSourceKind::Height).counters.used >= 58);
 }

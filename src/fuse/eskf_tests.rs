@@ -1,6 +1,6 @@
 use super::*;
-use crate::camera::enu_from_body;
 use crate::fuse::measurement::{Barometer, Heading, Height, Place, VisualFix};
+use crate::geo::enu_from_body;
 use nalgebra::{Matrix2, Vector2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -141,7 +141,7 @@ fn oracle_the_update_equals_josephs_form_with_dense_matrices() {
 fn a_heading_update_turns_towards_the_measurement() {
     let mut f = filter();
     f.fuse(&Heading { heading_rad: 0.9, sigma_rad: 0.01 }, 1e9);
-    let (heading, pitch, roll) = crate::camera::heading_pitch_roll(&f.state.enu_from_body);
+    let (heading, pitch, roll) = crate::geo::heading_pitch_roll(&f.state.enu_from_body);
     assert!((heading - 0.9).abs() < 0.01, "{heading}");
     assert!((pitch - 0.1).abs() < 0.02 && (roll + 0.2).abs() < 0.02);
 }

@@ -8,17 +8,17 @@ use super::aiding::{Aiding, Told};
 use super::eskf::{Eskf, Update};
 use super::grid::Grid;
 use super::hypotheses::{Demand, Hypotheses};
-use super::measurement::{Attitude, Displacement, Heading, Height, Observation, Source, SourceStatus, Taken};
+use super::measurement::{Attitude, Displacement, Heading, Height, Observation, Taken};
 use super::navigator::{Navigator, Sampled};
 use super::running::{NEAR, RETURNED, Running, lost};
 use super::settings::{Counters, FusionSettings};
 use super::smoother::{Knot, Passage, Smoothing, smooth};
 use super::state::{ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, STATES, State, VELOCITY, WIND, gravity_m_s2};
-use crate::camera::{enu_from_body, heading_pitch_roll};
-use crate::geo::{EnuPlane, Geodetic};
+use crate::geo::{EnuPlane, Geodetic, enu_from_body, heading_pitch_roll};
 use crate::time::seconds_between;
 use crate::types::{
-    AbstainReason, AttitudeSample, Estimate, Fix, ImuSample, Known, Outcome, Pause, Prior, TelemetryBatch, TrackPoint,
+    AbstainReason, AidSourceKind, AttitudeSample, Estimate, Fix, ImuSample, Known, Outcome, Pause, Prior, SourceStatus,
+    TelemetryBatch, TrackPoint,
 };
 
 /// What fusion makes of a frame.
@@ -180,7 +180,7 @@ impl Fusion {
             let position = Geodetic::ground(first.lat_deg, first.lon_deg);
             let mut running = self.begin(first.stamp_ns, position, covariance, attitude.as_ref(), known);
             running.last_gnss_ns = Some(first.stamp_ns);
-            running.navigator.aids.get_mut(Source::Gnss).begun_by(first.stamp_ns);
+            running.navigator.aids.get_mut(AidSourceKind::Gnss).begun_by(first.stamp_ns);
             self.running = Some(running);
         }
         if let Some(running) = &mut self.running {

@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 
-use super::measurement::{Observation, Source, Taken};
+use super::measurement::{Observation, Taken};
 use super::navigator::{Navigator, Sampled};
-use crate::types::ImuSample;
+use crate::types::{AidSourceKind, ImuSample};
 
 /// Something that moves the filter.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,7 +20,7 @@ pub enum Event {
 
 impl Event {
     /// Events of one stamp are taken in this order, however they come: the sample that leads there first.
-    fn rank(&self) -> Option<Source> {
+    fn rank(&self) -> Option<AidSourceKind> {
         match self {
             Self::Imu(_) => None,
             Self::Measured(observation) => Some(observation.source()),

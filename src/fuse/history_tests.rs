@@ -2,6 +2,7 @@ use super::*;
 use crate::fuse::eskf::tests::filter;
 use crate::fuse::measurement::{Gnss, Heading, Place};
 use crate::time::NANOS_PER_SEC;
+use crate::types::AidSourceKind;
 use nalgebra::{Matrix2, Matrix3, Vector2, Vector3};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -82,7 +83,7 @@ fn oracle_measurements_that_come_late_and_out_of_order_give_the_state_of_having_
         assert!(apart(history.now(), &oracle) < 1e-9, "{}", apart(history.now(), &oracle));
         assert_eq!(history.now(), &oracle);
         assert!(history.counters().late >= 55 && history.counters().too_old == 0);
-        assert!(oracle.aids.get(Source::Place).counters.gated > 0);
+        assert!(oracle.aids.get(AidSourceKind::Place).counters.gated > 0);
     }
 }
 

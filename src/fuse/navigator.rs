@@ -2,11 +2,11 @@
 
 use super::agitation::Agitation;
 use super::eskf::{Eskf, Update};
-use super::measurement::{Aids, CLOSED, Gnss, Measurement, Observation, Source, Taken};
+use super::measurement::{Aids, CLOSED, Gnss, Measurement, Observation, Taken};
 use super::state::{VELOCITY, worst_sigma};
 use super::strays::{Stray, Strays};
 use crate::time::seconds_between;
-use crate::types::{ImuSample, TelemetrySample};
+use crate::types::{AidSourceKind, ImuSample, TelemetrySample};
 
 /// An IMU interval longer than this is a gap: the motion in it was not measured, seconds.
 const MAX_IMU_STEP_S: f64 = 0.5;
@@ -131,10 +131,12 @@ impl Navigator {
     pub fn measure(&mut self, stamp_ns: i64, observation: &Observation) -> Taken {
         self.advance(stamp_ns);
         let taken = self.aids.get_mut(observation.source()).offer(stamp_ns, observation, &mut self.filter);
-        if observation.source() == Source::RelativePose && taken != Taken::Repeated {
+        if observation.source() == AidSourceKind::RelativePose && taken != Taken::Repeated {
             self.filter.set_anchor(stamp_ns);
         }
-        if observation.source() == Source::Displacement && !matches!(taken, Taken::Repeated | Taken::Updated(Update::Used(_))) {
+        if observation.source() == AidSourceKind::Displacement
+            && !matches!(taken, Taken::Repeated | Taken::Updated(Update::Used(_)))
+        {
             self.filter.set_swaying_anchor(stamp_ns);
         }
         if let Observation::Gnss(gnss) = observation {
@@ -153,7 +155,7 @@ impl Navigator {
                     self.strays.clear();
                 } else if let Some(doubt) = self.strays.take(stray, 3.0 * self.filter.horizontal_sigma(VELOCITY)) {
                     self.filter.doubt(&doubt);
-                    self.aids.get_mut(Source::Gnss).counters.heeded += 1;
+                    self.aids.get_mut(AidSourceKind::Gnss).counters.heeded += 1;
                 }
             }
             Taken::Updated(Update::Used(_)) | Taken::Starting(_) => self.strays.clear(),

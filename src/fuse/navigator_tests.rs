@@ -5,6 +5,7 @@ use nalgebra::{Matrix3, UnitQuaternion, Vector3};
 use super::*;
 use crate::fuse::NoiseDensities;
 use crate::fuse::state::{ATTITUDE, Covariance, State, VELOCITY};
+use crate::types::AidSourceKind;
 
 const GRAVITY_M_S2: f64 = 9.81;
 
@@ -20,7 +21,7 @@ fn hovering(off_m: f64, sigma_m: f64) -> Navigator {
         covariance[(i, i)] = sigma_m * sigma_m;
     }
     let mut navigator = Navigator::new(Eskf::new(state, covariance, GRAVITY_M_S2, NoiseDensities::default()), 0);
-    navigator.aids.get_mut(Source::Gnss).settings.confirmations = 0;
+    navigator.aids.get_mut(AidSourceKind::Gnss).settings.confirmations = 0;
     navigator
 }
 
@@ -95,7 +96,7 @@ fn a_filter_that_is_wrong_and_not_sure_is_taken_along_by_positions_that_agree() 
     follow(&mut astray, 1, &[0.5, -0.5, 0.3]);
     assert!(astray.filter.state.position_m.x > 190.0);
     follow(&mut astray, 4, &[0.1, -0.2, 0.0]);
-    let counters = astray.aids.get(Source::Gnss).counters;
+    let counters = astray.aids.get(AidSourceKind::Gnss).counters;
     assert_eq!((counters.heeded, counters.gated, counters.used), (1, 3, 3));
     assert!(astray.filter.state.position_m.x.abs() < 4.0, "{}", astray.filter.state.position_m.x);
 }
@@ -107,7 +108,7 @@ fn neither_a_sure_filter_nor_positions_that_contradict_each_other_are_heeded() {
     let mut scattered = hovering(400.0, 30.0);
     follow(&mut scattered, 1, &[0.0, -150.0, 80.0, -300.0, 0.0, 150.0, -70.0, 60.0]);
     for (navigator, off_m) in [(sure, 100.0), (scattered, 400.0)] {
-        let counters = navigator.aids.get(Source::Gnss).counters;
+        let counters = navigator.aids.get(AidSourceKind::Gnss).counters;
         assert_eq!((counters.heeded, counters.gated, counters.used), (0, 8, 0));
         assert!((navigator.filter.state.position_m.x - off_m).abs() < 1.0);
     }

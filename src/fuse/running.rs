@@ -3,13 +3,13 @@
 use nalgebra::{Matrix2, Vector2};
 
 use super::hypotheses::{Demand, Hypotheses, POSSIBLE, Sighting};
-use super::measurement::{Observation, Source, Taken, VisualFix};
+use super::measurement::{Observation, Taken, VisualFix};
 use super::navigator::Navigator;
 use super::settings::FusionSettings;
 use super::state::{Covariance, LEAN, MAP_OFFSET, State, VELOCITY, worst_sigma};
 use crate::geo::{EnuPlane, Geodetic};
 use crate::time::seconds_between;
-use crate::types::{FreePose, Prior, TrackPoint, TrackSource, TrackState};
+use crate::types::{AidSourceKind, FreePose, Prior, TrackPoint, TrackSource, TrackState};
 
 /// Without a sample or a frame for so long the track is lost, seconds.
 const MAX_BLIND_S: f64 = 300.0;
@@ -207,8 +207,8 @@ impl Running {
 
     /// Applies the gates of the settings.
     pub fn set_gates(&mut self, settings: &FusionSettings) {
-        self.navigator.aids.get_mut(Source::Visual).settings.gate = settings.fix_gate;
-        for source in [Source::Height, Source::Heading, Source::Attitude] {
+        self.navigator.aids.get_mut(AidSourceKind::Visual).settings.gate = settings.fix_gate;
+        for source in [AidSourceKind::Height, AidSourceKind::Heading, AidSourceKind::Attitude] {
             self.navigator.aids.get_mut(source).settings.gate = settings.sensor_gate;
         }
         self.navigator.sure_m = settings.sure_m;

@@ -1,11 +1,10 @@
 //! Magnetic declination: from the compass's north to the true one, by the World Magnetic Model (NOAA and BGS, editions 2020 and 2025).
 
 use jiff::civil::Date;
-use world_magnetic_model::time as wmm_time;
 use world_magnetic_model::uom::si::angle::{degree, radian};
 use world_magnetic_model::uom::si::f32::{Angle, Length};
 use world_magnetic_model::uom::si::length::meter;
-use world_magnetic_model::{GeomagneticField, WarningZone};
+use world_magnetic_model::{GeomagneticField, WarningZone, time as wmm_time};
 
 use super::Geodetic;
 

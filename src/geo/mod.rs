@@ -1,17 +1,20 @@
 //! Earth, local planes and map projections.
 //!
+//! - [`attitude`]: headings, pitch and roll as rotations.
 //! - [`wgs84`]: geodetic coordinates, earth-centred coordinates and local east-north-up planes.
 //! - [`mercator`]: the tile grid of Web Mercator.
 //! - [`magnetic`]: the declination of the compass.
 //! - [`homography`]: projective maps of the plane.
 //! - [`view`]: north-up rasters in metres.
 
+pub mod attitude;
 pub mod homography;
 pub mod magnetic;
 pub mod mercator;
 pub mod view;
 pub mod wgs84;
 
+pub use attitude::{enu_from_body, heading_pitch_roll};
 pub use homography::Homography;
 pub use view::MetricView;
 pub use wgs84::{Enu, EnuPlane, Geodetic, GeodeticBounds};

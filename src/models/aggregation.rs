@@ -111,8 +111,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::math::sinkhorn::{sinkhorn, to_unit_length};
     use crate::models::Manifest;
-    use crate::retrieve::aggregate::{sinkhorn, to_unit_length};
 
     fn bundled() -> OnnxAggregation {
         let manifest = Manifest::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/manifest.toml")).unwrap();

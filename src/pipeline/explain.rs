@@ -5,8 +5,7 @@ use std::fmt::Write;
 use super::resolve::{Pipeline, Source, TelemetrySource};
 use crate::fuse::Smoothing;
 use crate::sink::ViewerTarget;
-use crate::source::Setting;
-use crate::source::redact;
+use crate::source::{Setting, redact};
 
 /// A line for each thing that a pipeline would do, and for what it would do it with.
 pub fn explain(pipeline: &Pipeline) -> String {

@@ -14,9 +14,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::camera::Mounting;
+use crate::types::Mounting;
 
-pub use crate::source::recording::StartTable;
+pub use crate::recording::reader::StartTable;
 pub use explain::explain;
 pub use resolve::{CameraSource, Pipeline, PipelineError, Source, TelemetrySource};
 

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::{CameraTable, Codec, FilterTable, PipelineFile, SinksTable, SourceKind, SourceTable, TelemetryTable, Transport};
-use crate::flow::CoarseMethod;
 use crate::fuse::{FusionSettings, Smoothing};
 use crate::geo::Geodetic;
+use crate::localize::CoarseMethod;
 use crate::models::Device;
+use crate::recording::Start;
 use crate::sink::ViewerTarget;
 use crate::source::photos::CameraOptions;
-use crate::source::{KnowledgeOptions, Setting, Start};
+use crate::source::{KnowledgeOptions, Setting};
 use crate::time::nanos_from_seconds;
 
 /// Default port of the Rerun viewer.

@@ -1,7 +1,6 @@
 //! k-means with k-means++ seeding (Arthur & Vassilvitskii 2007), deterministic for a seed.
 
-use rand::RngExt;
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const ITERATIONS: usize = 20;

@@ -5,9 +5,8 @@ use rayon::prelude::*;
 
 use super::settings::Settings;
 use super::{FIRST_PHOTO_S, Plan, SimulateError, photo_times, plan, sensor, telemetry};
-use crate::camera::{Camera, Intrinsics, Mounting};
 use crate::time::nanos_from_seconds;
-use crate::types::{AttitudeSample, HeadingSample, HeightSample, ImuSample, TelemetryBatch};
+use crate::types::{AttitudeSample, Camera, HeadingSample, HeightSample, ImuSample, Intrinsics, Mounting, TelemetryBatch};
 
 /// Frames with their stamps, and what the sensors said meanwhile.
 pub struct Clip {

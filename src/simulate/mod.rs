@@ -5,6 +5,7 @@
 //! another sun, shadows, colours and sensor, houses that are new or gone and cars that moved. The ground is the plane `u = 0` of
 //! the map's region; houses and trees stand on it and show their parallax. The same seed gives the same bytes.
 
+pub mod appearance;
 pub mod clip;
 pub mod inertial;
 mod land;
@@ -23,9 +24,9 @@ mod trajectory;
 mod video;
 mod world;
 
-use crate::eval::appearance::{PosedFrame, correlation, median};
 use crate::geo::{Enu, EnuPlane};
 use crate::map::{BuildOptions, MapError, MapStore, MetricView, build_layers};
+use crate::simulate::appearance::{PosedFrame, correlation, median};
 use image::RgbImage;
 use look::Look;
 use nalgebra::Vector3;
@@ -104,7 +105,7 @@ pub struct Report {
     /// Bytes of the telemetry and the truth.
     pub table_bytes: u64,
     /// Median over some frames of their correlation with the map at their true pose, at 0.6 m/px
-    /// ([`crate::eval::appearance::correlation`]); on a real flight over Fengyuan it is 0.58. Absent where the lens distorts, and for a video.
+    /// ([`crate::simulate::appearance::correlation`]); on a real flight over Fengyuan it is 0.58. Absent where the lens distorts, and for a video.
     pub median_correlation: Option<f64>,
 }
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use super::{FrameReport, Report, Sink, SinkError};
-use crate::types::TrackPoint;
+use super::{Sink, SinkError};
+use crate::types::{FrameReport, Report, TrackPoint};
 
 /// Reports that may wait.
 const QUEUE: usize = 8;

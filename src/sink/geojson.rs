@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{FrameReport, Sink, SinkError, create};
-use crate::types::{Outcome, TrackPoint};
+use super::{Sink, SinkError, create};
+use crate::types::{FrameReport, Outcome, TrackPoint};
 
 /// Collects the track and writes it at the end.
 pub struct GeoJsonSink {

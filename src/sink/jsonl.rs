@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{FrameReport, Sink, SinkError, create};
-use crate::types::{Outcome, TrackPoint};
+use super::{Sink, SinkError, create};
+use crate::types::{FrameReport, Outcome, TrackPoint};
 
 /// Writes a line a frame, at once.
 pub struct JsonLinesSink {

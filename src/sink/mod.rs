@@ -11,73 +11,8 @@ pub mod viewer;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use image::RgbImage;
-
-use crate::flow::stages::Matched;
-use crate::fuse::measurement::SourceStatus;
-use crate::types::{Intake, TrackPoint};
-
-/// Milliseconds that each stage spent on a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Default, serde::Serialize)]
-pub struct StageTimes {
-    /// Decoding, views to try.
-    pub rectify_ms: f64,
-    /// Features and candidates.
-    pub retrieve_ms: f64,
-    /// Coarse matching.
-    pub coarse_ms: f64,
-    /// Fine matching.
-    pub fine_ms: f64,
-    /// Position and covariance.
-    pub fix_ms: f64,
-    /// Way since the frame before.
-    pub register_ms: f64,
-    /// From capture (live) or from entering the graph to leaving the filter.
-    pub total_ms: f64,
-}
-
-/// What became of a frame.
-#[derive(Clone, Debug)]
-pub struct FrameReport {
-    /// Position in the stream.
-    pub ordinal: u64,
-    /// The source's name of the frame.
-    pub name: String,
-    /// Time of capture.
-    pub stamp_ns: i64,
-    /// Fix or abstention, with the matches.
-    pub matched: Matched,
-    /// The fused track at the frame's stamp.
-    pub track: TrackPoint,
-    /// How long it took.
-    pub times: StageTimes,
-    /// A small copy of the frame and its size relative to the frame as stored (0.25 = a quarter as wide), where a sink wants one.
-    pub preview: Option<(Arc<RgbImage>, f64)>,
-    /// Size of the frame as stored, pixels; (0, 0) when it could not be decoded.
-    pub frame_px: (u32, u32),
-    /// What became of the frames up to this one.
-    pub intake: Intake,
-    /// What became of the way since the frame before: `used`, `not_used`, or why there was none. Nothing for the first frame and without
-    /// odometry.
-    pub odometry: Option<&'static str>,
-    /// The filter's sources that were heard so far.
-    pub sources: Vec<SourceStatus>,
-}
-
-/// What a sink takes, in order of time.
-#[derive(Clone, Debug)]
-pub enum Report {
-    /// A frame.
-    Frame(Box<FrameReport>),
-    /// The track between frames: at least one point.
-    Between(Vec<TrackPoint>),
-    /// The smoothed track at earlier frames, in order, that what followed has settled: each frame's name and point.
-    Settled(Vec<(String, TrackPoint)>),
-    /// At the end, the smoothed track at the frames that were not settled before: of a replay, at all of them.
-    Smoothed(Vec<(String, TrackPoint)>),
-}
+use crate::types::{FrameReport, Report, TrackPoint};
 
 /// The live viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +78,7 @@ pub enum SinkError {
     },
     /// The running scores cannot be kept.
     #[error("summary.json: {0}")]
-    Scores(#[from] crate::flow::scores::Stopped),
+    Scores(#[from] crate::eval::scores::Stopped),
 }
 
 fn create(path: &Path) -> Result<BufWriter<File>, SinkError> {
@@ -153,7 +88,7 @@ fn create(path: &Path) -> Result<BufWriter<File>, SinkError> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::types::{AbstainReason, TrackSource};
+    use crate::types::{AbstainReason, FrameMatch, Intake, StageTimes, TrackSource};
 
     /// The report of a frame of this number that was not localized.
     pub fn abstained(ordinal: u64) -> FrameReport {
@@ -161,7 +96,7 @@ pub(crate) mod tests {
             ordinal,
             name: ordinal.to_string(),
             stamp_ns: ordinal as i64,
-            matched: Matched::abstained(AbstainReason::Ambiguous),
+            matched: FrameMatch::abstained(AbstainReason::Ambiguous),
             track: TrackPoint {
                 stamp_ns: ordinal as i64,
                 source: TrackSource::Lost,

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{FrameReport, Sink, SinkError, create};
+use super::{Sink, SinkError, create};
 use crate::eval::score::{Score, Scorer};
-use crate::flow::scores::{Counts, Placed, Revision, RunningScores};
-use crate::fuse::measurement::AidCounters;
+use crate::eval::scores::{Counts, Placed, Revision, RunningScores};
 use crate::geo::Geodetic;
 use crate::geo::mercator::Tile;
-use crate::source::Truth;
-use crate::types::{Intake, Outcome, TrackPoint};
+use crate::math::percentile::percentile;
+use crate::recording::Truth;
+use crate::types::{AidCounters, FrameReport, Intake, Outcome, TrackPoint};
 
 /// A flight in numbers.
 #[derive(Clone, Debug, PartialEq, Default, Serialize)]
@@ -194,13 +194,15 @@ impl Sink for SummarySink {
         if let Some((scores, _)) = scores {
             s.coverage = scores.cells.into_iter().map(|(tile, counts)| Covered { tile, counts }).collect();
         }
-        s.median_sigma_m = percentile(&mut self.sigmas, 0.5);
+        self.sigmas.sort_by(f64::total_cmp);
+        s.median_sigma_m = percentile(&self.sigmas, 50);
         s.camera = self.scorers[0].score();
         s.centre = self.scorers[1].score();
         s.fused = self.scorers[2].score();
         s.smoothed = self.scorers[3].score();
         for (stage, values) in &mut self.latencies {
-            if let (Some(p50), Some(p99)) = (percentile(values, 0.5), percentile(values, 0.99)) {
+            values.sort_by(f64::total_cmp);
+            if let (Some(p50), Some(p99)) = (percentile(values, 50), percentile(values, 99)) {
                 s.latency_ms.insert(stage, [p50, p99]);
             }
         }
@@ -212,12 +214,6 @@ impl Sink for SummarySink {
             .and_then(|()| file.flush())
             .map_err(|source| SinkError::Io { path: self.path.clone(), source })
     }
-}
-
-fn percentile(values: &mut [f64], p: f64) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let rank = (p * values.len() as f64).ceil() as usize;
-    values.get(rank.max(1) - 1).copied()
 }
 
 impl std::fmt::Display for Summary {
@@ -274,8 +270,8 @@ impl std::fmt::Display for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recording::TruthRow;
     use crate::sink::tests::abstained;
-    use crate::source::TruthRow;
     use crate::types::{TrackSource, TrackState};
     use nalgebra::{Matrix2, UnitQuaternion};
 

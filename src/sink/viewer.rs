@@ -26,12 +26,11 @@ use std::time::Duration;
 use image::RgbImage;
 use rerun::{RecordingStream, RecordingStreamBuilder, TimeCell};
 
-use super::{FrameReport, Sink, SinkError};
-use crate::fuse::measurement::SourceStatus;
+use super::{Sink, SinkError};
 use crate::geo::Geodetic;
 use crate::map::MapStore;
-use crate::source::Truth;
-use crate::types::{Outcome, TrackPoint, TrackSource};
+use crate::recording::Truth;
+use crate::types::{FrameReport, Outcome, SourceStatus, TrackPoint, TrackSource};
 
 /// Name of the application in the viewer.
 const APPLICATION: &str = "skyfix";

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::camera::heading_pitch_roll;
+use crate::geo::heading_pitch_roll;
 use crate::time::{NANOS_PER_SEC, nanos_from_seconds, seconds_between};
 use crate::types::{
     AttitudeSample, BarometerSample, Estimate, GnssSample, HeadingSample, HeightSample, ImuSample, Known, LandedSample,

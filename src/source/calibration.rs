@@ -4,13 +4,13 @@ use std::path::Path;
 
 use yaml_rust2::{Yaml, YamlLoader};
 
-use super::SourceError;
-use crate::camera::{Distortion, Intrinsics};
+use crate::recording::FileError;
+use crate::types::{Distortion, Intrinsics};
 
 /// Reads a calibration file.
-pub fn read(path: &Path) -> Result<(Intrinsics, Distortion), SourceError> {
-    let text = std::fs::read_to_string(path).map_err(|source| SourceError::Io { path: path.into(), source })?;
-    parse(&text).map_err(|reason| SourceError::Bad { path: path.into(), line: None, reason })
+pub fn read(path: &Path) -> Result<(Intrinsics, Distortion), FileError> {
+    let text = std::fs::read_to_string(path).map_err(|source| FileError::Io { path: path.into(), source })?;
+    parse(&text).map_err(|reason| FileError::Bad { path: path.into(), line: None, reason })
 }
 
 fn parse(text: &str) -> Result<(Intrinsics, Distortion), String> {

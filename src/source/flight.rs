@@ -9,20 +9,11 @@ use super::buffer::TelemetryBuffer;
 use super::footage;
 use super::frames::{FrameList, FrameSource};
 use super::photos::{self, CameraOptions, Photo};
-use super::recording::Recording;
-use super::truth::{Truth, TruthRow};
-use super::{KnowledgeOptions, SourceError, recording};
+use super::{KnowledgeOptions, SourceError};
 use crate::geo::Geodetic;
+use crate::recording;
+use crate::recording::{FileError, Recording, Start, Truth, TruthRow};
 use crate::types::{Frame, Intake, Pixels, TelemetryBatch};
-
-/// What is known at the start.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Start {
-    /// Position over ground.
-    pub position: Geodetic,
-    /// 1 sigma an axis, metres.
-    pub sigma_m: f64,
-}
 
 /// A flight.
 pub struct Flight {
@@ -60,11 +51,11 @@ pub fn open(
         return footage::open(path, knowledge, camera, video);
     }
     if !path.is_dir() {
-        return Err(SourceError::Nothing { path: path.into(), reason: "no such file or folder".into() });
+        return Err(FileError::Nothing { path: path.into(), reason: "no such file or folder".into() }.into());
     }
     if video.telemetry.is_some() {
         let reason = "--telemetry goes with a video file; photos and recordings bring their own";
-        return Err(SourceError::Nothing { path: path.into(), reason: reason.into() });
+        return Err(FileError::Nothing { path: path.into(), reason: reason.into() }.into());
     }
     if path.join("flight.toml").is_file() {
         open_recording(path, knowledge, video)
@@ -90,7 +81,7 @@ fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOpti
             "the focal length of {without_camera} photos is not known (camera model: {model}); give --hfov or --calibration"
         );
         if without_camera == photos.len() {
-            return Err(SourceError::Bad { path: folder.into(), line: None, reason: text });
+            return Err(FileError::Bad { path: folder.into(), line: None, reason: text }.into());
         }
         warnings.push(text);
     }
@@ -124,7 +115,7 @@ fn listed(frames: Vec<Frame>) -> Box<dyn FrameSource> {
 
 fn open_recording(folder: &Path, knowledge: &KnowledgeOptions, options: &VideoOptions) -> Result<Flight, SourceError> {
     let recording = recording::read(folder)?;
-    let nothing = |reason: &str| SourceError::Nothing { path: folder.into(), reason: reason.into() };
+    let nothing = |reason: &str| FileError::Nothing { path: folder.into(), reason: reason.into() };
     let mut warnings = Vec::new();
     let start = recording.file.start.map(|s| Start { position: Geodetic::ground(s.lat_deg, s.lon_deg), sigma_m: s.sigma_m });
     let map = recording.map.clone();
@@ -134,8 +125,8 @@ fn open_recording(folder: &Path, knowledge: &KnowledgeOptions, options: &VideoOp
             recorded_photos(&recording, photos, knowledge, &mut warnings)?
         }
         (None, [_, ..]) => footage::recorded(&recording, knowledge, options)?,
-        (Some(_), [_, ..]) => return Err(nothing("the recording has photos/ and a video; keep one of them")),
-        (None, []) => return Err(nothing("the recording has neither photos/ nor a video (video.mkv, video.mp4, …)")),
+        (Some(_), [_, ..]) => return Err(nothing("the recording has photos/ and a video; keep one of them").into()),
+        (None, []) => return Err(nothing("the recording has neither photos/ nor a video (video.mkv, video.mp4, …)").into()),
     };
     Ok(Flight { frames, start, truth: Truth::read(&folder.join("truth.csv"))?, map, warnings })
 }
@@ -197,6 +188,6 @@ mod footage {
     }
 
     fn no_video(path: &Path) -> SourceError {
-        SourceError::Nothing { path: path.into(), reason: "this skyfix was built without video (feature gst)".into() }
+        FileError::Nothing { path: path.into(), reason: "this skyfix was built without video (feature gst)".into() }.into()
     }
 }

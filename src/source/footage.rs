@@ -9,15 +9,12 @@ use std::time::{Duration, Instant};
 use super::flight::{Flight, VideoOptions};
 use super::frames::{FrameEvent, FrameSource};
 use super::photos::{CameraOptions, field_of_view_of_model};
-use super::record::{RecordingWriter, as_recorded};
-use super::recording::{Recording, VideoPart};
-use super::telemetry::rows::FrameRow;
-use super::telemetry::sidecars;
 use super::telemetry::srt::{self, SrtTelemetry};
 use super::video::{VideoEvent, VideoFrame, VideoInput, VideoParts, VideoSettings, monotonic_ns};
-use super::{KnowledgeOptions, Setting, SourceError, Start, TelemetryBuffer, Truth};
-use crate::camera::{Camera, Intrinsics};
-use crate::types::{Frame, Intake, Known, Pause, Pixels, TelemetryBatch};
+use super::{KnowledgeOptions, Setting, SourceError, TelemetryBuffer};
+use crate::recording::rows::FrameRow;
+use crate::recording::{FileError, Recording, RecordingWriter, Start, Truth, VideoPart, as_recorded, sidecars};
+use crate::types::{Camera, Frame, Intake, Intrinsics, Known, Pause, Pixels, TelemetryBatch};
 
 pub use live::LiveTelemetry;
 use live::{LATEST_FRAME_NS, PauseClock};
@@ -114,7 +111,7 @@ pub(super) fn open(
     let mut warnings = known.warnings;
     let camera = FootageCamera::from_options(camera, None).map_err(|reason| {
         let reason = format!("{reason}; give --hfov DEG or --calibration FILE");
-        SourceError::Bad { path: path.into(), line: None, reason }
+        FileError::Bad { path: path.into(), line: None, reason }
     })?;
     if known.samples.height.is_empty() && knowledge.height == Setting::Sensor {
         warnings.push("nothing tells the height; give --height M±S, --height none (search for it) or --telemetry".into());
@@ -128,12 +125,12 @@ pub(super) fn open(
 ///
 /// # Errors
 /// When there is no such file, or it holds no telemetry.
-pub fn telemetry(path: &Path) -> Result<SrtTelemetry, SourceError> {
+pub fn telemetry(path: &Path) -> Result<SrtTelemetry, FileError> {
     let samples = |samples| SrtTelemetry { samples, ..SrtTelemetry::default() };
     if path.is_dir() {
         return sidecars::read(path, 0).map(samples);
     }
-    let nothing = |reason: String| Err(SourceError::Nothing { path: path.into(), reason });
+    let nothing = |reason: String| Err(FileError::Nothing { path: path.into(), reason });
     if !path.is_file() {
         return nothing("no such file or folder".into());
     }
@@ -250,7 +247,7 @@ impl Footage {
         let camera = match self.camera_for(shown.image.dimensions()) {
             Ok(camera) => Some(camera),
             Err(reason) if self.next_ordinal == 0 => {
-                return FrameEvent::Failed(SourceError::Bad { path: self.name.clone().into(), line: None, reason });
+                return FrameEvent::Failed(FileError::Bad { path: self.name.clone().into(), line: None, reason }.into());
             }
             Err(reason) => {
                 if !std::mem::replace(&mut self.told, true) {
@@ -276,7 +273,7 @@ impl Footage {
             let row = FrameRow::of(shown.index, stamp_ns, &known);
             telemetry = as_recorded(&telemetry);
             if let Err(error) = writer.frame(&row, &telemetry) {
-                return FrameEvent::Failed(error);
+                return FrameEvent::Failed(error.into());
             }
             known = row.known();
         }
@@ -355,7 +352,7 @@ impl Footage {
         if let Some((writer, _)) = &mut self.record {
             (telemetry, ahead) = (as_recorded(&telemetry), as_recorded(&ahead));
             if let Err(error) = writer.telemetry(&telemetry) {
-                return FrameEvent::Failed(error);
+                return FrameEvent::Failed(error.into());
             }
         }
         FrameEvent::Pause(Box::new(Pause { stamp_ns, telemetry, ahead }))

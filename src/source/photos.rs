@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::SourceError;
 use super::knowledge::{HEADING_SIGMA_RAD, height_sigma_m};
 use super::metadata::{self, PhotoMetadata};
 use super::sensors;
-use crate::camera::{Camera, Distortion, Intrinsics, Mounting};
+use crate::recording::FileError;
 use crate::time::NANOS_PER_SEC;
-use crate::types::{Estimate, Known};
+use crate::types::{Camera, Distortion, Estimate, Intrinsics, Known, Mounting};
 
 /// 1 sigma of a gimbal's stated attitude, radians: good gimbals hold a degree or two against the airframe's own error.
 const GIMBAL_SIGMA_RAD: f64 = 2.0 * std::f64::consts::PI / 180.0;
@@ -32,19 +31,19 @@ pub struct Photo {
 }
 
 /// The photos of a folder, recursively, in order of time; photos of one second keep the order of their names.
-pub fn list(folder: &Path) -> Result<Vec<Photo>, SourceError> {
+pub fn list(folder: &Path) -> Result<Vec<Photo>, FileError> {
     let mut photos = Vec::new();
     for entry in WalkDir::new(folder).sort_by_file_name() {
         let entry = entry.map_err(|e| {
             let path = e.path().unwrap_or(folder).to_path_buf();
-            SourceError::Io { path, source: e.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links")) }
+            FileError::Io { path, source: e.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links")) }
         })?;
         let path = entry.path();
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         if !entry.file_type().is_file() || !EXTENSIONS.contains(&extension) {
             continue;
         }
-        let bytes = std::fs::read(path).map_err(|source| SourceError::Io { path: path.into(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| FileError::Io { path: path.into(), source })?;
         let name = path
             .strip_prefix(folder)
             .unwrap_or(path)
@@ -59,7 +58,7 @@ pub fn list(folder: &Path) -> Result<Vec<Photo>, SourceError> {
         photos.push(Photo { name, path: path.into(), stamp_ns: 0, metadata: metadata::read(path, &bytes), size_px });
     }
     if photos.is_empty() {
-        return Err(SourceError::Nothing {
+        return Err(FileError::Nothing {
             path: folder.into(),
             reason: "no photos (.jpg, .jpeg, .png) in this folder or below it".into(),
         });

@@ -7,7 +7,7 @@ use std::time::Instant;
 use image::RgbImage;
 
 use super::TelemetryBatch;
-use crate::camera::Camera;
+use crate::types::Camera;
 
 /// A number with its standard deviation.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]

@@ -1,12 +1,18 @@
 //! Plain data that travels between the stages.
 
+mod aid_source;
+mod camera;
 mod fix;
 mod frame;
+mod report;
 mod telemetry;
 mod tensor;
 
+pub use aid_source::{AidCounters, AidSourceKind, AidState, Innovation, SourceStatus};
+pub use camera::{Camera, Distortion, Intrinsics, Mounting, ground_offset_of_ray, nadir_body_from_camera};
 pub use fix::{AbstainReason, Fix, FreePose, Match, Outcome, Prior, TrackPoint, TrackSource, TrackState};
 pub use frame::{Estimate, Frame, Intake, Known, Pixels};
+pub use report::{FrameMatch, FrameReport, Report, StageTimes};
 pub use telemetry::{
     AttitudeSample, BarometerSample, GnssSample, HeadingSample, HeightSample, ImuSample, LandedSample, Pause, TelemetryBatch,
     TelemetrySample,

@@ -4,10 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use skyfix::flow::catalogue::{Action, Catalogue, MapEdit, MapEdits};
-use skyfix::flow::{MatchSettings, Matcher};
 use skyfix::geo::mercator::{Tile, pixel_from_lat_lon};
-use skyfix::sink::FrameReport;
-use skyfix::types::Outcome;
+use skyfix::localize::{Localizer, MatchSettings};
+use skyfix::types::{FrameReport, Outcome};
 
 use super::{FRAMES, essence, flight, map_and_index, network, run, run_against};
 
@@ -23,18 +22,18 @@ fn edit_of(tile: Tile, frame: u64, action: Action, image: Option<&Path>) -> MapE
 }
 
 /// The graph with edits, without prior, with one and two workers: the same both times.
-fn run_edited(edits: MapEdits) -> (Arc<Matcher>, Vec<FrameReport>) {
+fn run_edited(edits: MapEdits) -> (Arc<Localizer>, Vec<FrameReport>) {
     let (map, mut index) = map_and_index();
     let catalogue = Catalogue::prepare(edits, &mut index, &map, network().as_mut()).unwrap();
-    let matcher = Arc::new(Matcher::new(Arc::new(index), MatchSettings::default()));
+    let localizer = Arc::new(Localizer::new(Arc::new(index), MatchSettings::default()));
     let [one, two] = [1, 2].map(|workers| {
-        run_against(Arc::clone(&matcher), workers, |o| {
+        run_against(Arc::clone(&localizer), workers, |o| {
             o.use_prior = false;
             o.catalogue = catalogue.clone();
         })
     });
     assert_eq!(essence(&one), essence(&two));
-    (matcher, one)
+    (localizer, one)
 }
 
 #[test]
@@ -42,11 +41,11 @@ fn a_withdrawn_tile_changes_only_the_frames_from_then_on_and_only_its_cells() {
     let tile = tile_of_the_flight(15);
     let edits = [edit_of(tile, 4, Action::Withdraw, None), edit_of(tile, 7, Action::Restore, None)];
     let plain = run(2, |o| o.use_prior = false);
-    let (matcher, edited) = run_edited(MapEdits { edit: edits.to_vec() });
+    let (localizer, edited) = run_edited(MapEdits { edit: edits.to_vec() });
     for i in 0..FRAMES {
         let (p, e) = (&plain[i].matched, &edited[i].matched);
         if (4..7).contains(&i) {
-            let gone = matcher.index.cells_touched(tile);
+            let gone = localizer.index.cells_touched(tile);
             assert!(p.candidates > e.candidates && p.candidates - e.candidates <= gone.len(), "frame {i}");
         } else {
             assert_eq!(p, e, "frame {i}");
@@ -64,10 +63,10 @@ fn a_tile_replaced_by_its_own_picture_trades_rows_one_for_one_and_leaves_the_pos
     image::RgbaImage::from_raw(256, 256, pixels.rgba().to_vec()).unwrap().save(&picture).unwrap();
     let plain = run(2, |o| o.use_prior = false);
     let edits = [edit_of(tile, 3, Action::Replace, Some(&picture)), edit_of(tile, 8, Action::Restore, None)];
-    let (matcher, edited) = run_edited(MapEdits { edit: edits.to_vec() });
-    assert_eq!(matcher.index.regions.len(), index.regions.len() + 1);
+    let (localizer, edited) = run_edited(MapEdits { edit: edits.to_vec() });
+    assert_eq!(localizer.index.regions.len(), index.regions.len() + 1);
     let touched = index.cells_touched(tile).len();
-    let patch: usize = matcher.index.levels.iter().map(|l| l.cells.iter().filter(|c| c.region == 1).count()).sum();
+    let patch: usize = localizer.index.levels.iter().map(|l| l.cells.iter().filter(|c| c.region == 1).count()).sum();
     assert_eq!(patch, touched);
     let mut short = 0;
     for i in 0..FRAMES {

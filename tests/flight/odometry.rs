@@ -6,16 +6,16 @@ use super::*;
 
 #[test]
 fn consecutive_frames_tell_the_true_way_between_them() {
-    let (matcher, mut network) = (matcher(), network());
+    let (localizer, mut network) = (localizer(), network());
     let truth = flight().truth;
-    let mut before: Option<(Seen, Geodetic)> = None;
+    let mut before: Option<(FrameView, Geodetic)> = None;
     let mut off_m = Vec::new();
     for frame in &frames() {
-        let seen = match_and_see(&matcher, frame, None, None, network.as_mut()).1.unwrap();
+        let seen = match_and_see(&localizer, frame, None, None, network.as_mut()).1.unwrap();
         // What a camera sees says where it seems to be: its place and its lean together, which is where the middle of its picture lies.
         let centre = truth.at(&frame.name, frame.stamp_ns).unwrap().centre.unwrap();
         if let Some((then, there)) = &before {
-            let way = way_between(Some(then), Some(&seen)).unwrap();
+            let way = register_frames(Some(then), Some(&seen)).unwrap();
             let enu = EnuPlane::at(*there).ground_from_lat_lon(centre.lat_deg, centre.lon_deg);
             off_m.push((way.moved_m.x - enu.e_m).hypot(way.moved_m.y - enu.n_m));
         }

@@ -3,20 +3,18 @@
 use std::sync::Arc;
 
 use skyfix::coarse::consensus::ConsensusNetwork;
-use skyfix::flow::sequential::match_frame;
-use skyfix::flow::settings::CoarseMethod;
-use skyfix::flow::stages::Matched;
-use skyfix::flow::{MatchSettings, Matcher};
+use skyfix::localize::sequential::match_frame;
+use skyfix::localize::{CoarseMethod, Localizer, MatchSettings};
 use skyfix::models::Manifest;
-use skyfix::types::{Frame, Known, Outcome};
+use skyfix::types::{Frame, FrameMatch, Known, Outcome};
 
 use super::{MODEL, frames, map_and_index, network, root};
 
-fn matcher(settings: MatchSettings) -> Matcher {
-    Matcher::new(Arc::new(map_and_index().1), settings)
+fn localizer(settings: MatchSettings) -> Localizer {
+    Localizer::new(Arc::new(map_and_index().1), settings)
 }
 
-fn centre_m(matched: &Matched) -> Option<nalgebra::Vector2<f64>> {
+fn centre_m(matched: &FrameMatch) -> Option<nalgebra::Vector2<f64>> {
     match &matched.outcome {
         Outcome::Fix(fix) => Some(fix.centre_m),
         Outcome::Abstained(_) => None,
@@ -26,7 +24,7 @@ fn centre_m(matched: &Matched) -> Option<nalgebra::Vector2<f64>> {
 #[test]
 fn a_frame_whose_first_search_verified_nothing_is_found_by_a_search_at_the_refining_level() {
     let settings = MatchSettings::default();
-    let (thorough, hasty) = (matcher(settings), matcher(MatchSettings { thorough_views: 0, ..settings }));
+    let (thorough, hasty) = (localizer(settings), localizer(MatchSettings { thorough_views: 0, ..settings }));
     let mut network = network();
     let mut right = 0;
     for known in frames().into_iter().take(4) {
@@ -47,14 +45,14 @@ fn a_frame_whose_first_search_verified_nothing_is_found_by_a_search_at_the_refin
 
 #[test]
 fn region_consensus_finds_the_place_that_correlation_finds_with_the_fixed_kernel_and_with_learned_weights() {
-    let correlation = matcher(MatchSettings::default());
+    let correlation = localizer(MatchSettings::default());
     let by_regions = MatchSettings { coarse: CoarseMethod::Sascm, ..MatchSettings::default() };
     let manifest = Manifest::read(&root().join("models/manifest.toml")).unwrap();
     let entry = manifest.consensus_of(manifest.entry(MODEL).unwrap()).unwrap();
     let learned = ConsensusNetwork::from_bytes(&manifest.load_consensus(entry).unwrap()).unwrap();
     let mut network = network();
     // The first frame's two coarse places lie six cells apart at this sampling, and guided matching goes with either.
-    let matchers = [matcher(by_regions), matcher(by_regions).with_consensus(learned)];
+    let matchers = [localizer(by_regions), localizer(by_regions).with_consensus(learned)];
     for frame in frames().iter().skip(1).take(2) {
         let there = centre_m(&match_frame(&correlation, frame, None, None, network.as_mut())).unwrap();
         for by_regions in &matchers {

@@ -12,7 +12,7 @@ fn tracks(smoothing: Smoothing) -> (Track, Track, Track) {
     let mut options = options(&flight);
     options.fusion.smoothing = smoothing;
     let (mut live, mut settled, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-    run_graph(matcher(), (0..2).map(|_| network()).collect(), flight.frames, options, |report| {
+    run_graph(localizer(), (0..2).map(|_| network()).collect(), flight.frames, options, |report| {
         match report {
             Report::Frame(frame) => live.push((frame.name.clone(), frame.track)),
             Report::Between(points) => panic!("nobody asked for {points:?}"),

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use skyfix::camera::{Distortion, Intrinsics};
 use skyfix::simulate::{Settings, simulate};
 use skyfix::source::frames::collect;
 use skyfix::source::photos::CameraOptions;
 use skyfix::source::{self, Flight, KnowledgeOptions, Setting, SourceError, VideoOptions};
-use skyfix::types::Frame;
+use skyfix::types::{Distortion, Frame, Intrinsics};
 
 use crate::clips::{H264, clip, make, pictures, timed_clip};
 

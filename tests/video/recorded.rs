@@ -4,10 +4,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use skyfix::camera::{Camera, Intrinsics};
-use skyfix::source::record::RecordingWriter;
-use skyfix::source::recording;
+use skyfix::recording::{RecordingWriter, reader};
 use skyfix::source::video::{VideoError, VideoEvent, VideoParts, VideoSource};
+use skyfix::types::{Camera, Intrinsics};
 
 use crate::clips::{H264, Read, clip, file, launch, pictures, poll_until, read};
 use crate::senders::listen;
@@ -140,7 +139,7 @@ fn a_stream_that_comes_back_in_another_size_is_recorded_in_parts_that_are_read_a
     source.finish().unwrap();
     assert_eq!(run.sizes(), [(96, 64), (192, 128)]);
 
-    let recorded = recording::read(&folder.path().join("recorded")).unwrap();
+    let recorded = reader::read(&folder.path().join("recorded")).unwrap();
     assert_eq!(recorded.video.len(), 2, "{:?}", recorded.video);
     let mut video = VideoParts::start(file(&recorded.video[0].path), recorded.video).unwrap();
     let mut again = Vec::new();
@@ -168,7 +167,7 @@ fn a_part_of_a_recording_that_is_missing_is_named() {
     std::fs::write(at("video.mkv"), "x").unwrap();
     let error = |rows: &str| {
         std::fs::write(at("video_parts.csv"), format!("file,first_frame\n{rows}")).unwrap();
-        recording::read(&folder.path().join("r")).err().unwrap().to_string()
+        reader::read(&folder.path().join("r")).err().unwrap().to_string()
     };
     let text = error("video.mkv,0\nvideo.2.mkv,7\n");
     assert!(text.contains("video.2.mkv is not there") && text.contains("video_parts.csv"), "{text}");

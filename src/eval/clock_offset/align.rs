@@ -6,9 +6,9 @@ use nalgebra::{UnitQuaternion, Vector3};
 use rayon::prelude::*;
 
 use super::motion::Motion;
-use crate::camera::{Camera, Mounting, heading_pitch_roll};
+use crate::geo::heading_pitch_roll;
 use crate::time::{NANOS_PER_SEC, nanos_from_seconds, seconds_between};
-use crate::types::{AttitudeSample, ImuSample, TelemetryBatch};
+use crate::types::{AttitudeSample, Camera, ImuSample, Mounting, TelemetryBatch};
 
 /// Step of the first search, seconds.
 const STEP_S: f64 = 0.005;

@@ -1,9 +1,8 @@
 use super::*;
-use crate::camera::Camera;
 use crate::simulate::clip::{Clip, clip};
 use crate::simulate::{Mounting, Settings};
 use crate::time::nanos_from_seconds;
-use crate::types::TelemetryBatch;
+use crate::types::{Camera, TelemetryBatch};
 
 /// A low and slow flight with two turns, small frames.
 fn settings(mounting: Mounting) -> Settings {
@@ -85,7 +84,7 @@ fn gyro(rate: impl Fn(f64) -> f64, seconds: usize) -> TelemetryBatch {
 }
 
 fn camera() -> Camera {
-    Camera::nadir(crate::camera::Intrinsics::centred(640, 480, 466.0))
+    Camera::nadir(crate::types::Intrinsics::centred(640, 480, 466.0))
 }
 
 /// A turn about a time.

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::{MonteCarlo, STEP_S};
-use crate::fuse::measurement::{Barometer, Measurement, Observation, Place, Source};
+use crate::fuse::measurement::{Barometer, Measurement, Observation, Place};
 use crate::fuse::state::{
     ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, ErrorState, GYRO_BIAS, LEAN, MAP_OFFSET, VELOCITY, WIND,
 };
@@ -14,6 +14,7 @@ use crate::fuse::{Eskf, Navigator, NoiseDensities, State};
 use crate::simulate::SimulateError;
 use crate::simulate::inertial::{GRAVITY, Truth, inertial_flight};
 use crate::time::nanos_from_seconds;
+use crate::types::AidSourceKind;
 
 /// 1 sigma at the start: position, m; velocity, m/s; roll and pitch, rad; heading, rad; lean. At rest accelerometers tell roll and pitch to
 /// their bias over g, 0.008 rad of a consumer IMU.
@@ -110,7 +111,7 @@ pub(super) fn fly_with(flown: &MonteCarlo, number: u64, assumed: &NoiseDensities
     let Some(first) = flight.truth.first() else { return Ok(out) };
     let filter = start(flown, assumed, &state_of(first, &offsets), &mut random);
     let mut navigator = Navigator::new(filter, first.stamp_ns);
-    for source in [Source::Place, Source::Barometer] {
+    for source in [AidSourceKind::Place, AidSourceKind::Barometer] {
         navigator.aids.get_mut(source).settings.gate = f64::INFINITY;
     }
     let dt_s = 1.0 / flown.imu_hz;

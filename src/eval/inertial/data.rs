@@ -6,9 +6,8 @@ use nalgebra::{UnitQuaternion, Vector3};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::camera::enu_from_body;
-use crate::geo::{EnuPlane, Geodetic};
-use crate::source::telemetry::rows::{ImuRow, SidecarRow};
+use crate::geo::{EnuPlane, Geodetic, enu_from_body};
+use crate::recording::rows::{ImuRow, SidecarRow};
 use crate::types::ImuSample;
 
 /// Why a flight cannot be read.

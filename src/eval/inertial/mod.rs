@@ -9,8 +9,8 @@ mod track;
 
 use nalgebra::Vector3;
 
-use crate::camera::heading_pitch_roll;
 use crate::fuse::NoiseDensities;
+use crate::geo::heading_pitch_roll;
 use crate::time::nanos_from_seconds;
 pub use data::{FlightError, GnssPoint, Recorded};
 pub use degrade::{Degraded, LateFix, START_SIGMAS, Start};
@@ -188,7 +188,7 @@ pub fn score(scoring: &Scoring, runs: &[Run<'_>]) -> Inertial {
     for run in runs {
         let Run { flight, start, fixes: degraded, sigma_m, until_ns } = run;
         let (track, history) = live(flight, degraded, *sigma_m, *until_ns, begin(start, &scoring.noise), scoring.wings);
-        let counters = history.now().aids.get(crate::fuse::measurement::Source::Gnss).counters;
+        let counters = history.now().aids.get(crate::types::AidSourceKind::Gnss).counters;
         for (sum, one) in fixes.iter_mut().zip([counters.used, counters.gated, history.counters().too_old]) {
             *sum += one;
         }

@@ -4,12 +4,12 @@ use nalgebra::{Matrix3, UnitQuaternion, Vector2, Vector3};
 
 use super::data::{GnssPoint, Recorded};
 use super::degrade::{LateFix, START_SIGMAS, Start};
-use crate::fuse::measurement::{Airflow, Gnss, Observation, Source};
+use crate::fuse::measurement::{Airflow, Gnss, Observation};
 use crate::fuse::smoother::{Believed, Passage, one_back};
 use crate::fuse::state::{ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, LEAN, MAP_OFFSET, VELOCITY, WIND};
 use crate::fuse::{Eskf, History, Navigator, NoiseDensities, State};
 use crate::time::{NANOS_PER_SEC, nanos_from_seconds};
-use crate::types::ImuSample;
+use crate::types::{AidSourceKind, ImuSample};
 
 /// 1 sigma of the biases at the start: accelerometer, m/s², and gyroscope, rad/s.
 const BIAS_SIGMAS: [f64; 2] = [0.2, 0.005];
@@ -51,7 +51,7 @@ pub fn begin(start: &Start, noise: &NoiseDensities) -> Navigator {
     let state = State { velocity_m_s: start.velocity_m_s, ..State::at(start.position_m, start.enu_from_body) };
     let mut navigator = Navigator::new(Eskf::new(state, covariance, start.gravity_m_s2, *noise), start.stamp_ns);
     // It was in use until the flight began.
-    navigator.aids.get_mut(Source::Gnss).settings.confirmations = 0;
+    navigator.aids.get_mut(AidSourceKind::Gnss).settings.confirmations = 0;
     navigator
 }
 

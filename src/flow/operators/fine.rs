@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use super::Network;
 use super::stage::stage;
-use crate::flow::Matcher;
 use crate::flow::message::{Confirmed, Frames, Placed};
+use crate::localize::Localizer;
 
 /// `fine` of the graph.
 pub trait Fine<'scope> {
     /// Verifies places.
-    fn fine(self, matcher: Arc<Matcher>, network: Network) -> Frames<'scope, Confirmed>;
+    fn fine(self, localizer: Arc<Localizer>, network: Network) -> Frames<'scope, Confirmed>;
 }
 
 impl<'scope> Fine<'scope> for Frames<'scope, Placed> {
-    fn fine(self, matcher: Arc<Matcher>, network: Network) -> Frames<'scope, Confirmed> {
+    fn fine(self, localizer: Arc<Localizer>, network: Network) -> Frames<'scope, Confirmed> {
         stage(self, "fine", move |message| {
             message.then(
                 |t| &mut t.fine_ms,
                 |_, (observation, retrieved, places)| {
-                    let verified = network.with(|network| matcher.fine(&observation, &retrieved, &places, network))?;
+                    let verified = network.with(|network| localizer.fine(&observation, &retrieved, &places, network))?;
                     Ok((observation, retrieved, Arc::new(verified)))
                 },
             )

@@ -8,10 +8,8 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 
 use crate::flow::message::{Finished, Frames, InFlight, InProcess};
-use crate::flow::stages::Matched;
 use crate::fuse::Fusion;
-use crate::sink::FrameReport;
-use crate::types::Pause;
+use crate::types::{FrameMatch, FrameReport, Pause};
 
 /// `fuse` of the graph.
 pub trait Fuse<'scope> {
@@ -23,7 +21,7 @@ pub trait Fuse<'scope> {
     ) -> StreamVec<'scope, u64, InProcess<Finished>>;
 }
 
-impl<'scope> Fuse<'scope> for Frames<'scope, Matched> {
+impl<'scope> Fuse<'scope> for Frames<'scope, FrameMatch> {
     fn fuse(
         self,
         pauses: StreamVec<'scope, u64, InProcess<Pause>>,
@@ -76,9 +74,9 @@ pub fn lock(fusion: &Mutex<Fusion>) -> MutexGuard<'_, Fusion> {
 }
 
 /// `unsettled`: names of the frames whose smoothed place is still to come.
-fn fused(fusion: &mut Fusion, message: InFlight<Matched>, unsettled: &mut VecDeque<String>) -> Finished {
+fn fused(fusion: &mut Fusion, message: InFlight<FrameMatch>, unsettled: &mut VecDeque<String>) -> Finished {
     let frame = message.frame;
-    let matched = message.made.unwrap_or_else(Matched::abstained);
+    let matched = message.made.unwrap_or_else(FrameMatch::abstained);
     let fused = {
         let way = message.way.as_ref().and_then(|way| way.as_ref().ok());
         fusion.step_along(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome, way)

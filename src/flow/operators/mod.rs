@@ -11,7 +11,6 @@ pub mod register;
 pub mod retrieve;
 pub mod sinks;
 mod stage;
-pub mod turn;
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -12,8 +12,9 @@ use timely::dataflow::operators::vec::Map;
 
 use super::admit::worker_of;
 use crate::flow::message::{Frames, InProcess};
-use crate::flow::stages::{Matched, way_between};
 use crate::fuse::Odometry;
+use crate::localize::register_frames;
+use crate::types::FrameMatch;
 
 /// `register` of the graph.
 pub trait Register {
@@ -21,7 +22,7 @@ pub trait Register {
     fn register(self, matchers: u64, odometry: Odometry) -> Self;
 }
 
-impl Register for Frames<'_, Matched> {
+impl Register for Frames<'_, FrameMatch> {
     fn register(self, matchers: u64, odometry: Odometry) -> Self {
         // The ordinal of the frame that what was seen is for.
         let seen = self.clone().map(|InProcess(message)| (message.frame.ordinal + 1, InProcess(message.seen)));
@@ -50,7 +51,7 @@ impl Register for Frames<'_, Matched> {
                     let Some((capability, mut message)) = waiting.remove(&ordinal) else { continue };
                     let begun = Instant::now();
                     let wanted = ordinal > 0 && odometry.is_wanted(&message.frame.telemetry);
-                    message.way = wanted.then(|| way_between(then.as_deref(), message.seen.as_deref()));
+                    message.way = wanted.then(|| register_frames(then.as_deref(), message.seen.as_deref()));
                     message.seen = None;
                     message.times.register_ms = begun.elapsed().as_secs_f64() * 1e3;
                     output.session(&capability).give(InProcess(message));

@@ -8,11 +8,10 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::operator::Operator;
 
 use super::Network;
-use super::turn::Turn;
-use crate::flow::Matcher;
 use crate::flow::message::{Candidates, Frames, InProcess, Knowledge};
-use crate::flow::stages::DecodedFrame;
+use crate::flow::permit::FramePermit;
 use crate::fuse::Odometry;
+use crate::localize::{DecodedFrame, Localizer};
 use crate::retrieve::CellId;
 use crate::types::Prior;
 
@@ -22,9 +21,9 @@ pub trait Retrieve<'scope> {
     fn retrieve(
         self,
         knowledge: StreamVec<'scope, u64, Knowledge>,
-        matcher: Arc<Matcher>,
+        localizer: Arc<Localizer>,
         network: Network,
-        turn: Turn,
+        permit: FramePermit,
         odometry: Odometry,
     ) -> Frames<'scope, Candidates>;
 }
@@ -59,16 +58,16 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<DecodedFrame>> {
     fn retrieve(
         self,
         knowledge: StreamVec<'scope, u64, Knowledge>,
-        matcher: Arc<Matcher>,
+        localizer: Arc<Localizer>,
         network: Network,
-        turn: Turn,
+        permit: FramePermit,
         odometry: Odometry,
     ) -> Frames<'scope, Candidates> {
-        let cells = matcher.index.levels.iter().flat_map(|l| &l.cells);
-        let all_rows = cells.filter(|c| !matcher.index.is_patch(c.region)).count();
+        let cells = localizer.index.levels.iter().flat_map(|l| &l.cells);
+        let all_rows = cells.filter(|c| !localizer.index.is_patch(c.region)).count();
         let scope = self.scope();
         self.binary_frontier(knowledge, Pipeline, Pipeline, "retrieve", move |_, operator| {
-            turn.awaited_by(scope.activator_for(operator.address));
+            permit.wake(scope.activator_for(operator.address));
             let mut waiting = BTreeMap::new();
             let mut priors: BTreeMap<u64, Option<Prior>> = BTreeMap::new();
             let mut catalogue = Catalogue::default();
@@ -90,14 +89,14 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<DecodedFrame>> {
                         }
                     }
                 });
-                while let Some(entry) = waiting.first_entry().filter(|e| !turn.is_taken() && !complete.less_equal(e.key())) {
-                    turn.take();
+                while let Some(entry) = waiting.first_entry().filter(|e| !permit.is_acquired() && !complete.less_equal(e.key())) {
+                    permit.acquire();
                     let (time, (capability, message)) = entry.remove_entry();
                     catalogue.advance(time);
                     let prior = priors.get(&time).copied().flatten();
                     priors = priors.split_off(&time);
                     // Regions of patches come after those of the map.
-                    let patched = catalogue.rows.last_key_value().is_some_and(|(c, _)| matcher.index.is_patch(c.region));
+                    let patched = catalogue.rows.last_key_value().is_some_and(|(c, _)| localizer.index.is_patch(c.region));
                     let edited = patched || catalogue.rows.len() != all_rows;
                     let active = |cell: CellId| catalogue.holds(cell);
                     let active: Option<&dyn Fn(CellId) -> bool> = if edited { Some(&active) } else { None };
@@ -106,12 +105,12 @@ impl<'scope> Retrieve<'scope> for Frames<'scope, Arc<DecodedFrame>> {
                     let mut out = message.then(
                         |t| &mut t.retrieve_ms,
                         |_, decoded: Arc<DecodedFrame>| {
-                            let whole = matcher.observe(&decoded, prior.as_ref())?;
-                            let observation = Arc::new(if edited { whole } else { matcher.at_a_glance(whole, prior.as_ref()) });
+                            let whole = localizer.observe(&decoded, prior.as_ref())?;
+                            let observation = Arc::new(if edited { whole } else { localizer.at_a_glance(whole, prior.as_ref()) });
                             network.with(|network| {
-                                let found = matcher.retrieve(&observation, prior.as_ref(), active, network);
+                                let found = localizer.retrieve(&observation, prior.as_ref(), active, network);
                                 if way_is_wanted {
-                                    seen = matcher.seen(&observation, found.as_ref().ok(), network).map(Arc::new);
+                                    seen = localizer.seen(&observation, found.as_ref().ok(), network).map(Arc::new);
                                 }
                                 Ok((Arc::clone(&observation), Arc::new(found?)))
                             })

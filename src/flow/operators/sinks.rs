@@ -8,7 +8,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 use super::admit::worker_of;
 use crate::flow::message::{Finished, InProcess, Knowledge};
-use crate::sink::Report;
+use crate::types::Report;
 
 /// The ends of the graph.
 pub trait Sinks<'scope> {

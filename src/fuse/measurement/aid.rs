@@ -1,23 +1,12 @@
 //! A source of measurements over time: its gate, whether it is there, and what became of its measurements.
 
-use super::{Observation, Source};
+use super::Observation;
 use crate::fuse::eskf::{Eskf, Update};
 use crate::time::seconds_between;
+use crate::types::{AidCounters, AidSourceKind, AidState, Innovation, SourceStatus};
 
 /// A gate that nothing passes: the filter tells the distance and stays as it is.
 pub const CLOSED: f64 = -1.0;
-
-/// Whether a source is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AidState {
-    /// Nothing came for longer than its timeout.
-    Stopped,
-    /// It came, or came back, and has not agreed with the filter often enough to be used.
-    Starting,
-    /// It is used.
-    Active,
-}
 
 /// Settings of a source.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,52 +17,6 @@ pub struct AidSettings {
     pub timeout_s: f64,
     /// So many measurements in a row have to pass the gate before the first is used.
     pub confirmations: u32,
-}
-
-/// What became of measurements, by kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
-pub struct AidCounters {
-    /// Used.
-    pub used: u64,
-    /// Beyond the gate.
-    pub gated: u64,
-    /// No numbers, no covariance, or of no meaning in this state.
-    pub refused: u64,
-    /// Seen while starting, and not used.
-    pub starting: u64,
-    /// Not newer than the one before.
-    pub repeated: u64,
-    /// How often the filter doubted itself because those that it refused agreed with each other.
-    pub heeded: u64,
-}
-
-impl AidCounters {
-    /// All that came.
-    pub fn all(&self) -> u64 {
-        self.used + self.gated + self.refused + self.starting + self.repeated
-    }
-}
-
-/// The last innovation.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct Innovation {
-    /// Time of the measurement, nanoseconds.
-    pub stamp_ns: i64,
-    /// Squared Mahalanobis distance (normalised innovation squared).
-    pub nis: f64,
-    /// Whether it was used.
-    pub used: bool,
-}
-
-impl AidState {
-    /// The name written to files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Stopped => "stopped",
-            Self::Starting => "starting",
-            Self::Active => "active",
-        }
-    }
 }
 
 /// What became of a measurement.
@@ -159,56 +102,45 @@ impl Aid {
     }
 }
 
-/// How a source fares.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct SourceStatus {
-    /// The source.
-    pub source: Source,
-    /// Whether it is there.
-    pub state: AidState,
-    /// Its last innovation.
-    pub last: Option<Innovation>,
-    /// What became of its measurements.
-    pub counters: AidCounters,
-}
-
 /// All sources.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Aids([Aid; Source::ALL.len()]);
+pub struct Aids([Aid; AidSourceKind::ALL.len()]);
 
 impl Default for Aids {
     /// Gates of 99.9 % of a chi-squared distribution. GNSS that comes back may be a fake: it is believed when it agrees three times.
     fn default() -> Self {
         let aid = |source| {
             let (gate, timeout_s, confirmations) = match source {
-                Source::Visual => (18.47, 2.0, 0),
-                Source::Place | Source::Displacement | Source::Airflow => (13.82, 2.0, 0),
-                Source::Height | Source::Barometer | Source::Rangefinder | Source::Heading => (10.83, 1.0, 0),
-                Source::Attitude | Source::Velocity | Source::ZeroVelocity => (16.27, 1.0, 0),
-                Source::RelativePose => (22.46, 1.0, 0),
-                Source::Gnss => (16.27, 2.0, 3),
+                AidSourceKind::Visual => (18.47, 2.0, 0),
+                AidSourceKind::Place | AidSourceKind::Displacement | AidSourceKind::Airflow => (13.82, 2.0, 0),
+                AidSourceKind::Height | AidSourceKind::Barometer | AidSourceKind::Rangefinder | AidSourceKind::Heading => {
+                    (10.83, 1.0, 0)
+                }
+                AidSourceKind::Attitude | AidSourceKind::Velocity | AidSourceKind::ZeroVelocity => (16.27, 1.0, 0),
+                AidSourceKind::RelativePose => (22.46, 1.0, 0),
+                AidSourceKind::Gnss => (16.27, 2.0, 3),
             };
             Aid::new(AidSettings { gate, timeout_s, confirmations })
         };
-        Self(Source::ALL.map(aid))
+        Self(AidSourceKind::ALL.map(aid))
     }
 }
 
 impl Aids {
     /// A source.
-    pub fn get(&self, source: Source) -> &Aid {
+    pub fn get(&self, source: AidSourceKind) -> &Aid {
         &self.0[source as usize]
     }
 
     /// The sources that were heard, as they are at a time.
     pub fn status(&self, now_ns: i64) -> Vec<SourceStatus> {
-        let all = Source::ALL.iter().zip(&self.0).filter(|(_, aid)| aid.counters != AidCounters::default());
+        let all = AidSourceKind::ALL.iter().zip(&self.0).filter(|(_, aid)| aid.counters != AidCounters::default());
         all.map(|(&source, aid)| SourceStatus { source, state: aid.state(now_ns), last: aid.last, counters: aid.counters })
             .collect()
     }
 
     /// A source, to be changed.
-    pub fn get_mut(&mut self, source: Source) -> &mut Aid {
+    pub fn get_mut(&mut self, source: AidSourceKind) -> &mut Aid {
         &mut self.0[source as usize]
     }
 }

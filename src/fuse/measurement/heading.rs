@@ -17,7 +17,7 @@ pub struct Heading {
 impl Measurement<1> for Heading {
     fn innovation(&self, state: &State) -> Vector1<f64> {
         use std::f64::consts::{PI, TAU};
-        let (now, _, _) = crate::camera::heading_pitch_roll(&state.enu_from_body);
+        let (now, _, _) = crate::geo::heading_pitch_roll(&state.enu_from_body);
         Vector1::new((self.heading_rad - now + PI).rem_euclid(TAU) - PI)
     }
 

@@ -17,8 +17,9 @@ use nalgebra::{SMatrix, SVector, Vector3};
 
 use super::eskf::{Eskf, Update};
 use super::state::{ATTITUDE, STATES, State};
+use crate::types::AidSourceKind;
 
-pub use aid::{Aid, AidCounters, AidSettings, AidState, Aids, CLOSED, Innovation, SourceStatus, Taken};
+pub use aid::{Aid, AidSettings, Aids, CLOSED, Taken};
 pub use airflow::Airflow;
 pub use attitude::Attitude;
 pub use displacement::Displacement;
@@ -38,87 +39,6 @@ pub trait Measurement<const M: usize> {
     fn jacobian(&self, state: &State) -> SMatrix<f64, M, STATES>;
     /// Covariance of the noise.
     fn covariance(&self) -> SMatrix<f64, M, M>;
-}
-
-/// Where a measurement comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// Frames whose lean is told.
-    Visual,
-    /// Places on the map.
-    Place,
-    /// Known heights.
-    Height,
-    /// Barometer.
-    Barometer,
-    /// Rangefinder.
-    Rangefinder,
-    /// Compass, or the heading of a match.
-    Heading,
-    /// Attitude of an autopilot.
-    Attitude,
-    /// Velocity.
-    Velocity,
-    /// Motion between frames: way and turn.
-    RelativePose,
-    /// Motion between frames: way over ground.
-    Displacement,
-    /// GNSS positions.
-    Gnss,
-    /// Standing on the ground.
-    ZeroVelocity,
-    /// Wings.
-    Airflow,
-}
-
-impl Source {
-    /// All of them.
-    pub const ALL: [Self; 13] = [
-        Self::Visual,
-        Self::Place,
-        Self::Height,
-        Self::Barometer,
-        Self::Rangefinder,
-        Self::Heading,
-        Self::Attitude,
-        Self::Velocity,
-        Self::RelativePose,
-        Self::Displacement,
-        Self::Gnss,
-        Self::ZeroVelocity,
-        Self::Airflow,
-    ];
-
-    /// Of how many numbers its measurements consist: what a squared Mahalanobis distance is on average.
-    pub fn dimensions(self) -> usize {
-        match self {
-            Self::Height | Self::Barometer | Self::Rangefinder | Self::Heading => 1,
-            Self::Place | Self::Displacement | Self::Airflow => 2,
-            Self::Attitude | Self::Velocity | Self::Gnss | Self::ZeroVelocity => 3,
-            Self::Visual => 4,
-            Self::RelativePose => 6,
-        }
-    }
-
-    /// The name written to files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Visual => "visual",
-            Self::Place => "place",
-            Self::Height => "height",
-            Self::Barometer => "barometer",
-            Self::Rangefinder => "rangefinder",
-            Self::Heading => "heading",
-            Self::Attitude => "attitude",
-            Self::Velocity => "velocity",
-            Self::RelativePose => "relative_pose",
-            Self::Displacement => "displacement",
-            Self::Gnss => "gnss",
-            Self::ZeroVelocity => "zero_velocity",
-            Self::Airflow => "airflow",
-        }
-    }
 }
 
 /// A measurement of any kind.
@@ -154,21 +74,21 @@ pub enum Observation {
 
 impl Observation {
     /// Where it comes from.
-    pub fn source(&self) -> Source {
+    pub fn source(&self) -> AidSourceKind {
         match self {
-            Self::Visual(_) => Source::Visual,
-            Self::Place(_) => Source::Place,
-            Self::Height(_) => Source::Height,
-            Self::Barometer(_) => Source::Barometer,
-            Self::Rangefinder(_) => Source::Rangefinder,
-            Self::Heading(_) => Source::Heading,
-            Self::Attitude(_) => Source::Attitude,
-            Self::Velocity(_) => Source::Velocity,
-            Self::RelativePose(_) => Source::RelativePose,
-            Self::Displacement(_) => Source::Displacement,
-            Self::Gnss(_) => Source::Gnss,
-            Self::ZeroVelocity(_) => Source::ZeroVelocity,
-            Self::Airflow(_) => Source::Airflow,
+            Self::Visual(_) => AidSourceKind::Visual,
+            Self::Place(_) => AidSourceKind::Place,
+            Self::Height(_) => AidSourceKind::Height,
+            Self::Barometer(_) => AidSourceKind::Barometer,
+            Self::Rangefinder(_) => AidSourceKind::Rangefinder,
+            Self::Heading(_) => AidSourceKind::Heading,
+            Self::Attitude(_) => AidSourceKind::Attitude,
+            Self::Velocity(_) => AidSourceKind::Velocity,
+            Self::RelativePose(_) => AidSourceKind::RelativePose,
+            Self::Displacement(_) => AidSourceKind::Displacement,
+            Self::Gnss(_) => AidSourceKind::Gnss,
+            Self::ZeroVelocity(_) => AidSourceKind::ZeroVelocity,
+            Self::Airflow(_) => AidSourceKind::Airflow,
         }
     }
 

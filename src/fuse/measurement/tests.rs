@@ -2,6 +2,7 @@ use super::*;
 use crate::fuse::anchor::{Anchor, POSE, RelativeMeasurement};
 use crate::fuse::eskf::tests::filter;
 use crate::fuse::state::ErrorState;
+use crate::types::AidState;
 use nalgebra::{Matrix2, Matrix3, Matrix4, UnitQuaternion, Vector2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -26,7 +27,7 @@ fn random_state(rng: &mut ChaCha8Rng) -> State {
     let error = ErrorState::from_fn(|_, _| number(4.0));
     let state = filter().state.plus(&error);
     // Right side up, as rangefinders and headings need it.
-    let level = crate::camera::enu_from_body(turn.z, 0.0, 0.0);
+    let level = crate::geo::enu_from_body(turn.z, 0.0, 0.0);
     State { enu_from_body: level * UnitQuaternion::from_scaled_axis(Vector3::new(turn.x, turn.y, 0.0)), ..state }
 }
 
@@ -191,7 +192,7 @@ fn gnss(filter: &Eskf, off_m: f64) -> Observation {
 fn a_source_starts_is_used_stops_and_starts_again() {
     let mut f = filter();
     let mut aids = Aids::default();
-    let aid = aids.get_mut(Source::Gnss);
+    let aid = aids.get_mut(AidSourceKind::Gnss);
     assert_eq!(aid.state(0), AidState::Stopped);
     for t in 1..=3 {
         let before = f.clone();
@@ -216,9 +217,9 @@ fn measurements_that_are_repeated_no_numbers_or_without_a_covariance_are_counted
     let mut f = filter();
     let mut aids = Aids::default();
     let height = |up_m, sigma_m| Observation::Height(Height { up_m, sigma_m });
-    aids.get_mut(Source::Height).offer(second(1), &height(100.0, 1.0), &mut f);
+    aids.get_mut(AidSourceKind::Height).offer(second(1), &height(100.0, 1.0), &mut f);
     let before = f.clone();
-    let aid = aids.get_mut(Source::Height);
+    let aid = aids.get_mut(AidSourceKind::Height);
     assert_eq!(aid.offer(second(1), &height(101.0, 1.0), &mut f), Taken::Repeated);
     assert_eq!(aid.offer(second(0), &height(101.0, 1.0), &mut f), Taken::Repeated);
     for (up_m, sigma_m) in [(f64::NAN, 1.0), (100.0, f64::NAN), (100.0, 0.0), (f64::INFINITY, 1.0)] {
@@ -226,10 +227,10 @@ fn measurements_that_are_repeated_no_numbers_or_without_a_covariance_are_counted
     }
     let negative = Matrix2::new(-1.0, 0.0, 0.0, 1.0);
     let place = Place { en_m: Vector2::zeros(), covariance: negative, lever_arm_m: Vector3::zeros() };
-    let taken = aids.get_mut(Source::Place).offer(second(2), &Observation::Place(place), &mut f);
+    let taken = aids.get_mut(AidSourceKind::Place).offer(second(2), &Observation::Place(place), &mut f);
     assert_eq!(taken, Taken::Updated(Update::Refused));
     assert_eq!(f, before);
-    let counters = aids.get(Source::Height).counters;
+    let counters = aids.get(AidSourceKind::Height).counters;
     assert_eq!((counters.used, counters.repeated, counters.refused), (1, 2, 4));
 }
 

@@ -131,8 +131,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::io::Cursor;
-    use tiff::encoder::colortype::{Gray32Float, GrayI16};
-    use tiff::encoder::{TiffEncoder, colortype::ColorType as Kind};
+    use tiff::encoder::TiffEncoder;
+    use tiff::encoder::colortype::{ColorType as Kind, Gray32Float, GrayI16};
     use tiff::tags::Tag;
 
     /// A model of 1/3600° posts from 8° E, 47° N (north-west corner of the first post) with the elevations of `posts`.

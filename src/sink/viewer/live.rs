@@ -7,8 +7,8 @@ use std::time::Duration;
 use rerun::{MemoryLimit, RecordingStreamBuilder, ServerOptions, SpawnOptions};
 
 use super::{APPLICATION, ViewerSink};
+use crate::recording::Truth;
 use crate::sink::{SinkError, ViewerTarget};
-use crate::source::Truth;
 use crate::time::nanos_from_seconds;
 
 /// A live viewer that does not take what it gets for this long is given up.

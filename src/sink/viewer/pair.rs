@@ -9,8 +9,7 @@ use super::scene::{Bounds, Point, SceneError};
 use super::{jpeg, palette};
 use crate::geo::MetricView;
 use crate::map::{MapStore, Region};
-use crate::sink::FrameReport;
-use crate::types::{Match, Outcome};
+use crate::types::{FrameReport, Match, Outcome};
 
 /// Entity of both.
 pub const ROOT: &str = "/pair";

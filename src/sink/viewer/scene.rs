@@ -6,9 +6,8 @@ use rerun::{Arrows2D, Color, EncodedImage, LineStrips2D, Points2D, Radius, Recor
 use super::{jpeg, palette};
 use crate::geo::Geodetic;
 use crate::map::{MapError, MapStore, Region};
-use crate::sink::FrameReport;
-use crate::source::TruthRow;
-use crate::types::{Fix, Outcome, TrackPoint, TrackSource};
+use crate::recording::TruthRow;
+use crate::types::{Fix, FrameReport, Outcome, TrackPoint, TrackSource};
 
 /// Entities of the scene.
 pub mod path {

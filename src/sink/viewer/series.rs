@@ -3,10 +3,8 @@
 use rerun::{Color, RecordingStream, RecordingStreamResult, Scalars, SeriesLines, SeriesPoints};
 
 use super::palette;
-use crate::fuse::measurement::SourceStatus;
 use crate::fuse::state::worst_sigma;
-use crate::sink::FrameReport;
-use crate::types::TrackPoint;
+use crate::types::{FrameReport, SourceStatus, TrackPoint};
 
 /// A plot.
 pub struct Plot {

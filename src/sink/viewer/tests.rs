@@ -7,11 +7,9 @@ use rerun::external::re_log_encoding::DecoderApp;
 use rerun::external::re_log_types::LogMsg;
 
 use super::*;
-use crate::flow::stages::Matched;
 use crate::geo::{EnuPlane, Homography};
 use crate::map::{BuildOptions, build};
-use crate::sink::StageTimes;
-use crate::types::{AbstainReason, Fix, FreePose, Match, TrackPoint, TrackState};
+use crate::types::{AbstainReason, Fix, FrameMatch, FreePose, Match, StageTimes, TrackPoint, TrackState};
 
 const HERE: Geodetic = Geodetic::ground(47.3, 9.1);
 
@@ -77,7 +75,7 @@ fn report(ordinal: u64, outcome: Outcome) -> FrameReport {
         ordinal,
         name: format!("{ordinal}.jpg"),
         stamp_ns: 1_700_000_000_000_000_000 + ordinal as i64 * 500_000_000,
-        matched: Matched { outcome, matches: matches(), candidates: 9, score: 0.7 },
+        matched: FrameMatch { outcome, matches: matches(), candidates: 9, score: 0.7 },
         track: TrackPoint {
             stamp_ns: 0,
             source: if located { TrackSource::Visual } else { TrackSource::Inertial },
@@ -101,7 +99,7 @@ fn a_recording_of_a_fix_and_an_abstention_is_complete_and_can_be_read_again() {
     let map = map(folder.path());
     let path = folder.path().join("flight.rrd");
     let mut truth = Truth::default();
-    truth.add("0.jpg".into(), crate::source::TruthRow { camera: HERE, centre: None });
+    truth.add("0.jpg".into(), crate::recording::TruthRow { camera: HERE, centre: None });
     let mut sink = ViewerSink::create(&path, &map, &truth).unwrap();
     sink.describe("two frames").unwrap();
     sink.frame(&report(0, Outcome::Fix(Box::new(fix())))).unwrap();

@@ -3,10 +3,8 @@
 use rerun::{MediaType, RecordingStream, RecordingStreamResult, TextDocument, TextLog, TextLogLevel};
 
 use super::palette;
-use crate::fuse::measurement::{AidState, SourceStatus};
 use crate::fuse::state::worst_sigma;
-use crate::sink::FrameReport;
-use crate::types::{Outcome, TrackSource};
+use crate::types::{AidState, FrameReport, Outcome, SourceStatus, TrackSource};
 
 /// Entity of the events.
 pub const EVENTS: &str = "/events";

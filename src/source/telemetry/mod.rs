@@ -3,8 +3,6 @@
 pub mod clock;
 #[cfg(feature = "mavlink")]
 pub mod mavlink;
-pub mod rows;
-pub mod sidecars;
 pub mod srt;
 mod srt_fields;
 

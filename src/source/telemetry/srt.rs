@@ -20,7 +20,7 @@ use std::path::Path;
 
 use super::srt_fields::{Field, fields, without_tags};
 use crate::geo::Geodetic;
-use crate::source::SourceError;
+use crate::recording::FileError;
 use crate::source::knowledge::{HEADING_SIGMA_RAD, height_sigma_m};
 use crate::types::{HeadingSample, HeightSample, TelemetryBatch};
 
@@ -50,10 +50,10 @@ pub struct SrtTelemetry {
 ///
 /// # Errors
 /// When it cannot be read, holds no subtitles, or subtitles without telemetry.
-pub fn read(path: &Path) -> Result<SrtTelemetry, SourceError> {
-    let bytes = std::fs::read(path).map_err(|source| SourceError::Io { path: path.into(), source })?;
+pub fn read(path: &Path) -> Result<SrtTelemetry, FileError> {
+    let bytes = std::fs::read(path).map_err(|source| FileError::Io { path: path.into(), source })?;
     // The degree sign of inline files comes in several encodings; nothing that is read here needs it.
-    parse(&String::from_utf8_lossy(&bytes)).map_err(|reason| SourceError::Bad { path: path.into(), line: None, reason })
+    parse(&String::from_utf8_lossy(&bytes)).map_err(|reason| FileError::Bad { path: path.into(), line: None, reason })
 }
 
 /// A subtitle: its start and its text without tags.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{VideoCounters, VideoError, VideoEvent, VideoInput, VideoSettings, VideoSource};
-use crate::source::recording::VideoPart;
+use crate::recording::VideoPart;
 
 /// A video of one or several files, or of any other single input.
 pub struct VideoParts {

@@ -14,7 +14,7 @@ use gstreamer::prelude::*;
 use gstreamer_app::{AppSrc, AppStreamType};
 
 use super::error::{self, VideoError};
-use crate::source::recording::{PartRow, parts_table};
+use crate::recording::reader::{PartRow, parts_table};
 use crate::source::redact;
 
 /// What may wait for a slow disk; then the stream waits.
@@ -231,7 +231,7 @@ impl Drop for File {
 mod tests {
     use super::super::{VideoEvent, VideoInput, VideoParts, VideoSettings};
     use super::*;
-    use crate::source::recording::VideoPart;
+    use crate::recording::VideoPart;
 
     #[test]
     fn pictures_that_a_broken_connection_left_undecoded_are_no_frames_of_a_replay() {

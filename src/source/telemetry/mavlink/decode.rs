@@ -10,11 +10,11 @@ use nalgebra::Vector3;
 use super::frames::{Header, Part, parts};
 use super::sequence::{Arrival, Sequence};
 use super::{HeightChoice, MavlinkClock, MavlinkSettings};
-use crate::camera::enu_from_body;
+use crate::geo::enu_from_body;
+use crate::recording::rows::GNSS_SIGMA_M;
 use crate::source::knowledge::height_sigma_m;
 use crate::source::telemetry::StreamCounters;
 use crate::source::telemetry::clock::ClockMapping;
-use crate::source::telemetry::rows::GNSS_SIGMA_M;
 use crate::time::{NANOS_PER_SEC, nanos_from_seconds};
 use crate::types::{
     AttitudeSample, BarometerSample, GnssSample, HeadingSample, HeightSample, ImuSample, LandedSample, TelemetrySample,

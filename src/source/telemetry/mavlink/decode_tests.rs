@@ -1,5 +1,5 @@
 use super::*;
-use crate::camera::heading_pitch_roll;
+use crate::geo::heading_pitch_roll;
 use mavlink::dialects::common::{
     EXTENDED_SYS_STATE_DATA, GPS_RAW_INT_DATA, HEARTBEAT_DATA, HighresImuUpdatedFlags, SCALED_PRESSURE_DATA, SYSTEM_TIME_DATA,
 };

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::SourceError;
-use super::telemetry::sidecars;
+use super::{FileError, sidecars};
 use crate::geo::Geodetic;
 use crate::time::{NANOS_PER_SEC, seconds_between};
 
@@ -59,7 +58,7 @@ impl Truth {
     ///
     /// # Errors
     /// When a row names neither frame nor time, or is no position.
-    pub fn read(path: &Path) -> Result<Self, SourceError> {
+    pub fn read(path: &Path) -> Result<Self, FileError> {
         let mut ordinal = 0;
         let rows = sidecars::rows(path, |row: TruthCsv| {
             // Rows need not be in order of time here, so the row number stands in for the stamp.

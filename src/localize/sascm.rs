@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::stages::Retrieved;
+use super::Retrieved;
 use crate::coarse::Place;
 use crate::coarse::consensus::ConsensusNetwork;
 use crate::coarse::correlation::SearchGrid;

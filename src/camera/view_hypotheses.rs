@@ -2,8 +2,8 @@
 
 use nalgebra::UnitQuaternion;
 
-use crate::camera::{Camera, Mounting, enu_from_body};
-use crate::types::{AbstainReason, Estimate, Known};
+use crate::geo::enu_from_body;
+use crate::types::{AbstainReason, Camera, Estimate, Known, Mounting};
 
 /// A template stands a rotation of about this much to either side, radians: at its rim, 16 cells from the middle of its part, that moves
 /// the ground by two cells. (The features themselves would stand more.)
@@ -17,7 +17,7 @@ const UNKNOWN_HEIGHT_M: (f64, f64) = (40.0, 500.0);
 
 /// One view to try.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Hypothesis {
+pub struct ViewHypothesis {
     /// Heading of the body, radians clockwise from north.
     pub heading_rad: f64,
     /// Height above ground, metres.
@@ -36,7 +36,7 @@ pub enum UnknownHeight {
 }
 
 /// The views to try, the most likely first.
-pub fn hypotheses(camera: &Camera, known: &Known, unknown: UnknownHeight) -> Result<Vec<Hypothesis>, AbstainReason> {
+pub fn view_hypotheses(camera: &Camera, known: &Known, unknown: UnknownHeight) -> Result<Vec<ViewHypothesis>, AbstainReason> {
     let headings = match known.heading_rad {
         Some(Estimate { value, sigma }) if sigma * COVERED_SIGMAS < std::f64::consts::PI => {
             spread(sigma * COVERED_SIGMAS, ROTATION_TOLERANCE_RAD).into_iter().map(|d| value + d).collect()
@@ -61,7 +61,7 @@ pub fn hypotheses(camera: &Camera, known: &Known, unknown: UnknownHeight) -> Res
     let mut out = Vec::with_capacity(headings.len() * heights.len());
     for height_m in heights {
         for heading_rad in &headings {
-            out.push(Hypothesis {
+            out.push(ViewHypothesis {
                 heading_rad: *heading_rad,
                 height_m,
                 enu_from_camera: camera.enu_from_camera(&enu_from_body(*heading_rad, pitch, roll)),
@@ -88,7 +88,7 @@ fn full_circle() -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera::Intrinsics;
+    use crate::types::Intrinsics;
 
     fn known(height_sigma: f64, heading_sigma_deg: f64) -> Known {
         Known {
@@ -101,13 +101,13 @@ mod tests {
     #[test]
     fn what_is_known_well_is_one_view() {
         let camera = Camera::nadir(Intrinsics::centred(640, 480, 466.0));
-        assert_eq!(hypotheses(&camera, &known(3.0, 5.0), UnknownHeight::Abstain).unwrap().len(), 1);
+        assert_eq!(view_hypotheses(&camera, &known(3.0, 5.0), UnknownHeight::Abstain).unwrap().len(), 1);
     }
 
     #[test]
     fn what_is_not_known_is_covered_without_gaps() {
         let camera = Camera::nadir(Intrinsics::centred(640, 480, 466.0));
-        let views = hypotheses(&camera, &Known { heading_rad: None, ..known(11.5, 0.0) }, UnknownHeight::Abstain).unwrap();
+        let views = view_hypotheses(&camera, &Known { heading_rad: None, ..known(11.5, 0.0) }, UnknownHeight::Abstain).unwrap();
         for heading in 0..360 {
             for height in [82.0, 90.0, 100.0, 110.0, 119.0f64] {
                 let near = views.iter().any(|v| {
@@ -124,7 +124,7 @@ mod tests {
     fn no_height_is_an_abstention_unless_it_may_be_searched() {
         let camera = Camera::nadir(Intrinsics::centred(640, 480, 466.0));
         let none = Known { height_agl_m: None, ..known(1.0, 1.0) };
-        assert_eq!(hypotheses(&camera, &none, UnknownHeight::Abstain), Err(AbstainReason::NoHeight));
-        assert!(hypotheses(&camera, &none, UnknownHeight::Search).unwrap().len() > 10);
+        assert_eq!(view_hypotheses(&camera, &none, UnknownHeight::Abstain), Err(AbstainReason::NoHeight));
+        assert!(view_hypotheses(&camera, &none, UnknownHeight::Search).unwrap().len() > 10);
     }
 }

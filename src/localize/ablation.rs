@@ -2,18 +2,17 @@
 
 use nalgebra::{Matrix3, Matrix4, Vector2, Vector4};
 
-use super::fine::GUIDE_RADII;
-use super::{Matched, Matcher, Observation, Retrieved, Verified};
-use crate::camera::ground_offset_of_ray;
+use super::verify::GUIDE_RADII;
+use super::{Localizer, Observation, Retrieved, VerifiedPlace};
 use crate::coarse::Place;
 use crate::fine::Consensus;
-use crate::fix::{Pose, PoseMatrix, PosePrior};
+use crate::fine::pose::{Pose, PoseMatrix, PosePrior};
 use crate::geo::Homography;
 use crate::retrieve::index::CELL_STEP;
 use crate::retrieve::search::Ranked;
-use crate::types::{AbstainReason, Outcome};
+use crate::types::{AbstainReason, FrameMatch, Outcome, ground_offset_of_ray};
 
-impl Matcher {
+impl Localizer {
     /// Each ranked cell as a place: the middle of the view in the middle of the cell, under the view it ranks best for; similarity for
     /// a score.
     pub(super) fn places_of_cells(&self, retrieved: &Retrieved) -> Vec<Place> {
@@ -35,7 +34,7 @@ impl Matcher {
     }
 
     /// The best cell, with nothing verified.
-    pub(super) fn best_cell(&self, observation: &Observation, places: &[Place]) -> Result<Vec<Verified>, AbstainReason> {
+    pub(super) fn best_cell(&self, observation: &Observation, places: &[Place]) -> Result<Vec<VerifiedPlace>, AbstainReason> {
         let place = places.first().ok_or(AbstainReason::NoCandidate)?;
         let view = *observation.hypotheses.get(place.hypothesis).ok_or(AbstainReason::NoCandidate)?;
         let [e, n] = place.camera_m;
@@ -47,24 +46,24 @@ impl Matcher {
             rotation_rad: 0.0,
             scale: 1.0,
         };
-        Ok(vec![Verified { place: *place, view, matches: Vec::new(), consensus }])
+        Ok(vec![VerifiedPlace { place: *place, view, matches: Vec::new(), consensus }])
     }
 
     /// The middle of the best cell as a fix. Its sigma is that of a position anywhere in the cell's share of the map.
-    pub(super) fn fix_of_cell(&self, observation: &Observation, retrieved: &Retrieved, verified: &[Verified]) -> Matched {
-        let fixed = |best: &Verified| {
+    pub(super) fn fix_of_cell(&self, observation: &Observation, retrieved: &Retrieved, verified: &[VerifiedPlace]) -> FrameMatch {
+        let fixed = |best: &VerifiedPlace| {
             let camera = &observation.frame.camera;
             let known = self.known_at(observation, &best.place);
             let prior = PosePrior::new(&best.view, known.height_agl_m, known.heading_rad, camera.tilt_sigma_rad);
             let pose = self.pose_of_cell(observation, best, &prior).ok_or(AbstainReason::BadView)?;
             self.fix_of_poses(observation, best.place.region, (&pose, &pose), &prior, &best.consensus)
         };
-        let Some(best) = verified.first() else { return Matched::abstained(AbstainReason::NoCandidate) };
+        let Some(best) = verified.first() else { return FrameMatch::abstained(AbstainReason::NoCandidate) };
         let outcome = fixed(best).map_or_else(Outcome::Abstained, |fix| Outcome::Fix(Box::new(fix)));
-        Matched { outcome, matches: Vec::new(), candidates: retrieved.candidates, score: best.consensus.support }
+        FrameMatch { outcome, matches: Vec::new(), candidates: retrieved.candidates, score: best.consensus.support }
     }
 
-    fn pose_of_cell(&self, observation: &Observation, best: &Verified, prior: &PosePrior) -> Option<Pose> {
+    fn pose_of_cell(&self, observation: &Observation, best: &VerifiedPlace, prior: &PosePrior) -> Option<Pose> {
         let camera = &observation.frame.camera;
         let i = &camera.intrinsics;
         let ray = best.view.enu_from_camera * camera.ray(f64::from(i.width_px) / 2.0, f64::from(i.height_px) / 2.0);

@@ -4,13 +4,13 @@
 //! not settle beyond doubt is escalated: the frame is searched for, verified and matched as without a glance. So a glance may save time;
 //! it never decides that a position is not known.
 
-use super::fix::Narrowly;
-use super::{FEW_HYPOTHESES, Matched, Matcher, Observation, Retrieved, Verified};
+use super::decide::SecondPasses;
+use super::{FEW_HYPOTHESES, Localizer, Observation, Retrieved, VerifiedPlace};
 use crate::coarse::Place;
 use crate::coarse::refine::refine;
 use crate::models::DenseExtractor;
 use crate::retrieve::RegionLevel;
-use crate::types::{AbstainReason, Outcome, Prior};
+use crate::types::{AbstainReason, FrameMatch, Outcome, Prior};
 
 /// The window reaches so many sigmas of where the image is expected.
 const WINDOW_SIGMAS: f64 = 2.5;
@@ -21,7 +21,7 @@ const VIEW_PX: u32 = 384;
 /// The largest window's half side, cells: beyond it the search by transform is cheaper.
 const MAX_WINDOW: usize = 20;
 
-impl Matcher {
+impl Localizer {
     /// The observation with the prior for a glance, where that is confident and the view is known.
     pub fn at_a_glance(&self, observation: Observation, prior: Option<&Prior>) -> Observation {
         let few = observation.hypotheses.len() <= FEW_HYPOTHESES && observation.search_level == observation.refine_level;
@@ -80,19 +80,19 @@ impl Matcher {
     }
 
     /// Looks in full at what a glance did not settle.
-    pub(super) fn escalated(&self, observation: &Observation, network: &mut dyn DenseExtractor) -> Matched {
+    pub(super) fn escalated(&self, observation: &Observation, network: &mut dyn DenseExtractor) -> FrameMatch {
         let whole = Observation { glance: None, ..observation.clone() };
         let mut run = || {
             let retrieved = self.retrieve(&whole, observation.glance.as_ref(), None, network)?;
             let places = self.search(&whole, &retrieved)?;
             let verified = self.fine(&whole, &retrieved, &places, network)?;
-            Ok(self.fix_in_full(&whole, &verified, retrieved.candidates, network, &mut Narrowly::default()))
+            Ok(self.fix_in_full(&whole, &verified, retrieved.candidates, network, &mut SecondPasses::default()))
         };
-        run().unwrap_or_else(Matched::abstained)
+        run().unwrap_or_else(FrameMatch::abstained)
     }
 
     /// The fix of a glance's place, when its first round of matches leaves no doubt.
-    pub(super) fn settled(&self, observation: &Observation, verified: &[Verified], candidates: usize) -> Option<Matched> {
+    pub(super) fn settled(&self, observation: &Observation, verified: &[VerifiedPlace], candidates: usize) -> Option<FrameMatch> {
         let best = verified.first().filter(|v| v.consensus.support >= self.settings.fix.min_support_unclear)?;
         let posed = self.first_pass(observation, best).ok()?;
         let matched = self.judged(observation, best.place.region, &posed, (f64::INFINITY, true), candidates);

@@ -1,8 +1,8 @@
 //! Settings of matching.
 
-use crate::coarse::hypotheses::UnknownHeight;
+use crate::camera::view_hypotheses::UnknownHeight;
 use crate::coarse::sascm::SascmSettings;
-use crate::fix::FixSettings;
+use crate::fine::pose::FixSettings;
 
 /// The ways of coarse matching. The last two leave parts out: ablations, to see what those are worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

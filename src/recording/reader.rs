@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use nalgebra::{Quaternion, UnitQuaternion};
 use serde::{Deserialize, Serialize};
 
-use super::SourceError;
-use super::telemetry::rows::FrameRow;
-use super::telemetry::sidecars;
-use crate::camera::{Camera, Distortion, Intrinsics, Mounting, nadir_body_from_camera};
+use super::rows::FrameRow;
+use super::{FileError, sidecars};
+use crate::geo::Geodetic;
 use crate::time::nanos_from_seconds;
-use crate::types::TelemetryBatch;
+use crate::types::{Camera, Distortion, Intrinsics, Mounting, TelemetryBatch, nadir_body_from_camera};
 
 /// `flight.toml`.
 #[derive(Clone, Debug, Deserialize)]
@@ -89,6 +88,15 @@ pub struct StartTable {
     pub sigma_m: f64,
 }
 
+/// What is known at the start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Start {
+    /// Position over ground.
+    pub position: Geodetic,
+    /// 1 sigma an axis, metres.
+    pub sigma_m: f64,
+}
+
 /// `[about]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,10 +159,10 @@ struct StampRow {
 }
 
 /// Reads a recording.
-pub fn read(folder: &Path) -> Result<Recording, SourceError> {
+pub fn read(folder: &Path) -> Result<Recording, FileError> {
     let path = folder.join("flight.toml");
-    let text = std::fs::read_to_string(&path).map_err(|source| SourceError::Io { path: path.clone(), source })?;
-    let bad = |reason: String| SourceError::Bad { path: path.clone(), line: None, reason };
+    let text = std::fs::read_to_string(&path).map_err(|source| FileError::Io { path: path.clone(), source })?;
+    let bad = |reason: String| FileError::Bad { path: path.clone(), line: None, reason };
     let file: FlightFile = toml::from_str(&text).map_err(|e| bad(e.to_string().trim().into()))?;
     let camera = camera(&file.camera).map_err(bad)?;
     if !file.clock.telemetry_minus_video_s.is_finite() {
@@ -193,8 +201,8 @@ pub fn read(folder: &Path) -> Result<Recording, SourceError> {
 }
 
 /// The file named `video`, whatever its extension.
-fn find_video(folder: &Path) -> Result<Option<PathBuf>, SourceError> {
-    let fail = |source| SourceError::Io { path: folder.into(), source };
+fn find_video(folder: &Path) -> Result<Option<PathBuf>, FileError> {
+    let fail = |source| FileError::Io { path: folder.into(), source };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
@@ -205,13 +213,13 @@ fn find_video(folder: &Path) -> Result<Option<PathBuf>, SourceError> {
     found.sort();
     if let [first, second, ..] = found.as_slice() {
         let reason = format!("two videos, {} and {}; keep one of them", first.display(), second.display());
-        return Err(SourceError::Nothing { path: folder.into(), reason });
+        return Err(FileError::Nothing { path: folder.into(), reason });
     }
     Ok(found.pop())
 }
 
 /// All parts of a video whose first is given.
-fn video_parts(first: PathBuf) -> Result<Vec<VideoPart>, SourceError> {
+fn video_parts(first: PathBuf) -> Result<Vec<VideoPart>, FileError> {
     let folder = first.parent().unwrap_or(Path::new(""));
     let (mut rows, mut last_first) = (0, 0);
     let parts = sidecars::rows(&parts_table(&first), |row: PartRow| {

@@ -5,7 +5,7 @@
 
 use nalgebra::{Matrix2, UnitQuaternion, Vector2};
 
-use super::{FEW_HYPOTHESES, Matcher, Observation, Retrieved};
+use super::{FEW_HYPOTHESES, Localizer, Observation, Retrieved};
 use crate::fine::registration::RegistrationPrior;
 use crate::fine::{Registration, Unregistered, ViewField, register};
 use crate::fuse::measurement::Displacement;
@@ -22,7 +22,7 @@ const LOG_SCALE_SIGMA: f64 = 0.03;
 const RIM_PULL: f64 = 0.03;
 
 /// What the next frame needs of a frame.
-pub struct Seen {
+pub struct FrameView {
     /// Stamp of the frame.
     stamp_ns: i64,
     ordinal: u64,
@@ -35,7 +35,7 @@ pub struct Seen {
     enu_from_camera: UnitQuaternion<f64>,
 }
 
-impl Seen {
+impl FrameView {
     /// How far a unit of lean, tangents to the right and down in the image, moves where the camera seems to be: metres east and north.
     fn ground_from_lean(&self) -> Matrix2<f64> {
         let rotation = self.enu_from_camera.to_rotation_matrix().into_inner();
@@ -43,14 +43,14 @@ impl Seen {
     }
 }
 
-impl Matcher {
+impl Localizer {
     /// What the next frame needs of a frame: its view where heading and height are known. `retrieved` is what its own matching made of it.
     pub fn seen(
         &self,
         observation: &Observation,
         retrieved: Option<&Retrieved>,
         network: &mut dyn DenseExtractor,
-    ) -> Option<Seen> {
+    ) -> Option<FrameView> {
         let (heading_rad, height_m) = observation.known.heading_rad.zip(observation.known.height_agl_m)?;
         let hypothesis = observation.hypotheses.first().filter(|_| observation.hypotheses.len() <= FEW_HYPOTHESES)?;
         let mean = &self.index.levels.get(observation.refine_level)?.model.projection.mean;
@@ -63,7 +63,7 @@ impl Matcher {
             }
         };
         let frame = &observation.frame;
-        Some(Seen {
+        Some(FrameView {
             stamp_ns: frame.stamp_ns,
             ordinal: frame.ordinal,
             level: observation.refine_level,
@@ -79,7 +79,7 @@ impl Matcher {
 ///
 /// # Errors
 /// Why there is none.
-pub fn way_between(then: Option<&Seen>, now: Option<&Seen>) -> Result<Displacement, Unregistered> {
+pub fn register_frames(then: Option<&FrameView>, now: Option<&FrameView>) -> Result<Displacement, Unregistered> {
     let (then, now) = then.zip(now).ok_or(Unregistered::NoView)?;
     if then.level != now.level {
         return Err(Unregistered::OtherScale);
@@ -91,7 +91,7 @@ pub fn way_between(then: Option<&Seen>, now: Option<&Seen>) -> Result<Displaceme
 }
 
 /// What a registration tells of the body's way, with what height and lean may be off by.
-fn displacement(registration: &Registration, then: &Seen, now: &Seen) -> Displacement {
+fn displacement(registration: &Registration, then: &FrameView, now: &FrameView) -> Displacement {
     let moved: Vector2<f64> = registration.moved_m;
     let relative = (then.height_m.sigma / then.height_m.value.max(1.0)).hypot(RIM_PULL);
     let scale = moved * moved.transpose() * (relative * relative * LASTING_FRAMES);

@@ -8,12 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::telemetry::rows::{
-    AttitudeRow, BarometerRow, FrameRow, GnssRow, HeadingRow, HeightRow, ImuRow, LandedRow, SidecarRow,
-};
-use super::{SourceError, Start, recording};
-use crate::camera::{Camera, Mounting, nadir_body_from_camera};
-use crate::types::TelemetryBatch;
+use super::rows::{AttitudeRow, BarometerRow, FrameRow, GnssRow, HeadingRow, HeightRow, ImuRow, LandedRow, SidecarRow};
+use super::{FileError, Start, reader};
+use crate::types::{Camera, Mounting, TelemetryBatch, nadir_body_from_camera};
 
 /// Name of the video in a recording made while flying.
 pub const VIDEO: &str = "video.mkv";
@@ -38,8 +35,8 @@ struct Table {
 }
 
 impl Table {
-    fn add(&mut self, row: impl Serialize) -> Result<(), SourceError> {
-        let failed = |path: &Path, source: std::io::Error| SourceError::Io { path: path.into(), source };
+    fn add(&mut self, row: impl Serialize) -> Result<(), FileError> {
+        let failed = |path: &Path, source: std::io::Error| FileError::Io { path: path.into(), source };
         let writer = match &mut self.writer {
             Some(writer) => writer,
             none => {
@@ -50,9 +47,9 @@ impl Table {
         writer.serialize(row).map_err(|e| failed(&self.path, e.into()))
     }
 
-    fn finish(&mut self) -> Result<(), SourceError> {
+    fn finish(&mut self) -> Result<(), FileError> {
         let flushed = self.writer.as_mut().map_or(Ok(()), csv::Writer::flush);
-        flushed.map_err(|source| SourceError::Io { path: self.path.clone(), source })
+        flushed.map_err(|source| FileError::Io { path: self.path.clone(), source })
     }
 }
 
@@ -61,12 +58,12 @@ impl RecordingWriter {
     ///
     /// # Errors
     /// When the folder holds something or cannot be written.
-    pub fn create(folder: &Path) -> Result<Self, SourceError> {
-        let failed = |source| SourceError::Io { path: folder.into(), source };
+    pub fn create(folder: &Path) -> Result<Self, FileError> {
+        let failed = |source| FileError::Io { path: folder.into(), source };
         std::fs::create_dir_all(folder).map_err(failed)?;
         if std::fs::read_dir(folder).map_err(failed)?.next().is_some() {
             let reason = "the folder to record into is not empty; give another, so that no recording is overwritten".into();
-            return Err(SourceError::Nothing { path: folder.into(), reason });
+            return Err(FileError::Nothing { path: folder.into(), reason });
         }
         let table = |name: &str| Table { path: folder.join(name), writer: None };
         Ok(Self {
@@ -91,17 +88,17 @@ impl RecordingWriter {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn describe(&self, camera: &Camera, start: Option<&Start>) -> Result<Camera, SourceError> {
+    pub fn describe(&self, camera: &Camera, start: Option<&Start>) -> Result<Camera, FileError> {
         let path = self.folder.join("flight.toml");
-        std::fs::write(&path, flight_toml(camera, start)).map_err(|source| SourceError::Io { path, source })?;
-        Ok(recording::read(&self.folder)?.camera)
+        std::fs::write(&path, flight_toml(camera, start)).map_err(|source| FileError::Io { path, source })?;
+        Ok(reader::read(&self.folder)?.camera)
     }
 
     /// Adds a frame that was served and the telemetry that it took.
     ///
     /// # Errors
     /// When a table cannot be written.
-    pub fn frame(&mut self, row: &FrameRow, telemetry: &TelemetryBatch) -> Result<(), SourceError> {
+    pub fn frame(&mut self, row: &FrameRow, telemetry: &TelemetryBatch) -> Result<(), FileError> {
         self.telemetry(telemetry)?;
         self.frames.add(row)
     }
@@ -110,7 +107,7 @@ impl RecordingWriter {
     ///
     /// # Errors
     /// When a table cannot be written.
-    pub fn telemetry(&mut self, telemetry: &TelemetryBatch) -> Result<(), SourceError> {
+    pub fn telemetry(&mut self, telemetry: &TelemetryBatch) -> Result<(), FileError> {
         telemetry.imu.iter().try_for_each(|s| self.imu.add(ImuRow::of(s)))?;
         telemetry.height.iter().try_for_each(|s| self.height.add(HeightRow::of(s)))?;
         telemetry.heading.iter().try_for_each(|s| self.heading.add(HeadingRow::of(s)))?;
@@ -124,7 +121,7 @@ impl RecordingWriter {
     ///
     /// # Errors
     /// When they cannot be written.
-    pub fn finish(&mut self) -> Result<(), SourceError> {
+    pub fn finish(&mut self) -> Result<(), FileError> {
         let Self { folder: _, frames, imu, height, heading, attitude, barometer, gnss, landed } = self;
         [frames, imu, height, heading, attitude, barometer, gnss, landed].into_iter().try_for_each(Table::finish)
     }
@@ -209,9 +206,8 @@ made_by = "skyfix run"
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera::Intrinsics;
     use crate::geo::Geodetic;
-    use crate::types::{Estimate, HeightSample, Known};
+    use crate::types::{Estimate, HeightSample, Intrinsics, Known};
 
     #[test]
     fn what_was_recorded_is_read_again_and_a_camera_keeps_its_bits() {
@@ -230,7 +226,7 @@ mod tests {
         let telemetry = TelemetryBatch { height: vec![sample], ..TelemetryBatch::default() };
         writer.frame(&FrameRow::of(3, 7, &known), &telemetry).unwrap();
         writer.finish().unwrap();
-        let recording = recording::read(&into).unwrap();
+        let recording = reader::read(&into).unwrap();
         assert_eq!(recording.telemetry, telemetry);
         assert_eq!(recording.file.start.unwrap().sigma_m, 55.5);
         assert!(!into.join("imu.csv").exists());

@@ -2,25 +2,27 @@
 //!
 //! Each stage takes what the one before made; a failure is an [`AbstainReason`], never a panic.
 
-mod cells;
+mod ablation;
 mod coarse;
-mod fine;
-mod fix;
-mod glance;
+mod decide;
+mod early_exit;
+mod fallback;
 mod odometry;
 mod retrieve;
-mod thorough;
+mod sascm;
+pub mod sequential;
+mod settings;
+mod verify;
 
 use std::sync::{Arc, OnceLock};
 
 use image::RgbImage;
 
-use super::settings::MatchSettings;
-use crate::camera::{Camera, FramePyramid, RectifiedFrame, footprint, rectify, view_around_footprint};
+use crate::camera::view_hypotheses::{UnknownHeight, ViewHypothesis, view_hypotheses};
+use crate::camera::{FramePyramid, RectifiedFrame, footprint, rectify, view_around_footprint};
 use crate::coarse::Place;
 use crate::coarse::consensus::ConsensusNetwork;
 use crate::coarse::correlation::SearchGrid;
-use crate::coarse::hypotheses::{Hypothesis, UnknownHeight, hypotheses};
 use crate::coarse::template::{MAX_TEMPLATE, Template};
 use crate::fine::{Consensus, GuidedMatch, ViewField};
 use crate::geo::MetricView;
@@ -30,9 +32,10 @@ use crate::retrieve::MapIndex;
 use crate::retrieve::index::level_gsd_m;
 use crate::retrieve::projection::Projection;
 use crate::retrieve::search::Ranked;
-use crate::types::{AbstainReason, Estimate, Frame, Known, Match, Outcome, Pixels, Prior};
+use crate::types::{AbstainReason, Camera, Estimate, Frame, Known, Pixels, Prior};
 
-pub use odometry::{Seen, way_between};
+pub use odometry::{FrameView, register_frames};
+pub use settings::{CoarseMethod, MatchSettings};
 
 /// Up to this many hypotheses are searched for at the refining level itself.
 const FEW_HYPOTHESES: usize = 4;
@@ -63,14 +66,14 @@ pub struct Observation {
     /// What is known of its pose, the height being above the ground where it is expected.
     pub known: Known,
     /// The views to try.
-    pub hypotheses: Vec<Hypothesis>,
+    pub hypotheses: Vec<ViewHypothesis>,
     /// How sharp the frame is at the scale it is matched at; see [`FramePyramid::sharpness`].
     pub sharpness: f64,
     /// Positions in the index of the levels to search and to refine at.
     pub search_level: usize,
     /// See `search_level`.
     pub refine_level: usize,
-    /// The prior in whose window the frame goes straight to fine matching; see [`Matcher::at_a_glance`].
+    /// The prior in whose window the frame goes straight to fine matching; see [`Localizer::at_a_glance`].
     pub glance: Option<Prior>,
 }
 
@@ -122,52 +125,32 @@ impl Described {
 
 /// A place verified by fine matching.
 #[derive(Clone)]
-pub struct Verified {
+pub struct VerifiedPlace {
     /// The place.
     pub place: Place,
     /// The view it was verified with.
-    pub view: Hypothesis,
+    pub view: ViewHypothesis,
     /// Its matches.
     pub matches: Vec<GuidedMatch>,
     /// What they agree on.
     pub consensus: Consensus,
 }
 
-/// The outcome of a frame with what a viewer wants to see of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Matched {
-    /// The outcome.
-    pub outcome: Outcome,
-    /// Matches of the best place, also when the outcome is an abstention.
-    pub matches: Vec<Match>,
-    /// Candidate cells searched.
-    pub candidates: usize,
-    /// Support of the best place, 0..1.
-    pub score: f64,
-}
-
-impl Matched {
-    /// An abstention without matches.
-    pub fn abstained(reason: AbstainReason) -> Self {
-        Self { outcome: Outcome::Abstained(reason), matches: Vec::new(), candidates: 0, score: 0.0 }
-    }
-}
-
 /// The map's side of matching: shared by all workers.
-pub struct Matcher {
+pub struct Localizer {
     /// The index.
     pub index: Arc<MapIndex>,
     /// The settings.
     pub settings: MatchSettings,
     /// What turns heights above take-off into heights above ground; `None` where the sensors' heights are that already.
     ground: Option<GroundModel>,
-    /// Learned weights of the neighbourhood consensus for [`CoarseMethod::Sascm`](super::CoarseMethod::Sascm).
+    /// Learned weights of the neighbourhood consensus for [`CoarseMethod::Sascm`](self::CoarseMethod::Sascm).
     consensus: Option<ConsensusNetwork>,
     /// By level, then region; made when first needed.
     grids: Vec<Vec<OnceLock<Option<SearchGrid>>>>,
 }
 
-impl Matcher {
+impl Localizer {
     /// Prepares matching against an index.
     pub fn new(index: Arc<MapIndex>, settings: MatchSettings) -> Self {
         // A glance needs no retrieval: what leaves out the rest of a search has nothing to do with it.
@@ -215,7 +198,7 @@ impl Matcher {
     pub fn observe(&self, frame: &Arc<DecodedFrame>, prior: Option<&Prior>) -> Result<Observation, AbstainReason> {
         let DecodedFrame { camera, pyramid, .. } = frame.as_ref();
         let known = Known { height_agl_m: self.height_agl(frame, prior), ..frame.sensed };
-        let hypotheses = hypotheses(camera, &known, self.settings.unknown_height)?;
+        let hypotheses = view_hypotheses(camera, &known, self.settings.unknown_height)?;
         let first = hypotheses.first().ok_or(AbstainReason::BadView)?;
         let outline = footprint(camera, &first.enu_from_camera, first.height_m).ok_or(AbstainReason::BadView)?;
         let diagonal =
@@ -280,7 +263,7 @@ impl Matcher {
     fn describe(
         &self,
         observation: &Observation,
-        hypothesis: &Hypothesis,
+        hypothesis: &ViewHypothesis,
         level: usize,
         network: &mut dyn DenseExtractor,
     ) -> Result<Described, AbstainReason> {
@@ -291,7 +274,7 @@ impl Matcher {
     fn describe_within(
         &self,
         observation: &Observation,
-        hypothesis: &Hypothesis,
+        hypothesis: &ViewHypothesis,
         level: usize,
         longest_px: u32,
         network: &mut dyn DenseExtractor,
@@ -315,7 +298,7 @@ impl Matcher {
 
 /// The frame as a view shows it under a hypothesis. What it does not reach has its mean colour: an edge against black would upset a
 /// network's normalisation.
-fn rectified(observation: &Observation, hypothesis: &Hypothesis, view: &MetricView) -> RectifiedFrame {
+fn rectified(observation: &Observation, hypothesis: &ViewHypothesis, view: &MetricView) -> RectifiedFrame {
     let DecodedFrame { pyramid, camera, .. } = observation.frame.as_ref();
     let mut rectified = rectify(pyramid, camera, &hypothesis.enu_from_camera, hypothesis.height_m, view);
     let covered = std::mem::take(&mut rectified.covered);

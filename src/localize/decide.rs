@@ -2,47 +2,47 @@
 
 use nalgebra::{Vector2, Vector3};
 
-use super::fine::{CLEAR_LEAD, GUIDE_RADII};
-use super::{FEW_HYPOTHESES, Matched, Matcher, Observation, Retrieved, SAME_PLACE_CELLS, Verified};
+use super::verify::{CLEAR_LEAD, GUIDE_RADII};
+use super::{FEW_HYPOTHESES, Localizer, Observation, Retrieved, SAME_PLACE_CELLS, VerifiedPlace};
+use crate::camera::view_hypotheses::ViewHypothesis;
 use crate::coarse::Place;
-use crate::coarse::hypotheses::Hypothesis;
+use crate::fine::pose::{self, FixSettings, Pose, PosePrior};
 use crate::fine::{Consensus, GuidedMatch, consensus, guided_matches};
-use crate::fix::{self, FixSettings, Pose, PosePrior};
-use crate::flow::settings::CoarseMethod;
+use crate::localize::CoarseMethod;
 use crate::models::DenseExtractor;
-use crate::types::{AbstainReason, Fix, FreePose, Match, Outcome};
+use crate::types::{AbstainReason, Fix, FrameMatch, FreePose, Match, Outcome};
 
 /// Places that are matched narrowly when none leads clearly.
 const CONTENDERS: usize = 3;
 
 /// Places that were matched narrowly before, with what came of it.
 #[derive(Default)]
-pub(super) struct Narrowly(Vec<(Place, Hypothesis, Result<PosedMatch, AbstainReason>)>);
+pub(super) struct SecondPasses(Vec<(Place, ViewHypothesis, Result<PosedMatch, AbstainReason>)>);
 
 /// The matches of a place with the pose that fits them, and what was known of it before.
 #[derive(Clone)]
 pub(super) struct PosedMatch {
-    view: Hypothesis,
+    view: ViewHypothesis,
     matches: Vec<GuidedMatch>,
     consensus: Consensus,
     pose: Pose,
     prior: PosePrior,
 }
 
-impl Matcher {
+impl Localizer {
     /// Makes the fix of the best place, or says why there is none. What a glance does not settle is looked at in full.
     pub fn fix(
         &self,
         observation: &Observation,
         retrieved: &Retrieved,
-        verified: &[Verified],
+        verified: &[VerifiedPlace],
         network: &mut dyn DenseExtractor,
-    ) -> Matched {
+    ) -> FrameMatch {
         if self.settings.coarse == CoarseMethod::Retrieval {
             return self.fix_of_cell(observation, retrieved, verified);
         }
         if observation.glance.is_none() {
-            let mut narrowly = Narrowly::default();
+            let mut narrowly = SecondPasses::default();
             let matched = self.fix_in_full(observation, verified, retrieved.candidates, network, &mut narrowly);
             if self.is_beyond_doubt(&matched) || !self.may_look_thoroughly(observation) {
                 return matched;
@@ -56,19 +56,19 @@ impl Matcher {
     pub(super) fn fix_in_full(
         &self,
         observation: &Observation,
-        verified: &[Verified],
+        verified: &[VerifiedPlace],
         candidates: usize,
         network: &mut dyn DenseExtractor,
-        before: &mut Narrowly,
-    ) -> Matched {
+        before: &mut SecondPasses,
+    ) -> FrameMatch {
         // Without those that are a better one seen from another hypothesis.
         let apart = self.apart(verified.iter().collect(), |v| &v.place, self.apart_m(observation), usize::MAX);
-        let Some(first) = apart.first() else { return Matched::abstained(AbstainReason::FewInliers) };
+        let Some(first) = apart.first() else { return FrameMatch::abstained(AbstainReason::FewInliers) };
         let lead = apart.get(1).map_or(f64::INFINITY, |next| first.consensus.support / next.consensus.support.max(1e-9));
         // Where no place leads clearly, the best few are matched narrowly: what is right gains by that, what is wrong hardly does.
         let clear = lead >= CLEAR_LEAD;
         let tried = if clear { 1 } else { CONTENDERS };
-        let mut narrowly: Vec<(&Verified, Result<PosedMatch, AbstainReason>)> =
+        let mut narrowly: Vec<(&VerifiedPlace, Result<PosedMatch, AbstainReason>)> =
             apart.iter().take(tried).map(|v| (*v, before.matched(v, || self.second_pass(observation, v, network)))).collect();
         let support = |m: &Result<PosedMatch, AbstainReason>| m.as_ref().map_or(0.0, |m| m.consensus.support);
         // Stable: equal supports keep the order of the first pass.
@@ -84,8 +84,8 @@ impl Matcher {
         // The more views were tried, the more easily one of them agrees by chance.
         let trusted = clear || observation.hypotheses.len() <= FEW_HYPOTHESES;
         match narrowly.into_iter().next() {
-            None => Matched::abstained(AbstainReason::FewInliers),
-            Some((best, Err(reason))) => Matched {
+            None => FrameMatch::abstained(AbstainReason::FewInliers),
+            Some((best, Err(reason))) => FrameMatch {
                 outcome: Outcome::Abstained(observation.reason(reason)),
                 matches: frame_matches(observation, &best.view, &best.matches, &best.consensus.inliers),
                 candidates,
@@ -103,22 +103,22 @@ impl Matcher {
         posed: &PosedMatch,
         (margin, trusted): (f64, bool),
         candidates: usize,
-    ) -> Matched {
+    ) -> FrameMatch {
         let PosedMatch { view, matches, consensus, pose, prior } = posed;
         let settings = &self.settings.fix;
-        let outcome = fix::verdict(matches, consensus, margin, trusted, settings)
-            .and_then(|()| fix::plausible_pose(pose, prior, settings))
+        let outcome = pose::verdict(matches, consensus, margin, trusted, settings)
+            .and_then(|()| pose::plausible_pose(pose, prior, settings))
             .and_then(|()| self.make_fix(observation, region, posed))
             .map_or_else(|reason| Outcome::Abstained(observation.reason(reason)), |f| Outcome::Fix(Box::new(f)));
         let matches = frame_matches(observation, view, matches, &consensus.inliers);
-        Matched { outcome, matches, candidates, score: consensus.support }
+        FrameMatch { outcome, matches, candidates, score: consensus.support }
     }
 
     /// How many times the support of the next best place the best one has. Views of one place at other heights and headings find their
     /// way to the same position: they are no other place.
-    fn narrow_margin(&self, observation: &Observation, narrowly: &[(&Verified, Result<PosedMatch, AbstainReason>)]) -> f64 {
+    fn narrow_margin(&self, observation: &Observation, narrowly: &[(&VerifiedPlace, Result<PosedMatch, AbstainReason>)]) -> f64 {
         let Some((first, Ok(best))) = narrowly.first() else { return 0.0 };
-        let region = |v: &Verified| self.index.region_of_map(v.place.region as u32);
+        let region = |v: &VerifiedPlace| self.index.region_of_map(v.place.region as u32);
         let next = narrowly[1..]
             .iter()
             .filter_map(|(v, m)| Some((v, m.as_ref().ok()?)))
@@ -137,7 +137,7 @@ impl Matcher {
     }
 
     /// The pose of a place's first round of matches.
-    pub(super) fn first_pass(&self, observation: &Observation, place: &Verified) -> Result<PosedMatch, AbstainReason> {
+    pub(super) fn first_pass(&self, observation: &Observation, place: &VerifiedPlace) -> Result<PosedMatch, AbstainReason> {
         let (view, matches, consensus) = (place.view, place.matches.clone(), place.consensus.clone());
         self.posed(observation, place, view, matches, consensus)
     }
@@ -146,7 +146,7 @@ impl Matcher {
     fn second_pass(
         &self,
         observation: &Observation,
-        place: &Verified,
+        place: &VerifiedPlace,
         network: &mut dyn DenseExtractor,
     ) -> Result<PosedMatch, AbstainReason> {
         let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
@@ -158,7 +158,7 @@ impl Matcher {
         let few = observation.hypotheses.len() <= FEW_HYPOTHESES;
         let free = if few { self.free_pose(observation, &first).ok() } else { None };
         let pose = free.unwrap_or(first.pose);
-        let view = Hypothesis { enu_from_camera: pose.enu_from_camera, height_m: pose.height_m, ..place.view };
+        let view = ViewHypothesis { enu_from_camera: pose.enu_from_camera, height_m: pose.height_m, ..place.view };
         let field = self.describe(observation, &view, observation.refine_level, network)?.field(mean);
         let matches = guided_matches(&field, grid, mean, [pose.camera_m.x, pose.camera_m.y], GUIDE_RADII[1]);
         let settings = self.consensus_settings(observation, grid.cell_m);
@@ -170,8 +170,8 @@ impl Matcher {
     fn posed(
         &self,
         observation: &Observation,
-        place: &Verified,
-        view: Hypothesis,
+        place: &VerifiedPlace,
+        view: ViewHypothesis,
         matches: Vec<GuidedMatch>,
         consensus: Consensus,
     ) -> Result<PosedMatch, AbstainReason> {
@@ -179,7 +179,7 @@ impl Matcher {
         let known = self.known_at(observation, &place.place);
         let prior = PosePrior::new(&place.view, known.height_agl_m, known.heading_rad, camera.tilt_sigma_rad);
         let cell_m = self.cell_m(observation.refine_level);
-        let pose = fix::fit_pose(camera, &view, &matches, &consensus.inliers, &prior, cell_m, &self.settings.fix);
+        let pose = pose::fit_pose(camera, &view, &matches, &consensus.inliers, &prior, cell_m, &self.settings.fix);
         let pose = pose.ok_or(AbstainReason::FewInliers)?;
         Ok(PosedMatch { view, matches, consensus, pose, prior })
     }
@@ -189,7 +189,7 @@ impl Matcher {
         let PosedMatch { view, matches, consensus, prior, .. } = posed;
         let settings = FixSettings { map_sigma_m: 0.0, ..self.settings.fix };
         let (camera, cell_m) = (&observation.frame.camera, self.cell_m(observation.refine_level));
-        let free = fix::fit_pose(camera, view, matches, &consensus.inliers, &fix::free_prior(prior), cell_m, &settings);
+        let free = pose::fit_pose(camera, view, matches, &consensus.inliers, &pose::free_prior(prior), cell_m, &settings);
         free.ok_or(AbstainReason::BadGeometry)
     }
 
@@ -209,9 +209,9 @@ impl Matcher {
         consensus: &Consensus,
     ) -> Result<Fix, AbstainReason> {
         let camera = &observation.frame.camera;
-        let (lean, covariance) = fix::lean_of(free, &prior.nominal).ok_or(AbstainReason::BadGeometry)?;
+        let (lean, covariance) = pose::lean_of(free, &prior.nominal).ok_or(AbstainReason::BadGeometry)?;
         let geodetic = |p: &Vector2<f64>| self.index.geodetic(region as u32, p.x, p.y).ok_or(AbstainReason::Failed);
-        let (heading, tilt_rad) = fix::heading_and_tilt(&observation.frame.camera, pose);
+        let (heading, tilt_rad) = pose::heading_and_tilt(&observation.frame.camera, pose);
         Ok(Fix {
             region: self.index.region_of_map(region as u32),
             camera_m: pose.camera_m,
@@ -220,9 +220,9 @@ impl Matcher {
             camera: geodetic(&pose.camera_m)?,
             centre: geodetic(&pose.centre_m)?,
             height_agl_m: (pose.height_m, pose.covariance[(2, 2)].max(0.0).sqrt()),
-            heading_rad: (heading, fix::heading_sigma_rad(pose)),
+            heading_rad: (heading, pose::heading_sigma_rad(pose)),
             tilt_rad,
-            ground_from_frame: fix::ground_from_frame(&observation.frame.camera, pose),
+            ground_from_frame: pose::ground_from_frame(&observation.frame.camera, pose),
             inliers: consensus.count as u32,
             score: consensus.support,
             free: FreePose {
@@ -236,14 +236,14 @@ impl Matcher {
     }
 }
 
-impl Narrowly {
+impl SecondPasses {
     /// What comes of a place of one frame; it is matched if it was not before.
     fn matched(
         &mut self,
-        verified: &Verified,
+        verified: &VerifiedPlace,
         matching: impl FnOnce() -> Result<PosedMatch, AbstainReason>,
     ) -> Result<PosedMatch, AbstainReason> {
-        let Verified { place, view, .. } = verified;
+        let VerifiedPlace { place, view, .. } = verified;
         if let Some((.., matched)) = self.0.iter().find(|(p, v, _)| p == place && v == view) {
             return matched.clone();
         }
@@ -254,7 +254,7 @@ impl Narrowly {
 }
 
 /// The matches in pixels of the frame.
-fn frame_matches(observation: &Observation, view: &Hypothesis, matches: &[GuidedMatch], inliers: &[bool]) -> Vec<Match> {
+fn frame_matches(observation: &Observation, view: &ViewHypothesis, matches: &[GuidedMatch], inliers: &[bool]) -> Vec<Match> {
     let camera_from_enu = view.enu_from_camera.inverse();
     matches
         .iter()

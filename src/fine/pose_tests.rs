@@ -1,5 +1,6 @@
 use super::*;
-use crate::camera::{Intrinsics, enu_from_body};
+use crate::geo::enu_from_body;
+use crate::types::Intrinsics;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -7,9 +8,9 @@ fn camera() -> Camera {
     Camera::nadir(Intrinsics::centred(2000, 1125, 1455.0))
 }
 
-fn nominal(height_m: f64) -> Hypothesis {
+fn nominal(height_m: f64) -> ViewHypothesis {
     let heading_rad = 0.6;
-    Hypothesis { heading_rad, height_m, enu_from_camera: camera().enu_from_camera(&enu_from_body(heading_rad, 0.0, 0.0)) }
+    ViewHypothesis { heading_rad, height_m, enu_from_camera: camera().enu_from_camera(&enu_from_body(heading_rad, 0.0, 0.0)) }
 }
 
 /// Matches of a camera tilted by some angles over level ground, seen as a view under the nominal attitude.

@@ -1,11 +1,11 @@
 //! `fine`: places refined and verified by matching.
 
-use super::{FEW_HYPOTHESES, Matcher, Observation, Retrieved, Verified};
+use super::{FEW_HYPOTHESES, Localizer, Observation, Retrieved, VerifiedPlace};
 use crate::coarse::Place;
 use crate::coarse::refine::refine;
 use crate::fine::consensus::ConsensusSettings;
 use crate::fine::{ViewField, consensus, guided_matches};
-use crate::flow::settings::CoarseMethod;
+use crate::localize::CoarseMethod;
 use crate::models::DenseExtractor;
 use crate::types::AbstainReason;
 
@@ -23,7 +23,7 @@ const MAX_LOG_SCALE: f64 = 0.2;
 /// A match agrees within this distance, cells.
 const TOLERANCE_CELLS: f64 = 1.5;
 
-impl Matcher {
+impl Localizer {
     /// Refines the places on the finer level and verifies them by fine matching; best first.
     pub fn fine(
         &self,
@@ -31,7 +31,7 @@ impl Matcher {
         retrieved: &Retrieved,
         places: &[Place],
         network: &mut dyn DenseExtractor,
-    ) -> Result<Vec<Verified>, AbstainReason> {
+    ) -> Result<Vec<VerifiedPlace>, AbstainReason> {
         if self.settings.coarse == CoarseMethod::Retrieval {
             return self.best_cell(observation, places);
         }
@@ -41,7 +41,7 @@ impl Matcher {
         let longest_px = if observation.hypotheses.len() > FEW_HYPOTHESES { self.sifted_px() } else { u32::MAX };
         let reach = if observation.glance.is_some() { GLANCE_RADIUS } else { REFINE_RADIUS };
         let mut views: Vec<(usize, ViewField)> = Vec::new();
-        let mut verified: Vec<Verified> = Vec::new();
+        let mut verified: Vec<VerifiedPlace> = Vec::new();
         for place in places {
             if clearly_decided(&verified, self.settings.fix.min_support) {
                 break;
@@ -78,7 +78,7 @@ impl Matcher {
             let matches = guided_matches(seen, grid, mean, camera_m, radius);
             let settings = self.consensus_settings(observation, grid.cell_m);
             if let Some(consensus) = consensus(&matches, seen.keypoints(), &settings) {
-                verified.push(Verified { place: Place { camera_m, ..*place }, view: *hypothesis, matches, consensus });
+                verified.push(VerifiedPlace { place: Place { camera_m, ..*place }, view: *hypothesis, matches, consensus });
             }
         }
         // The order is total: equal supports keep the order of the places.
@@ -99,7 +99,7 @@ impl Matcher {
 }
 
 /// Whether the best of the verified places leads so clearly that others need not be tried.
-fn clearly_decided(verified: &[Verified], min_support: f64) -> bool {
+fn clearly_decided(verified: &[VerifiedPlace], min_support: f64) -> bool {
     let mut supports: Vec<f64> = verified.iter().map(|v| v.consensus.support).collect();
     supports.sort_by(|a, b| b.total_cmp(a));
     matches!(supports[..], [best, next, ..] if best > CLEAR_LEAD * next && best > min_support)

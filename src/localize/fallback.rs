@@ -6,12 +6,12 @@
 //! most likely heights first, until a place leaves no doubt or all views are tried. It is judged beside all places verified before: on
 //! simulated farmland two of 200 frames were a kilometre off before that, because the right place had never been tried.
 
-use super::fix::Narrowly;
-use super::{Matched, Matcher, Observation, Retrieved, Verified};
+use super::decide::SecondPasses;
+use super::{Localizer, Observation, Retrieved, VerifiedPlace};
 use crate::coarse::Place;
-use crate::flow::settings::CoarseMethod;
+use crate::localize::CoarseMethod;
 use crate::models::DenseExtractor;
-use crate::types::{AbstainReason, Outcome};
+use crate::types::{AbstainReason, FrameMatch, Outcome};
 
 /// Views that are searched for before what they found is verified: all headings of one height, where no heading is known.
 const VIEWS_AT_ONCE: usize = 24;
@@ -20,7 +20,7 @@ const PLACES: usize = 4;
 /// A fix with so many times the least support of an unclear one needs no further views.
 const BEYOND_DOUBT: f64 = 1.5;
 
-impl Matcher {
+impl Localizer {
     /// Whether a frame that is in doubt is searched for again.
     pub(super) fn may_look_thoroughly(&self, observation: &Observation) -> bool {
         self.settings.coarse == CoarseMethod::Correlation
@@ -30,7 +30,7 @@ impl Matcher {
     }
 
     /// Whether a fix needs no more of a search than it had.
-    pub(super) fn is_beyond_doubt(&self, matched: &Matched) -> bool {
+    pub(super) fn is_beyond_doubt(&self, matched: &FrameMatch) -> bool {
         matches!(matched.outcome, Outcome::Fix(_)) && matched.score >= BEYOND_DOUBT * self.settings.fix.min_support_unclear
     }
 
@@ -39,10 +39,10 @@ impl Matcher {
         &self,
         observation: &Observation,
         retrieved: &Retrieved,
-        verified: &[Verified],
-        (first, mut narrowly): (Matched, Narrowly),
+        verified: &[VerifiedPlace],
+        (first, mut narrowly): (FrameMatch, SecondPasses),
         network: &mut dyn DenseExtractor,
-    ) -> Matched {
+    ) -> FrameMatch {
         let mut found = verified.to_vec();
         let mut untried = observation.hypotheses.len();
         for views in observation.hypotheses.chunks(VIEWS_AT_ONCE) {
@@ -72,7 +72,7 @@ impl Matcher {
         observation: &Observation,
         retrieved: &Retrieved,
         network: &mut dyn DenseExtractor,
-    ) -> Result<Vec<Verified>, AbstainReason> {
+    ) -> Result<Vec<VerifiedPlace>, AbstainReason> {
         let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
         let (mut templates, mut views) = (Vec::new(), Vec::new());
         for hypothesis in &observation.hypotheses {

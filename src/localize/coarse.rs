@@ -1,14 +1,14 @@
 //! `coarse`: the places that stand out.
 
-use super::{Matcher, Observation, Retrieved, SAME_PLACE_CELLS};
+use super::{Localizer, Observation, Retrieved, SAME_PLACE_CELLS};
 use crate::coarse::Place;
 use crate::coarse::consensus::ConsensusNetwork;
 use crate::coarse::peaks::{Response, Window};
-use crate::flow::sascm::{Candidates, all_candidates, best_candidates, match_candidates, places as places_of};
-use crate::flow::settings::CoarseMethod;
+use crate::localize::CoarseMethod;
+use crate::localize::sascm::{Candidates, all_candidates, best_candidates, match_candidates, places as places_of};
 use crate::types::AbstainReason;
 
-impl Matcher {
+impl Localizer {
     /// Finds the places that stand out most; at a glance, the one that does in the predicted window.
     pub fn coarse(&self, observation: &Observation, retrieved: &Retrieved) -> Result<Vec<Place>, AbstainReason> {
         match &observation.glance {

@@ -1,9 +1,9 @@
 //! `retrieve`: which cells of the map a frame may show.
 
-use super::{Circle, Described, Matcher, Observation, Retrieved, failed, rectified};
-use crate::coarse::hypotheses::Hypothesis;
-use crate::flow::settings::CoarseMethod;
+use super::{Circle, Described, Localizer, Observation, Retrieved, failed, rectified};
+use crate::camera::view_hypotheses::ViewHypothesis;
 use crate::geo::{Enu, Geodetic, MetricView};
+use crate::localize::CoarseMethod;
 use crate::models::{DenseExtractor, ModelError};
 use crate::retrieve::CellId;
 use crate::retrieve::build::{describe, view_of_cell};
@@ -15,7 +15,7 @@ use crate::types::{AbstainReason, Prior};
 const PRIOR_SIGMAS: f64 = 3.5;
 const PRIOR_MARGIN_M: f64 = 40.0;
 
-impl Matcher {
+impl Localizer {
     /// Describes the frame under each hypothesis and ranks the map's cells. `active` says which cells the catalogue holds; `None`
     /// means all.
     pub fn retrieve(
@@ -82,7 +82,7 @@ impl Matcher {
     fn seen_whole(
         &self,
         observation: &Observation,
-        hypothesis: &Hypothesis,
+        hypothesis: &ViewHypothesis,
         view: &MetricView,
         network: &mut dyn DenseExtractor,
     ) -> Option<Result<Vec<f32>, ModelError>> {

@@ -20,6 +20,7 @@ use timely::dataflow::operators::probe::Handle;
 
 use crate::geo::mercator::{Tile, pixel_from_lat_lon};
 use crate::geo::{EnuPlane, Geodetic};
+use crate::math::percentile::nearest_rank;
 
 /// Zoom of the map cells that coverage is told by: 305 m at the equator, 200 m at 49°.
 pub const CELL_ZOOM: u8 = 17;
@@ -115,15 +116,15 @@ fn times(multiplicity: isize) -> u64 {
     u64::try_from(multiplicity).unwrap_or(0)
 }
 
-/// Nearest-rank percentile of errors in order, those without a position last.
+/// Nearest-rank percentile of errors in order, each with its multiplicity, those without a position last.
 fn percentile(ordered: &[(Option<u64>, u64)], frames: u64, percent: u64) -> Option<u64> {
-    let rank = (percent * frames).div_ceil(100).max(1);
-    let mut seen = 0;
+    let rank = nearest_rank(frames, percent)?;
+    let mut passed = 0;
     ordered
         .iter()
         .find(|(_, times)| {
-            seen += times;
-            seen >= rank
+            passed += times;
+            passed > rank
         })?
         .0
 }

@@ -14,11 +14,10 @@
 
 use nalgebra::{Matrix4, SMatrix, SVector, UnitQuaternion, Vector2, Vector3};
 
-use crate::camera::{Camera, ground_offset_of_ray, heading_pitch_roll};
-use crate::coarse::hypotheses::Hypothesis;
+use crate::camera::view_hypotheses::ViewHypothesis;
 use crate::fine::{Consensus, GuidedMatch};
-use crate::geo::Homography;
-use crate::types::{AbstainReason, Estimate};
+use crate::geo::{Homography, heading_pitch_roll};
+use crate::types::{AbstainReason, Camera, Estimate, ground_offset_of_ray};
 
 /// When a fix is given and how uncertain its surroundings are.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +64,7 @@ impl Default for FixSettings {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PosePrior {
     /// The attitude that mounting and sensors give, and the height: what deviations are measured from.
-    pub nominal: Hypothesis,
+    pub nominal: ViewHypothesis,
     /// 1 sigma of the height, metres.
     pub height_sigma_m: f64,
     /// 1 sigma of the heading, radians.
@@ -76,12 +75,12 @@ pub struct PosePrior {
 
 impl PosePrior {
     /// The prior for a hypothesis: its heading and height where the sensor says so, nearly free where it was searched for.
-    pub fn new(hypothesis: &Hypothesis, height: Option<Estimate>, heading: Option<Estimate>, tilt_sigma_rad: f64) -> Self {
+    pub fn new(hypothesis: &ViewHypothesis, height: Option<Estimate>, heading: Option<Estimate>, tilt_sigma_rad: f64) -> Self {
         let sensed = |e: Option<Estimate>, otherwise: (f64, f64)| e.map_or(otherwise, |e| (e.value, e.sigma));
         let (height_m, height_sigma_m) = sensed(height, (hypothesis.height_m, hypothesis.height_m));
         let (heading_rad, heading_sigma_rad) = sensed(heading, (hypothesis.heading_rad, 1.0));
         let turn = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), hypothesis.heading_rad - heading_rad);
-        let nominal = Hypothesis { heading_rad, height_m, enu_from_camera: turn * hypothesis.enu_from_camera };
+        let nominal = ViewHypothesis { heading_rad, height_m, enu_from_camera: turn * hypothesis.enu_from_camera };
         Self { nominal, height_sigma_m, heading_sigma_rad, tilt_sigma_rad }
     }
 }
@@ -127,7 +126,7 @@ const MIN_RESIDUAL_CELLS: f64 = 0.15;
 /// of a dense cell. `None` when the problem is degenerate.
 pub fn fit_pose(
     camera: &Camera,
-    view: &Hypothesis,
+    view: &ViewHypothesis,
     matches: &[GuidedMatch],
     inliers: &[bool],
     prior: &PosePrior,
@@ -340,7 +339,7 @@ pub fn free_prior(prior: &PosePrior) -> PosePrior {
 
 /// The lean of a pose (see [`crate::types::FreePose`]) against its nominal attitude, and the covariance of (camera e, camera n, lean right,
 /// lean down). `None` when it looks more than a right angle away.
-pub fn lean_of(pose: &Pose, nominal: &Hypothesis) -> Option<(Vector2<f64>, Matrix4<f64>)> {
+pub fn lean_of(pose: &Pose, nominal: &ViewHypothesis) -> Option<(Vector2<f64>, Matrix4<f64>)> {
     let camera_from_enu = nominal.enu_from_camera.inverse();
     let axis = pose.enu_from_camera * Vector3::z();
     let seen = camera_from_enu * axis;
@@ -386,5 +385,5 @@ pub fn heading_sigma_rad(pose: &Pose) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "fix_tests.rs"]
+#[path = "pose_tests.rs"]
 mod tests;

@@ -1,0 +1,11 @@
+//! Mathematics that several rooms use.
+//!
+//! - [`fft`]: the real 2D transform.
+//! - [`percentile`]: percentiles by nearest rank.
+//! - [`similarity`]: similarities of the plane and their fit.
+//! - [`sinkhorn`]: optimal transport by Sinkhorn's iterations.
+
+pub mod fft;
+pub mod percentile;
+pub mod similarity;
+pub mod sinkhorn;

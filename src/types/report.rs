@@ -1,0 +1,87 @@
+//! What leaves the graph: what became of each frame, and the track.
+
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use super::{AbstainReason, Intake, Match, Outcome, SourceStatus, TrackPoint};
+
+/// The outcome of a frame with what a viewer wants to see of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FrameMatch {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Matches of the best place, also when the outcome is an abstention.
+    pub matches: Vec<Match>,
+    /// Candidate cells searched.
+    pub candidates: usize,
+    /// Support of the best place, 0..1.
+    pub score: f64,
+}
+
+impl FrameMatch {
+    /// An abstention without matches.
+    pub fn abstained(reason: AbstainReason) -> Self {
+        Self { outcome: Outcome::Abstained(reason), matches: Vec::new(), candidates: 0, score: 0.0 }
+    }
+}
+
+/// Milliseconds that each stage spent on a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Default, serde::Serialize)]
+pub struct StageTimes {
+    /// Decoding, views to try.
+    pub rectify_ms: f64,
+    /// Features and candidates.
+    pub retrieve_ms: f64,
+    /// Coarse matching.
+    pub coarse_ms: f64,
+    /// Fine matching.
+    pub fine_ms: f64,
+    /// Position and covariance.
+    pub fix_ms: f64,
+    /// Way since the frame before.
+    pub register_ms: f64,
+    /// From capture (live) or from entering the graph to leaving the filter.
+    pub total_ms: f64,
+}
+
+/// What became of a frame.
+#[derive(Clone, Debug)]
+pub struct FrameReport {
+    /// Position in the stream.
+    pub ordinal: u64,
+    /// The source's name of the frame.
+    pub name: String,
+    /// Time of capture.
+    pub stamp_ns: i64,
+    /// Fix or abstention, with the matches.
+    pub matched: FrameMatch,
+    /// The fused track at the frame's stamp.
+    pub track: TrackPoint,
+    /// How long it took.
+    pub times: StageTimes,
+    /// A small copy of the frame and its size relative to the frame as stored (0.25 = a quarter as wide), where a sink wants one.
+    pub preview: Option<(Arc<RgbImage>, f64)>,
+    /// Size of the frame as stored, pixels; (0, 0) when it could not be decoded.
+    pub frame_px: (u32, u32),
+    /// What became of the frames up to this one.
+    pub intake: Intake,
+    /// What became of the way since the frame before: `used`, `not_used`, or why there was none. Nothing for the first frame and without
+    /// odometry.
+    pub odometry: Option<&'static str>,
+    /// The filter's sources that were heard so far.
+    pub sources: Vec<SourceStatus>,
+}
+
+/// What a sink takes, in order of time.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// A frame.
+    Frame(Box<FrameReport>),
+    /// The track between frames: at least one point.
+    Between(Vec<TrackPoint>),
+    /// The smoothed track at earlier frames, in order, that what followed has settled: each frame's name and point.
+    Settled(Vec<(String, TrackPoint)>),
+    /// At the end, the smoothed track at the frames that were not settled before: of a replay, at all of them.
+    Smoothed(Vec<(String, TrackPoint)>),
+}
