@@ -71,6 +71,7 @@ pub mod models;
 pub mod pipeline;
 pub mod recording;
 pub mod retrieve;
+pub mod settings;
 pub mod simulate;
 pub mod sink;
 pub mod source;

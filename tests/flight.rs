@@ -278,7 +278,7 @@ fn a_confident_prior_narrows_the_candidates() {
 #[test]
 fn a_confident_prior_goes_straight_to_fine_matching_and_what_that_leaves_open_is_looked_at_in_full() {
     let index = Arc::new(map_and_index().1);
-    let full = Localizer::new(Arc::clone(&index), MatchSettings { glance_sigma_m: 0.0, ..MatchSettings::default() });
+    let full = Localizer::new(Arc::clone(&index), MatchSettings { early_exit: false, ..MatchSettings::default() });
     let (quick, mut network) = (Localizer::new(index, MatchSettings::default()), network());
     let plane = full.index.regions[0].plane;
     let mut settled = 0;

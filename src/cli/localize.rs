@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use skyfix::camera::view_hypotheses::UnknownHeight;
 use skyfix::coarse::consensus::ConsensusNetwork;
 use skyfix::flow::catalogue::{Catalogue, MapEdits};
 use skyfix::fuse::Odometry;
@@ -233,11 +232,12 @@ pub fn matching(options: MatchingOptions, edits: MapEdits) -> anyhow::Result<Mat
         }
         Err(error) => return Err(error.into()),
     };
-    let unknown_height = if options.search_heights { UnknownHeight::Search } else { UnknownHeight::Abstain };
-    let mut settings = MatchSettings { coarse: options.coarse, unknown_height, ..MatchSettings::default() };
-    if !options.early_exit {
-        settings.glance_sigma_m = 0.0;
-    }
+    let settings = MatchSettings {
+        coarse: options.coarse,
+        early_exit: options.early_exit,
+        search_heights: options.search_heights,
+        ..MatchSettings::default()
+    };
     let catalogue = if edits.edit.is_empty() {
         Catalogue::default()
     } else {

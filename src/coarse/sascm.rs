@@ -15,6 +15,7 @@ use super::mutual::soft_mutual;
 use super::peaks::parabola;
 use super::tensor::{RegionGrid, Tensor4};
 use super::vote::{Elected, Vote, VoteSettings, elect};
+use crate::settings::{Bound, settings, written_as_text};
 
 /// Most regions along a side of the frame.
 pub const MAX_FRAME_REGIONS: usize = 16;
@@ -31,36 +32,47 @@ pub enum Assignment {
     Forward,
 }
 
-/// How regions are matched.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SascmSettings {
-    /// Soft mutual matching before the convolutions.
-    pub mutual_before: bool,
-    /// Soft mutual matching after the convolutions.
-    pub mutual_after: bool,
-    /// The convolutions themselves; off is an ablation.
-    pub consensus: bool,
-    /// Which assignments count.
-    pub assignment: Assignment,
-    /// Temperature of the softmax that says how sure an assignment is, as a share of the tensor's largest value.
-    pub temperature: f32,
-    /// How the place is elected.
-    pub vote: VoteSettings,
-    /// So many of the windows that the fixed kernel finds best are matched again with learned weights, where there are any.
-    pub rescored: usize,
+written_as_text!(Assignment);
+
+impl std::str::FromStr for Assignment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "mutual" => Ok(Self::Mutual),
+            "forward" => Ok(Self::Forward),
+            _ => Err(format!("'{text}' is no assignment; write mutual or forward")),
+        }
+    }
 }
 
-impl Default for SascmSettings {
-    fn default() -> Self {
-        Self {
-            mutual_before: true,
-            mutual_after: true,
-            consensus: true,
-            assignment: Assignment::default(),
-            temperature: 0.1,
-            vote: VoteSettings::default(),
-            rescored: 16,
-        }
+impl std::fmt::Display for Assignment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Mutual => "mutual",
+            Self::Forward => "forward",
+        })
+    }
+}
+
+settings! {
+    /// How regions are matched.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct SascmSettings {
+        /// Soft mutual matching before the convolutions.
+        key mutual_before: bool = true, Bound::Any;
+        /// Soft mutual matching after the convolutions.
+        key mutual_after: bool = true, Bound::Any;
+        /// The convolutions themselves; off is an ablation.
+        key consensus: bool = true, Bound::Any;
+        /// Which assignments count: mutual, or forward.
+        key assignment: Assignment = Assignment::default(), Bound::Any;
+        /// Temperature of the softmax that says how sure an assignment is, as a share of the tensor's largest value.
+        key temperature: f64 = 0.1, Bound::Positive;
+        /// How the place is elected.
+        table vote: VoteSettings;
+        /// So many of the windows that the fixed kernel finds best are matched again with learned weights, where there are any.
+        key rescored: usize = 16, Bound::AtLeast(1.0);
     }
 }
 
@@ -174,7 +186,7 @@ pub fn assign(tensor: &Tensor4, settings: &SascmSettings) -> Vec<RegionMatch> {
         }
     }
     let largest = best_frame.iter().fold(0.0f32, |m, b| m.max(b.0));
-    let sharpness = 1.0 / (settings.temperature * largest).max(f32::MIN_POSITIVE);
+    let sharpness = 1.0 / (settings.temperature as f32 * largest).max(f32::MIN_POSITIVE);
     let mut out = Vec::new();
     for (i, line) in tensor.values.chunks_exact(to).enumerate() {
         let (mut strength, mut at) = (0.0f32, usize::MAX);

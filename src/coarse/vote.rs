@@ -5,6 +5,7 @@
 //! (Umeyama 1991 in two dimensions) with a Gaussian prior around none, because a few quantised matches say little about it.
 
 use crate::math::similarity::Similarity;
+use crate::settings::{Bound, settings};
 
 /// A match of a frame region with a map region in continuous region coordinates (row, column; a region's centre at .5).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,22 +18,18 @@ pub struct Vote {
     pub weight: f64,
 }
 
-/// What is known of the transform before.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct VoteSettings {
-    /// A match this far from its prediction no longer counts, regions.
-    pub tolerance: f64,
-    /// Standard deviation of a match's position, regions.
-    pub position_sigma: f64,
-    /// Standard deviation of rotation (radians) and of ln scale.
-    pub transform_sigma: f64,
-}
-
-impl Default for VoteSettings {
-    fn default() -> Self {
-        // One and a half regions hold the quantisation of both grids (half a region each) and half a region of tilt and relief; the
-        // position of a match within its region is known to about a third; the spacing of the hypotheses leaves some 4° and 6 %.
-        Self { tolerance: 1.5, position_sigma: 0.35, transform_sigma: 0.07 }
+settings! {
+    /// What is known of the transform before. One and a half regions hold the quantisation of both grids (half a region each) and half a
+    /// region of tilt and relief; the position of a match within its region is known to about a third; the spacing of the views leaves some
+    /// 4° and 6 %.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct VoteSettings {
+        /// A match this far from its prediction no longer counts, regions.
+        key tolerance: f64 = 1.5, Bound::Positive;
+        /// Standard deviation of a match's position, regions.
+        key position_sigma: f64 = 0.35, Bound::Positive;
+        /// Standard deviation of rotation (radians) and of ln scale.
+        key transform_sigma: f64 = 0.07, Bound::Positive;
     }
 }
 

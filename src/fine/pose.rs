@@ -17,46 +17,33 @@ use nalgebra::{Matrix4, SMatrix, SVector, UnitQuaternion, Vector2, Vector3};
 use crate::camera::view_hypotheses::ViewHypothesis;
 use crate::fine::{Consensus, GuidedMatch};
 use crate::geo::{Homography, heading_pitch_roll};
+use crate::settings::{Bound, settings};
 use crate::types::{AbstainReason, Camera, Estimate, ground_offset_of_ray};
 
-/// When a fix is given and how uncertain its surroundings are.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FixSettings {
-    /// Fewer agreeing matches give no fix.
-    pub min_inliers: usize,
-    /// A smaller weighted share of agreeing matches gives no fix.
-    pub min_support: f64,
-    /// The best place must have this many times the support of the next best that lies elsewhere.
-    pub min_margin: f64,
-    /// When many views were tried, a place that does not lead clearly needs this margin and this support. Of many views and places some always agree with a map by chance: a
-    /// simulated flight searched for on a map of another country, heading unknown and height to a fifth, found up to 0.24 and leads of up to
-    /// 1.6 times; on its own map, where it led less than clearly, 0.26 to 0.41.
-    pub min_margin_unclear: f64,
-    /// See `min_margin_unclear`.
-    pub min_support_unclear: f64,
-    /// Of the 4 × 4 parts of the frame, how many must hold agreeing matches.
-    pub min_parts: usize,
-    /// Slope of the ground, 1 sigma an axis, radians: 2.5° is gently rolling land.
-    pub ground_slope_sigma_rad: f64,
-    /// Error of the map's own position, 1 sigma an axis, metres: satellite imagery is typically off by a few metres.
-    pub map_sigma_m: f64,
-    /// A larger 1 sigma of the position gives no fix, metres.
-    pub max_sigma_m: f64,
-}
-
-impl Default for FixSettings {
-    fn default() -> Self {
-        Self {
-            min_inliers: 30,
-            min_support: 0.15,
-            min_margin: 1.25,
-            min_margin_unclear: 1.5,
-            min_support_unclear: 0.25,
-            min_parts: 6,
-            ground_slope_sigma_rad: 2.5 * std::f64::consts::PI / 180.0,
-            map_sigma_m: 2.5,
-            max_sigma_m: 60.0,
-        }
+settings! {
+    /// When a fix is given and how uncertain its surroundings are.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct FixSettings {
+        /// Fewer agreeing matches give no fix.
+        key min_inliers: usize = 30, Bound::AtLeast(6.0);
+        /// A smaller weighted share of agreeing matches gives no fix.
+        key min_support: f64 = 0.15, Bound::Within(0.0, 1.0);
+        /// The best place must have this many times the support of the next best that lies elsewhere.
+        key min_margin: f64 = 1.25, Bound::AtLeast(1.0);
+        /// When many views were tried, a place that does not lead clearly needs this margin, and the support below. Of many views and
+        /// places some always agree with a map by chance: a simulated flight searched for on a map of another country, heading unknown and
+        /// height to a fifth, found up to 0.24 and leads of up to 1.6 times; on its own map, where it led less than clearly, 0.26 to 0.41.
+        key min_margin_unclear: f64 = 1.5, Bound::AtLeast(1.0);
+        /// The support that such a place needs.
+        key min_support_unclear: f64 = 0.25, Bound::Within(0.0, 1.0);
+        /// Of the 4 × 4 parts of the frame, how many must hold agreeing matches.
+        key min_parts: usize = 6, Bound::Within(1.0, 16.0);
+        /// Slope of the ground, 1 sigma an axis, radians: 2.5° is gently rolling land.
+        key ground_slope_sigma_rad: f64 = 2.5 * std::f64::consts::PI / 180.0, Bound::Positive;
+        /// Error of the map's own position, 1 sigma an axis, metres: satellite imagery is typically off by a few metres.
+        key map_sigma_m: f64 = 2.5, Bound::AtLeast(0.0);
+        /// A larger 1 sigma of the position gives no fix, metres.
+        key max_sigma_m: f64 = 60.0, Bound::Positive;
     }
 }
 

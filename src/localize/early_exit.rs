@@ -27,10 +27,10 @@ impl Localizer {
         let few = observation.hypotheses.len() <= FEW_HYPOTHESES && observation.search_level == observation.refine_level;
         let known = observation.known.heading_rad.is_some() && observation.known.height_agl_m.is_some();
         let confident = |p: &&Prior| {
-            p.at(observation.frame.stamp_ns).1 <= self.settings.glance_sigma_m
+            p.at(observation.frame.stamp_ns).1 <= self.settings.early_exit_sigma_m
                 && self.window_radius(p, &observation) <= MAX_WINDOW
         };
-        let glance = prior.filter(confident).copied().filter(|_| few && known);
+        let glance = prior.filter(|_| self.settings.early_exit).filter(confident).copied().filter(|_| few && known);
         Observation { glance, ..observation }
     }
 

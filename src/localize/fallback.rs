@@ -26,7 +26,7 @@ impl Localizer {
         self.settings.coarse == CoarseMethod::Correlation
             && observation.glance.is_none()
             && observation.search_level != observation.refine_level
-            && observation.hypotheses.len() <= self.settings.thorough_views
+            && observation.hypotheses.len() <= self.settings.fallback_views
     }
 
     /// Whether a fix needs no more of a search than it had.

@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 
 use image::RgbImage;
 
-use crate::camera::view_hypotheses::{UnknownHeight, ViewHypothesis, view_hypotheses};
+use crate::camera::view_hypotheses::{ViewHypothesis, view_hypotheses};
 use crate::camera::{FramePyramid, RectifiedFrame, footprint, rectify, view_around_footprint};
 use crate::coarse::Place;
 use crate::coarse::consensus::ConsensusNetwork;
@@ -154,8 +154,7 @@ impl Localizer {
     /// Prepares matching against an index.
     pub fn new(index: Arc<MapIndex>, settings: MatchSettings) -> Self {
         // A glance needs no retrieval: what leaves out the rest of a search has nothing to do with it.
-        let glance_sigma_m = if settings.coarse.takes_cells() { 0.0 } else { settings.glance_sigma_m };
-        let settings = MatchSettings { glance_sigma_m, ..settings };
+        let settings = MatchSettings { early_exit: settings.early_exit && !settings.coarse.takes_cells(), ..settings };
         let grids = index.levels.iter().map(|l| l.regions.iter().map(|_| OnceLock::new()).collect()).collect();
         Self { index, settings, ground: None, consensus: None, grids }
     }
@@ -188,7 +187,7 @@ impl Localizer {
         if pyramid.contrast() < self.settings.min_contrast {
             return Err(AbstainReason::NoTexture);
         }
-        if frame.known.height_agl_m.is_none() && self.settings.unknown_height == UnknownHeight::Abstain {
+        if frame.known.height_agl_m.is_none() && !self.settings.search_heights {
             return Err(AbstainReason::NoHeight);
         }
         Ok(DecodedFrame { ordinal: frame.ordinal, stamp_ns: frame.stamp_ns, sensed: frame.known, camera, pyramid })
@@ -198,7 +197,7 @@ impl Localizer {
     pub fn observe(&self, frame: &Arc<DecodedFrame>, prior: Option<&Prior>) -> Result<Observation, AbstainReason> {
         let DecodedFrame { camera, pyramid, .. } = frame.as_ref();
         let known = Known { height_agl_m: self.height_agl(frame, prior), ..frame.sensed };
-        let hypotheses = view_hypotheses(camera, &known, self.settings.unknown_height)?;
+        let hypotheses = view_hypotheses(camera, &known, self.settings.unknown_height())?;
         let first = hypotheses.first().ok_or(AbstainReason::BadView)?;
         let outline = footprint(camera, &first.enu_from_camera, first.height_m).ok_or(AbstainReason::BadView)?;
         let diagonal =

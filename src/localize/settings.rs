@@ -3,6 +3,7 @@
 use crate::camera::view_hypotheses::UnknownHeight;
 use crate::coarse::sascm::SascmSettings;
 use crate::fine::pose::FixSettings;
+use crate::settings::{Bound, settings, written_as_text};
 
 /// The ways of coarse matching. The last two leave parts out: ablations, to see what those are worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -39,36 +40,54 @@ impl std::str::FromStr for CoarseMethod {
     }
 }
 
-/// How frames are matched.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MatchSettings {
-    /// How the coarse place is found.
-    pub coarse: CoarseMethod,
-    /// How regions are matched when that is by consensus.
-    pub sascm: SascmSettings,
-    /// Longest side of the refining view, pixels: decides the level of the index.
-    pub longest_view_px: f64,
-    /// Cells that retrieval hands on when the map has more than `exhaustive_cells`.
-    pub top_cells: usize,
-    /// Maps of up to this many cells are searched whole.
-    pub exhaustive_cells: usize,
-    /// Places verified by fine matching when a single view is tried; half a place more for each further view.
-    pub places: usize,
-    /// Places verified at most.
-    pub most_places: usize,
-    /// When a fix is given.
-    pub fix: FixSettings,
-    /// Frames of up to so many views are searched for once more, at the level that refines, before they abstain. 0 never does.
-    pub thorough_views: usize,
-    /// What an unknown height leads to.
-    pub unknown_height: UnknownHeight,
-    /// A frame whose brightness varies less than this (0..255) shows nothing to match.
-    pub min_contrast: f64,
-    /// A prior narrows the search when the radius it leaves is below this, metres.
-    pub confident_radius_m: f64,
-    /// Early exit: when a prior is known to this, 1 sigma in metres, a frame goes straight to fine matching in the predicted window, and
-    /// is looked at in full only where that does not settle it. 0 always looks in full.
-    pub glance_sigma_m: f64,
+impl std::fmt::Display for CoarseMethod {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Correlation => "correlation",
+            Self::Sascm => "sascm",
+            Self::None => "none",
+            Self::Retrieval => "retrieval",
+        })
+    }
+}
+
+written_as_text!(CoarseMethod);
+
+settings! {
+    /// How frames are matched.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct MatchSettings {
+        /// How the coarse place is found: correlation (dense, nearly rigid) or sascm (neighbourhood consensus); as ablations, none (fine
+        /// matching straight in the cells that retrieval ranks best) or retrieval (the position is the middle of the best cell).
+        key coarse: CoarseMethod = CoarseMethod::default(), Bound::Any;
+        /// Whether a frame goes straight to fine matching where the filter's prediction is confident. What that does not settle is searched
+        /// for in full.
+        key early_exit: bool = true, Bound::Any;
+        /// The prediction is confident when it is known to this, 1 sigma, metres.
+        key early_exit_sigma_m: f64 = 15.0, Bound::AtLeast(0.0);
+        /// Whether a height that is not known is searched for, from 40 to 500 m, or is a reason to abstain. `telemetry.height` = none says so.
+        key search_heights: bool = false, Bound::Any;
+        /// Longest side of the refining view, pixels: decides the level of the index.
+        key longest_view_px: f64 = 768.0, Bound::AtLeast(64.0);
+        /// Cells that retrieval hands on when the map has more than `exhaustive_cells`.
+        key top_cells: usize = 200, Bound::AtLeast(1.0);
+        /// Maps of up to this many cells are searched whole.
+        key exhaustive_cells: usize = 4000, Bound::AtLeast(0.0);
+        /// Places verified by fine matching when a single view is tried; half a place more for each further view.
+        key places: usize = 5, Bound::AtLeast(1.0);
+        /// Places verified at most.
+        key most_places: usize = 24, Bound::AtLeast(1.0);
+        /// Frames of up to so many views are searched for once more, at the level that refines, before they abstain. 0 never does.
+        key fallback_views: usize = 200, Bound::AtLeast(0.0);
+        /// A frame whose brightness varies less than this (0..255) shows nothing to match.
+        key min_contrast: f64 = 4.0, Bound::Within(0.0, 255.0);
+        /// A prior narrows the search when the radius it leaves is below this, metres.
+        key confident_radius_m: f64 = 1500.0, Bound::AtLeast(0.0);
+        /// When a fix is given.
+        table fix: FixSettings;
+        /// How regions are matched when that is by consensus.
+        table sascm: SascmSettings;
+    }
 }
 
 impl MatchSettings {
@@ -77,24 +96,9 @@ impl MatchSettings {
     pub fn sascm_windows(&self, candidates: usize, views: usize) -> usize {
         self.top_cells.min(candidates) * views.min(4)
     }
-}
 
-impl Default for MatchSettings {
-    fn default() -> Self {
-        Self {
-            coarse: CoarseMethod::default(),
-            sascm: SascmSettings::default(),
-            longest_view_px: 768.0,
-            top_cells: 200,
-            exhaustive_cells: 4000,
-            places: 5,
-            most_places: 24,
-            fix: FixSettings::default(),
-            thorough_views: 200,
-            unknown_height: UnknownHeight::Abstain,
-            min_contrast: 4.0,
-            confident_radius_m: 1500.0,
-            glance_sigma_m: 15.0,
-        }
+    /// What an unknown height leads to.
+    pub fn unknown_height(&self) -> UnknownHeight {
+        if self.search_heights { UnknownHeight::Search } else { UnknownHeight::Abstain }
     }
 }

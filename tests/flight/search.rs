@@ -24,7 +24,7 @@ fn centre_m(matched: &FrameMatch) -> Option<nalgebra::Vector2<f64>> {
 #[test]
 fn a_frame_whose_first_search_verified_nothing_is_found_by_a_search_at_the_refining_level() {
     let settings = MatchSettings::default();
-    let (thorough, hasty) = (localizer(settings), localizer(MatchSettings { thorough_views: 0, ..settings }));
+    let (thorough, hasty) = (localizer(settings), localizer(MatchSettings { fallback_views: 0, ..settings }));
     let mut network = network();
     let mut right = 0;
     for known in frames().into_iter().take(4) {
