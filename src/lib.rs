@@ -59,6 +59,7 @@
 
 pub mod camera;
 pub mod coarse;
+pub mod config;
 pub mod eval;
 pub mod fine;
 pub mod flow;
@@ -68,9 +69,9 @@ pub mod localize;
 pub mod map;
 pub mod math;
 pub mod models;
-pub mod pipeline;
 pub mod recording;
 pub mod retrieve;
+pub mod run;
 pub mod settings;
 pub mod simulate;
 pub mod sink;

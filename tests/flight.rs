@@ -13,7 +13,7 @@ use skyfix::flow::catalogue::Catalogue;
 use skyfix::flow::graph::{GraphError, GraphOptions, run_graph};
 use skyfix::fuse::{Fusion, FusionSettings, Odometry};
 use skyfix::geo::Geodetic;
-use skyfix::localize::sequential::{match_and_see, match_frame};
+use skyfix::localize::sequential::{match_and_view, match_frame};
 use skyfix::localize::{FrameView, Localizer, MatchSettings, register_frames};
 use skyfix::map::MapStore;
 use skyfix::models::{DenseExtractor, Device, Manifest, OnnxDense};
@@ -153,7 +153,7 @@ fn the_graph_equals_the_sequential_oracle_for_one_two_and_four_workers() {
     let mut ways = 0;
     for frame in &frames() {
         let prior = frame.ordinal.checked_sub(LAG).and_then(|i| priors[i as usize]);
-        let (matched, seen) = match_and_see(&localizer, frame, prior.as_ref(), None, network.as_mut());
+        let (matched, seen) = match_and_view(&localizer, frame, prior.as_ref(), None, network.as_mut());
         let way = register_frames(before.as_ref(), seen.as_ref()).ok();
         before = seen;
         let fused = fusion.step_along(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome, way.as_ref());

@@ -1,14 +1,19 @@
 //! `skyfix bench`.
 
+use std::path::Path;
+use std::process::ExitCode;
+
 use clap::Args;
-use skyfix::flow::catalogue::MapEdits;
+use skyfix::config::{Effective, FlightPlan};
 use skyfix::flow::graph::{GraphOptions, run_graph};
-use skyfix::fuse::FusionSettings;
+use skyfix::fuse::Smoothing;
+use skyfix::run::{Assembled, Matching, assemble, networks};
 use skyfix::sink::Sink;
 use skyfix::sink::summary::SummarySink;
 
-use super::localize::{LocalizeArguments, Prepared, networks, prepare};
-use super::replay::LAG;
+use super::arguments::LocalizeArguments;
+use super::progress::Terminal;
+use super::session::{complain, spelled};
 
 const EXAMPLES: &str = "Examples:
   skyfix bench photos/ --map area.mbtiles --no-prior
@@ -34,33 +39,32 @@ fn parse_setting(text: &str) -> Result<(usize, usize), String> {
 }
 
 /// Runs the verb.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let planned = arguments.localize.effective().and_then(|effective| Ok((FlightPlan::of(&effective)?, effective)));
+    let (plan, effective) = match planned {
+        Ok(planned) => planned,
+        Err(error) => return Ok(complain(&error)),
+    };
     let folder = std::env::temp_dir().join(format!("skyfix-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let result = measure(arguments, &folder);
+    let result = measure(&arguments.settings, &plan, &effective, &folder);
     std::fs::remove_dir_all(&folder)?;
-    result
+    result.map(|()| ExitCode::SUCCESS)
 }
 
-fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Result<()> {
-    for (workers, threads) in &arguments.settings {
-        let Prepared { localizer, flight, catalogue, .. } = prepare(&arguments.localize, MapEdits::default())?;
-        let networks = networks(&arguments.localize.model.model, arguments.localize.model.device, *workers, *threads)?;
-        let options = GraphOptions {
-            lag: LAG,
-            use_prior: !arguments.localize.no_prior,
-            previews: false,
-            fusion: FusionSettings { odometry: arguments.localize.odometry, ..FusionSettings::default() },
-            start: flight.start.filter(|_| !arguments.localize.no_prior).map(|s| (s.position, s.sigma_m)),
-            catalogue,
-            in_flight: None,
-            stop: Default::default(),
-        };
+fn measure(settings: &[(usize, usize)], plan: &FlightPlan, effective: &Effective, folder: &Path) -> anyhow::Result<()> {
+    let door = effective.door();
+    for (workers, threads) in settings {
+        let Assembled { matching: Matching { localizer, .. }, frames, truth, options } =
+            assemble(plan, &Terminal::new(Some(door))).map_err(|e| spelled(e, door))?;
+        let networks = networks(&plan.model, plan.device, *workers, *threads)?;
+        let mut options = GraphOptions { previews: false, ..options };
+        options.fusion.smoothing = Smoothing::Off;
         let busy = processor_seconds();
         let begun = std::time::Instant::now();
-        let mut summary = SummarySink::create(folder, flight.truth.clone())?;
+        let mut summary = SummarySink::create(folder, truth)?;
         let mut failure = None;
-        run_graph(localizer, networks, flight.frames, options, |report| {
+        run_graph(localizer, networks, frames, options, |report| {
             failure = summary.take(&report).err();
             failure.is_none()
         })?;

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use skyfix::config::FlightConfig;
 use skyfix::map::{BuildOptions, MapStore, MergeOrder, build};
-use skyfix::models::Manifest;
+use skyfix::models::{Device, Manifest};
 use skyfix::retrieve::build::IndexOptions;
 use skyfix::retrieve::index::level_gsd_m;
 use skyfix::retrieve::{MapIndex, index_path};
+use skyfix::run::compute_index;
 
-use super::localize::{ModelArguments, compute_index};
-use super::progress_bar;
+use super::progress::{Terminal, progress_bar};
 
 /// Verbs on maps.
 #[derive(Subcommand)]
@@ -61,10 +62,14 @@ pub struct BuildArguments {
 pub struct IndexArguments {
     /// The map
     map: PathBuf,
-    #[command(flatten)]
-    model: ModelArguments,
+    /// Model of the manifest (`skyfix models` lists them)
+    #[arg(long, default_value_t = FlightConfig::default().model.name)]
+    model: String,
+    /// Where inference runs: cpu or cuda:N; a device that is not there is an error
+    #[arg(long, default_value_t = Device::default())]
+    device: Device,
     /// Finest ground sampling distance, metres: 0.15 for flights below 60 m, 0.6 for large areas seen from high up
-    #[arg(long, default_value_t = 0.3, value_name = "M")]
+    #[arg(long, default_value_t = IndexOptions::default().finest_gsd_m, value_name = "M")]
     finest: f64,
 }
 
@@ -74,7 +79,7 @@ pub struct InfoArguments {
     /// The map
     map: PathBuf,
     /// Model whose index is shown
-    #[arg(long, default_value = "skyfix-dense")]
+    #[arg(long, default_value_t = FlightConfig::default().model.name)]
     model: String,
     /// Also write a picture of each region: NAME.png, NAME-1.png, …
     #[arg(long, value_name = "FILE.png")]
@@ -122,9 +127,9 @@ fn index(arguments: &IndexArguments) -> anyhow::Result<()> {
     }
     let map = MapStore::open(&arguments.map)?;
     let manifest = Manifest::find()?;
-    let entry = manifest.entry(&arguments.model.model)?;
+    let entry = manifest.entry(&arguments.model)?;
     let options = IndexOptions { finest_gsd_m: arguments.finest, ..IndexOptions::default() };
-    let index = compute_index(&map, &manifest, entry, arguments.model.device, &options)?;
+    let index = compute_index(&map, &manifest, entry, arguments.device, &options, &Terminal::new(None))?;
     let path = index_path(map.path(), &entry.name);
     let bytes = std::fs::metadata(&path).with_context(|| path.display().to_string())?.len();
     say!("{}: {:.1} MB", path.display(), bytes as f64 / 1e6);

@@ -8,13 +8,14 @@ macro_rules! say {
     }};
 }
 
+mod arguments;
 mod bench;
+mod config;
 mod doctor;
 mod eval;
-mod input;
-mod localize;
 mod map;
 mod models;
+mod progress;
 mod replay;
 mod run;
 mod session;
@@ -23,8 +24,7 @@ mod sync;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Tells a drone without GNSS where it is: camera frames matched against satellite imagery, fused with the IMU.
 ///
@@ -52,6 +52,8 @@ enum Verb {
     Replay(Box<replay::Arguments>),
     /// Localize what a pipeline file describes: a live stream, a video, a recording.
     Run(Box<run::Arguments>),
+    /// Print the configuration that is in effect, and where each value came from.
+    Config(config::Arguments),
     /// Build, index and inspect maps.
     #[command(subcommand)]
     Map(map::Verb),
@@ -84,13 +86,16 @@ enum Verb {
 
 /// Parses the command line and runs the verb.
 pub fn run() -> anyhow::Result<ExitCode> {
-    match Cli::parse().verb {
+    let command = arguments::with_defaults(Cli::command());
+    let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+    match cli.verb {
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Run(arguments) => run::run(&arguments),
+        Verb::Config(arguments) => Ok(config::run(&arguments)),
         Verb::Map(verb) => map::run(&verb).map(|()| ExitCode::SUCCESS),
         Verb::Models => models::run(),
         Verb::Simulate(arguments) => simulate::run(&arguments).map(|()| ExitCode::SUCCESS),
-        Verb::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Eval(verb) => eval::run(&verb),
         Verb::Sync(arguments) => sync::run(&arguments).map(|()| ExitCode::SUCCESS),
         Verb::Doctor { map, model } => {
@@ -101,23 +106,6 @@ pub fn run() -> anyhow::Result<ExitCode> {
             clap_complete::generate(shell, &mut Cli::command(), "skyfix", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
-    }
-}
-
-/// A progress bar on the terminal's standard error; invisible where that is no terminal.
-fn progress_bar(what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(0).with_message(what);
-    let template = "{msg:>12} [{bar:32}] {human_pos}/{human_len} {elapsed} left {eta}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar
-}
-
-/// Turns a bar into a counter, for work whose end is not known.
-fn as_counter(bar: &ProgressBar) {
-    if let Ok(style) = ProgressStyle::with_template("{msg:>12} {human_pos} {elapsed} {per_sec}") {
-        bar.set_style(style);
     }
 }
 

@@ -1,22 +1,22 @@
 //! `skyfix run`: what a pipeline file says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
-use skyfix::flow::catalogue::MapEdits;
-use skyfix::pipeline::{Pipeline, Source, explain};
+use skyfix::config::explain::explain;
+use skyfix::config::{ConfigBuilder, ConfigError, Door, Effective, FlightPlan, Source, TelemetrySource};
 
-use super::localize::{Matching, MatchingOptions};
-use super::session::{Outputs, Session};
-use super::{localize, session};
+use super::arguments::SetArguments;
+use super::session;
 
 const EXAMPLES: &str = "Examples:
   skyfix run pipelines/replay.toml                       the bundled flight
   skyfix run --check pipelines/rtsp.toml                 what it would do, without doing it
   skyfix run pipelines/rtp-h264.toml --record today/     keep what comes in; `skyfix replay today/` gives the same fixes
   skyfix run pipelines/rtsp.toml --for 600 | jq .track   ten minutes, a JSON object a frame
+  skyfix run pipelines/rtsp.toml --set source.url=rtsp://10.0.0.2/stream --set sinks.viewer=off
+                                                         any key of the file: skyfix config pipelines/rtsp.toml lists them
 
 A pipeline file can name any GStreamer element and so do anything: it is code. Run only files that you trust.
 Ctrl-C finishes the frames under way and completes every file.";
@@ -32,104 +32,72 @@ pub struct Arguments {
     check: bool,
     /// Record what comes in into this folder
     #[arg(long, value_name = "DIR")]
-    record: Option<PathBuf>,
+    record: Option<String>,
     /// Folder for the results, instead of the file's
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    out: Option<String>,
     /// The map, instead of the file's
     #[arg(long, value_name = "FILE")]
-    map: Option<PathBuf>,
+    map: Option<String>,
     /// Stop after this many seconds
-    #[arg(long = "for", value_name = "SECONDS")]
-    seconds: Option<f64>,
+    #[arg(long = "for", value_name = "SECONDS", allow_hyphen_values = true)]
+    seconds: Option<String>,
+    #[command(flatten)]
+    set: SetArguments,
+}
+
+impl Arguments {
+    fn effective(&self) -> Result<Effective, ConfigError> {
+        let config = file(&self.file)?
+            .flag("sinks.record", self.record.as_ref(), "--record")?
+            .flag("sinks.out", self.out.as_ref(), "--out")?
+            .flag("map.path", self.map.as_ref(), "--map")?
+            .flag("source.stop_after_s", self.seconds.as_ref(), "--for")?;
+        self.set.fill(config)?.finish()
+    }
+}
+
+/// The configuration of a pipeline file.
+pub fn file(path: &Path) -> Result<ConfigBuilder, ConfigError> {
+    ConfigBuilder::new(Door::File(path.into())).file(path)
 }
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let mut pipeline = Pipeline::read(&arguments.file)?;
-    if let Some(folder) = &arguments.record {
-        anyhow::ensure!(!matches!(pipeline.source, Source::Folder(_)), "--record: the source is a recording already");
-        pipeline.record = Some(folder.clone());
-    }
-    pipeline.out = arguments.out.clone().unwrap_or(pipeline.out);
-    pipeline.map = arguments.map.clone().or(pipeline.map);
+    let planned = arguments.effective().and_then(|effective| Ok((FlightPlan::of(&effective)?, effective)));
+    let (plan, effective) = match planned {
+        Ok(planned) => planned,
+        Err(error) => return Ok(session::complain(&error)),
+    };
     if arguments.check {
-        say!("{}", explain(&pipeline).trim_end());
-        return check(&pipeline);
+        say!("{}", explain(&plan).trim_end());
+        return check(&plan);
     }
-    eprint!("{}", explain(&pipeline));
-    let edits = pipeline.map_edits.as_deref().map_or_else(|| Ok(MapEdits::default()), MapEdits::read)?;
-    let input = super::input::open(&pipeline)?;
-    for warning in &input.warnings {
-        eprintln!("skyfix: {warning}");
-    }
-    let start = pipeline.start.or(input.start);
-    let options = MatchingOptions {
-        map: pipeline.map.clone().or(input.map).context("no map: give [map] path in the file, or --map FILE")?,
-        model: pipeline.model.clone(),
-        device: pipeline.device,
-        coarse: pipeline.coarse,
-        consensus: pipeline.consensus.clone(),
-        early_exit: pipeline.early_exit,
-        search_heights: pipeline.knowledge.height == skyfix::source::Setting::None,
-        ground: localize::ground(pipeline.dem.as_deref(), pipeline.takeoff, start.map(|s| s.position))?,
-    };
-    let Matching { map, localizer, catalogue } = localize::matching(options, edits)?;
-    let workers = pipeline.workers.unwrap_or_else(localize::processors);
-    let networks = localize::networks(&pipeline.model, pipeline.device, workers, 1)?;
-    let outputs = Outputs {
-        out: pipeline.out.clone(),
-        rrd: pipeline.rrd,
-        viewer: pipeline.viewer.map(|target| (target, pipeline.viewer_image_rate)),
-        jsonl_file: pipeline.jsonl_file,
-        jsonl_stdout: pipeline.jsonl_stdout,
-        jsonl_udp: pipeline.jsonl_udp.clone(),
-    };
-    let options = skyfix::flow::graph::GraphOptions {
-        lag: pipeline.lag,
-        use_prior: pipeline.prior,
-        previews: outputs.pictures(),
-        fusion: pipeline.fusion,
-        start: start.filter(|_| pipeline.prior).map(|s| (s.position, s.sigma_m)),
-        catalogue,
-        // A frame that waits for others grows old: live, no more are taken than can be worked on.
-        in_flight: pipeline.live.then_some(workers as u64),
-        stop: Default::default(),
-    };
-    if let Some(seconds) = arguments.seconds {
-        anyhow::ensure!(seconds > 0.0 && seconds.is_finite(), "--for {seconds}: give a positive number of seconds");
-        let stop = options.stop.clone();
-        std::thread::spawn(move || {
-            std::thread::sleep(std::time::Duration::from_secs_f64(seconds));
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        });
-    }
-    session::run(Session { map, localizer, networks, frames: input.frames, truth: input.truth, options }, &outputs)
+    eprint!("{}", explain(&plan));
+    session::run(&effective)
 }
 
 /// Whether what the pipeline needs is there.
-fn check(pipeline: &Pipeline) -> anyhow::Result<ExitCode> {
+fn check(plan: &FlightPlan) -> anyhow::Result<ExitCode> {
     let mut missing = Vec::new();
-    let mut need = |what: &str, path: &std::path::Path| {
+    let mut need = |what: &str, path: &Path| {
         if !path.exists() {
             missing.push(format!("{what} {} is not there", path.display()));
         }
     };
-    if let Source::Folder(path) | Source::Video(path) = &pipeline.source {
+    if let Source::Folder(path) | Source::Video(path) | Source::Device(path) = &plan.source {
         need("the source", path);
     }
-    for telemetry in &pipeline.telemetry {
-        if let skyfix::pipeline::TelemetrySource::Sidecars(path) | skyfix::pipeline::TelemetrySource::Srt(path) = telemetry {
+    for telemetry in &plan.telemetry {
+        if let TelemetrySource::Sidecars(path) | TelemetrySource::Srt(path) = telemetry {
             need("the telemetry", path);
         }
     }
-    for (what, path) in
-        [("the map", &pipeline.map), ("the elevation model", &pipeline.dem), ("the list of edits", &pipeline.map_edits)]
-    {
+    for (what, path) in [("the map", &plan.map), ("the elevation model", &plan.dem), ("the list of edits", &plan.map_edits)] {
         path.iter().for_each(|p| need(what, p));
     }
     let manifest = skyfix::models::Manifest::find()?;
-    if let Err(error) = manifest.entry(&pipeline.model).and_then(|entry| manifest.load(entry)) {
+    if let Err(error) = manifest.entry(&plan.model).and_then(|entry| manifest.load(entry)) {
         missing.push(error.to_string());
     }
     if missing.is_empty() {

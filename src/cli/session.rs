@@ -1,127 +1,43 @@
-//! What replay and run share: frames through the graph, results into the sinks.
+//! What replay and run share: a configured flight localized, and its end told.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use anyhow::Context;
-use skyfix::flow::graph::{GraphOptions, run_graph};
-use skyfix::localize::Localizer;
-use skyfix::map::MapStore;
-use skyfix::models::DenseExtractor;
-use skyfix::recording::Truth;
-use skyfix::sink::background::BackgroundSink;
-use skyfix::sink::csv::CsvSink;
-use skyfix::sink::geojson::GeoJsonSink;
-use skyfix::sink::jsonl::JsonLinesSink;
-use skyfix::sink::summary::SummarySink;
-use skyfix::sink::{Sink, SinkError, ViewerTarget};
-use skyfix::source::FrameSource;
-use skyfix::types::Report;
+use skyfix::config::{ConfigError, Door, Effective, FlightPlan};
+use skyfix::run::{RunEnd, RunError};
 
-use super::localize::make_folder;
-use super::progress_bar;
+use super::progress::Terminal;
 
+/// Exit code of wrong usage.
+const WRONG_USAGE: u8 = 2;
 /// Exit code of a run in which not one frame was localized.
 const NOTHING_LOCALIZED: u8 = 3;
 /// Exit code of a run that a second Ctrl-C broke off.
 const BROKEN_OFF: i32 = 130;
-/// How long a live output may take to finish.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Where results go.
-pub struct Outputs {
-    /// Folder for the tables.
-    pub out: PathBuf,
-    /// Whether `flight.rrd` is written there.
-    pub rrd: bool,
-    /// The live viewer, and the pictures a second that it gets.
-    pub viewer: Option<(ViewerTarget, f64)>,
-    /// Whether `fixes.jsonl` is written.
-    pub jsonl_file: bool,
-    /// Whether JSON lines go to standard output; words then go to standard error.
-    pub jsonl_stdout: bool,
-    /// Where JSON lines go as datagrams.
-    pub jsonl_udp: Vec<std::net::SocketAddr>,
-}
-
-impl Outputs {
-    /// Whether any of them shows pictures.
-    pub fn pictures(&self) -> bool {
-        cfg!(feature = "viz") && (self.rrd || self.viewer.is_some())
-    }
-}
-
-/// A flight about to be localized.
-pub struct Session {
-    /// The map.
-    pub map: MapStore,
-    /// The localizer.
-    pub localizer: Arc<Localizer>,
-    /// A network for each worker.
-    pub networks: Vec<Box<dyn DenseExtractor>>,
-    /// The frames.
-    pub frames: Box<dyn FrameSource>,
-    /// True positions, for scoring only.
-    pub truth: Truth,
-    /// How the graph runs.
-    pub options: GraphOptions,
-}
 
 /// Localizes a flight. Ctrl-C finishes what is under way and completes every file.
-pub fn run(session: Session, outputs: &Outputs) -> anyhow::Result<ExitCode> {
-    let Session { map, localizer, networks, frames, truth, options } = session;
-    make_folder(&outputs.out)?;
-    let mut summary = SummarySink::create(&outputs.out, truth.clone())?;
-    let mut sinks = files(outputs, &map, &truth)?;
-    sinks.extend(live(outputs, &map, &truth)?);
-    stop_on_interrupt(&options.stop);
-
-    let bar = progress_bar("frames");
-    match frames.len_hint() {
-        Some(length) => bar.set_length(length),
-        None => super::as_counter(&bar),
-    }
-    if options.in_flight.is_some() {
-        eprintln!("skyfix: live; Ctrl-C ends it");
-    }
-    let mut failure: Option<SinkError> = None;
-    let ran = run_graph(localizer, networks, frames, options, |report: Report| {
-        bar.inc(u64::from(matches!(report, Report::Frame(_))));
-        let written = sinks.iter_mut().try_for_each(|sink| sink.take(&report)).and_then(|()| summary.take(&report));
-        failure = written.err();
-        failure.is_none()
-    });
-    bar.finish_and_clear();
-    if let Some(error) = failure {
-        return Err(error).context("the results are not complete");
-    }
-    // A source that failed in the middle leaves the results up to there.
-    if let Ok(intake) = &ran {
-        summary.intake(*intake);
-    }
-    sinks
-        .iter_mut()
-        .try_for_each(|sink| sink.finish())
-        .and_then(|()| summary.finish())
-        .context("the results are not complete")?;
-    // A source that failed has left what came before: it is written, and worth having.
-    ran.with_context(|| {
-        format!("the flight broke off after {} frames, whose results are in {}", summary.summary().frames, outputs.out.display())
-    })?;
-    let mut words = format!("{}\n\nresults in {}", summary.summary(), outputs.out.display());
+pub fn run(effective: &Effective) -> anyhow::Result<ExitCode> {
+    let plan = match FlightPlan::of(effective) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(complain(&error)),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_interrupt(&stop);
+    let jsonl_stdout = plan.outputs.jsonl_stdout;
+    let RunEnd { summary, outputs } =
+        skyfix::run::run(plan, &Terminal::new(Some(effective.door())), stop).map_err(|e| spelled(e, effective.door()))?;
+    let mut words = format!("{summary}\n\nresults in {}", outputs.folder.display());
     if outputs.rrd && cfg!(feature = "viz") {
-        words += &format!("\nlook at them: .venv/bin/rerun {}", outputs.out.join("flight.rrd").display());
+        words += &format!("\nlook at them: .venv/bin/rerun {}", outputs.folder.join("flight.rrd").display());
     }
-    if outputs.jsonl_stdout {
+    if jsonl_stdout {
         eprintln!("{words}")
     } else {
         say!("{words}")
     }
-    if summary.summary().fixes == 0 {
+    if summary.fixes == 0 {
         eprintln!(
             "skyfix: not one frame was localized; is the map of this area, and are height and camera right? \
              (reasons are in fixes.csv)"
@@ -131,43 +47,15 @@ pub fn run(session: Session, outputs: &Outputs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn files(outputs: &Outputs, map: &MapStore, truth: &Truth) -> Result<Vec<Box<dyn Sink>>, SinkError> {
-    let out = &outputs.out;
-    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(CsvSink::create(out)?), Box::new(GeoJsonSink::create(out)?)];
-    if outputs.jsonl_file {
-        sinks.push(Box::new(JsonLinesSink::create(out)?));
-    }
-    #[cfg(feature = "viz")]
-    if outputs.rrd {
-        sinks.push(Box::new(skyfix::sink::viewer::ViewerSink::create(&out.join("flight.rrd"), map, truth)?));
-    }
-    #[cfg(not(feature = "viz"))]
-    let _ = (map, truth);
-    Ok(sinks)
+/// An error in the words of the door that the flight came through.
+pub fn spelled(error: RunError, door: &Door) -> anyhow::Error {
+    anyhow::anyhow!("{}", door.spell(&format!("{:#}", anyhow::Error::from(error))))
 }
 
-/// Outputs to whoever listens now; none of them may hold the flight up.
-fn live(outputs: &Outputs, map: &MapStore, truth: &Truth) -> Result<Vec<Box<dyn Sink>>, SinkError> {
-    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    if outputs.jsonl_stdout {
-        sinks.push(Box::new(BackgroundSink::start("stdout", PATIENCE, || Ok(JsonLinesSink::stdout()))?));
-    }
-    for to in &outputs.jsonl_udp {
-        sinks.push(Box::new(JsonLinesSink::udp(*to)?));
-    }
-    #[cfg(feature = "viz")]
-    if let Some((target, rate)) = outputs.viewer {
-        let (map, truth) = (map.path().to_owned(), truth.clone());
-        let make = move || {
-            // The set-up puts the viewer into the clone.
-            let own = [Path::new(".venv/bin/rerun")].into_iter().find(|p| p.exists());
-            skyfix::sink::viewer::ViewerSink::live(&target, &map, &truth, rate, own)
-        };
-        sinks.push(Box::new(BackgroundSink::start("viewer", PATIENCE, make)?));
-    }
-    #[cfg(not(feature = "viz"))]
-    let _ = (map, truth, Path::new(""));
-    Ok(sinks)
+/// Says what is wrong with a configuration: wrong usage where it was written at the command line, an error in a file.
+pub fn complain(error: &ConfigError) -> ExitCode {
+    eprintln!("skyfix: {error}");
+    ExitCode::from(if matches!(error, ConfigError::Key { file: None, .. }) { WRONG_USAGE } else { 1 })
 }
 
 /// The first Ctrl-C ends the flight in order, the second one at once.

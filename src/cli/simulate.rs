@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use skyfix::simulate::{ImuGrade, Mounting, Settings, WorldSource, simulate};
 
-use super::progress_bar;
+use super::progress::progress_bar;
 
 const EXAMPLES: &str = "Examples:
   skyfix simulate flight --seed 7                        the bundled demonstration flight

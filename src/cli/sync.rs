@@ -11,7 +11,7 @@ use skyfix::source::{self, FrameEvent, KnowledgeOptions, VideoOptions};
 use skyfix::time::seconds_between;
 use skyfix::types::Pixels;
 
-use super::progress_bar;
+use super::progress::progress_bar;
 
 const EXAMPLES: &str = "Examples:
   skyfix sync flight/
@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let bar = progress_bar("frames");
     match flight.frames.len_hint() {
         Some(length) => bar.set_length(length),
-        None => super::as_counter(&bar),
+        None => super::progress::as_counter(&bar),
     }
     let mut tracker = MotionTracker::new();
     let mut first_ns = None;

@@ -15,43 +15,22 @@ use super::mutual::soft_mutual;
 use super::peaks::parabola;
 use super::tensor::{RegionGrid, Tensor4};
 use super::vote::{Elected, Vote, VoteSettings, elect};
-use crate::settings::{Bound, settings, written_as_text};
+use crate::settings::{Bound, settings, words};
 
 /// Most regions along a side of the frame.
 pub const MAX_FRAME_REGIONS: usize = 16;
 /// Most regions along a side of the window, less the one that the rounding of its origin may add.
 const MAX_WINDOW_REGIONS: usize = 24;
 
-/// Which assignments become region matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Assignment {
-    /// The best map region of each frame region and the best frame region of each map region where they agree.
-    #[default]
-    Mutual,
-    /// The best map region of each frame region.
-    Forward,
-}
-
-written_as_text!(Assignment);
-
-impl std::str::FromStr for Assignment {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "mutual" => Ok(Self::Mutual),
-            "forward" => Ok(Self::Forward),
-            _ => Err(format!("'{text}' is no assignment; write mutual or forward")),
-        }
-    }
-}
-
-impl std::fmt::Display for Assignment {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Mutual => "mutual",
-            Self::Forward => "forward",
-        })
+words! {
+    /// Which assignments become region matches.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub enum Assignment: "assignment" {
+        /// The best map region of each frame region and the best frame region of each map region where they agree.
+        #[default]
+        Mutual = "mutual",
+        /// The best map region of each frame region.
+        Forward = "forward",
     }
 }
 

@@ -1,18 +1,20 @@
 //! The graph:
 //!
 //! ```text
-//!     frames ──► admit ──► rectify ──► retrieve ──► coarse ──► fine ──► fix ──► register ──► fuse ──► sinks
-//!                                         ▲                              ▲  next  │  pauses ──►│
-//!                                         │                              └────────┘            │
-//!     map edits ──► catalogue ────────────┴────────── priors, L frames later ◄─────────────────┘
+//!     frames ──► admit ──► rectify ──► observe ──► early_exit ──► retrieve ──► coarse ──► fine ──► fix ──► fallback_search ──┐
+//!                                         ▲            └ settled: past the search ──────────────────────────────────────────┤
+//!     map edits ──► catalogue ────────────┤                                                                                 ▼
+//!                                         └───────────── priors, L frames later ◄──── sinks ◄──── fuse ◄──── register ◄─────┘
+//!                                                                                                  ▲           ▲  next │
+//!                                                                                        pauses ───┘           └───────┘
 //! ```
 //!
-//! The timestamp is the frame's ordinal. Retrieval of frame t waits until the catalogue and the prior of frame t − L are complete,
+//! The timestamp is the frame's ordinal. Observing frame t waits until the catalogue and the prior of frame t − L are complete,
 //! whatever the number of workers: so a replay gives the same bytes with one, two or four.
 //!
 //! A pause is a stretch of time that shows no frame: it keeps the track going, and has the timestamp of the frame after it.
 //!
-//! Worker 0 conducts: it feeds the frames, fuses and hands out. The others take a frame from `rectify` to `fix`, in turn.
+//! Worker 0 coordinates: it feeds the frames, fuses and hands out. The others take a frame from `rectify` to `register`, in turn.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,13 +25,17 @@ use std::time::Duration;
 use differential_dataflow::input::Input as _;
 use timely::dataflow::operators::{Concat, ConnectLoop, Feedback, Input, Probe};
 
+use super::active_cells::ActiveCells;
 use super::catalogue::{Catalogue, CatalogueInput};
 use super::message::{InFlight, InProcess};
 use super::operators::admit::Admit;
 use super::operators::coarse::Coarse;
+use super::operators::early_exit::EarlyExit;
+use super::operators::fallback_search::FallbackSearch;
 use super::operators::fine::Fine;
 use super::operators::fix::MakeFix;
 use super::operators::fuse::{self, Fuse};
+use super::operators::observe::Observe;
 use super::operators::rectify::Rectify;
 use super::operators::register::Register;
 use super::operators::retrieve::Retrieve;
@@ -80,7 +86,7 @@ pub enum GraphError {
     Source(#[from] SourceError),
 }
 
-/// What a worker takes with it when it starts: its network if it matches, the way out for reports if it conducts.
+/// What a worker takes with it when it starts: its network if it matches, the way out for reports if it coordinates.
 #[derive(Default)]
 struct Equipment {
     network: Option<Box<dyn DenseExtractor>>,
@@ -109,9 +115,9 @@ pub fn run_graph(
     let fusion = Arc::new(Mutex::new(Fusion::new(options.fusion, options.start)));
     let smooths = options.fusion.smoothing != Smoothing::Off;
     let (sender, receiver) = sync_channel::<Report>(REPORT_QUEUE);
-    let conductor = Equipment { network: None, reports: Some(sender) };
+    let coordinator = Equipment { network: None, reports: Some(sender) };
     let matchers = networks.into_iter().map(|network| Equipment { network: Some(network), reports: None });
-    let equipment: Vec<Mutex<Equipment>> = std::iter::once(conductor).chain(matchers).map(Mutex::new).collect();
+    let equipment: Vec<Mutex<Equipment>> = std::iter::once(coordinator).chain(matchers).map(Mutex::new).collect();
 
     // Every change of progress is told at once: the default keeps what is not yet the oldest to itself until the next step, which on
     // a worker that matches comes a whole stage later.
@@ -140,16 +146,19 @@ pub fn run_graph(
                 let (withdrawn_input, withdrawn) = scope.new_collection();
                 let catalogue = catalogue::broadcast(catalogue::rows(cells, touches, withdrawn), peers);
                 let (feedback, priors) = scope.feedback(lag);
-                let permit = FramePermit::default();
+                let (permit, cells) = (FramePermit::default(), ActiveCells::of(&localizer.index));
 
                 let odometry = options.fusion.odometry;
                 let matched = frames
                     .admit(matchers)
                     .rectify(Arc::clone(&localizer), options.previews)
-                    .retrieve(catalogue.concat(priors), Arc::clone(&localizer), network.clone(), permit.clone(), odometry)
+                    .observe(catalogue.concat(priors), Arc::clone(&localizer), cells.clone(), permit.clone())
+                    .early_exit(Arc::clone(&localizer), network.clone(), odometry)
+                    .retrieve(Arc::clone(&localizer), network.clone(), cells, odometry)
                     .coarse(Arc::clone(&localizer))
                     .fine(Arc::clone(&localizer), network.clone())
-                    .fix(Arc::clone(&localizer), network.clone(), permit);
+                    .fix(Arc::clone(&localizer), network.clone())
+                    .fallback_search(Arc::clone(&localizer), network.clone(), permit);
                 let registered = if odometry.is_possible() { matched.register(matchers, odometry) } else { matched };
                 let finished = registered.fuse(pauses, Arc::clone(&fusion)).sinks(reports);
                 let (probe, finished) = finished.probe();

@@ -8,9 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::coarse::Place;
 use crate::fine::Unregistered;
 use crate::fuse::measurement::Displacement;
-use crate::localize::{FrameView, Observation, Retrieved, VerifiedPlace};
+use crate::localize::{Decision, FrameView, Observation, Retrieved, VerifiedPlace};
 use crate::retrieve::CellId;
-use crate::types::{AbstainReason, Frame, FrameReport, Prior, StageTimes, TrackPoint};
+use crate::types::{AbstainReason, Frame, FrameMatch, FrameReport, Prior, SearchRoute, StageTimes, TrackPoint};
 
 /// Data that workers of one process hand to each other as it is. Timely asks every exchanged type to be serializable, for the case
 /// of several processes; that case would need compressed bytes, and is refused here instead of done quietly.
@@ -29,59 +29,92 @@ impl<'de, T> Deserialize<'de> for InProcess<T> {
     }
 }
 
-/// A frame on its way through the stages: what the last stage made of it, or why it failed.
+/// A frame on its way through the stages: what the last stage made of it, or how it ended.
 #[derive(Clone)]
 pub struct InFlight<T> {
     /// The frame.
     pub frame: Arc<Frame>,
-    /// When it was captured, or else entered the graph: for latency only.
+    /// When it entered the graph: for its wait only.
     pub entered: Instant,
     /// Time spent so far.
     pub times: StageTimes,
+    /// How it was searched for so far.
+    pub route: Option<SearchRoute>,
     /// For the viewer; see [`crate::types::FrameReport`].
     pub preview: Option<(Arc<image::RgbImage>, f64)>,
     /// Size of the frame as stored; zeros until it is decoded.
     pub frame_px: (u32, u32),
-    /// What the next frame needs of it to tell its way, from `retrieve` to `register`.
-    pub seen: Option<Arc<FrameView>>,
-    /// The way since the frame before, or why there is none; nothing where that is not wanted.
-    pub way: Option<Result<Displacement, Unregistered>>,
-    /// The stage's result.
-    pub made: Result<T, AbstainReason>,
+    /// What the next frame is registered with, from `early_exit` or `retrieve` to `register`.
+    pub view: Option<Arc<FrameView>>,
+    /// The displacement since the frame before, or why there is none; nothing where that is not wanted.
+    pub displacement: Option<Result<Displacement, Unregistered>>,
+    /// The stage's result; what became of the frame where its search is over: an abstention, or a fix by an early exit.
+    pub made: Result<T, Box<FrameMatch>>,
 }
 
 impl<T> InFlight<T> {
-    /// The next stage's result, with the milliseconds it took.
+    /// The next stage's result, with the milliseconds it took. A frame whose search is over passes.
     pub fn then<U>(
         self,
         clock: impl FnOnce(&mut StageTimes) -> &mut f64,
         stage: impl FnOnce(&Frame, T) -> Result<U, AbstainReason>,
     ) -> InFlight<U> {
+        self.then_or_end(clock, |frame, made| stage(frame, made).map_err(|reason| Box::new(FrameMatch::abstained(reason))))
+    }
+
+    /// The same for a stage that may end a frame's search with a fix.
+    pub fn then_or_end<U>(
+        self,
+        clock: impl FnOnce(&mut StageTimes) -> &mut f64,
+        stage: impl FnOnce(&Frame, T) -> Result<U, Box<FrameMatch>>,
+    ) -> InFlight<U> {
         let begun = Instant::now();
-        let Self { frame, entered, mut times, preview, frame_px, seen, way, made } = self;
+        let Self { frame, entered, mut times, route, preview, frame_px, view, displacement, made } = self;
         let made = made.and_then(|m| stage(&frame, m));
         *clock(&mut times) += begun.elapsed().as_secs_f64() * 1e3;
-        InFlight { frame, entered, times, preview, frame_px, seen, way, made }
+        InFlight { frame, entered, times, route, preview, frame_px, view, displacement, made }
     }
 }
 
 impl InFlight<()> {
     /// A frame that enters the graph now.
     pub fn admitted(frame: Arc<Frame>) -> Self {
-        let times = StageTimes::default();
-        let entered = frame.captured.unwrap_or_else(Instant::now);
-        Self { frame, entered, times, preview: None, frame_px: (0, 0), seen: None, way: None, made: Ok(()) }
+        Self {
+            frame,
+            entered: Instant::now(),
+            times: StageTimes::default(),
+            route: None,
+            preview: None,
+            frame_px: (0, 0),
+            view: None,
+            displacement: None,
+            made: Ok(()),
+        }
     }
 }
 
 /// A stream of frames on their way.
 pub type Frames<'scope, T> = timely::dataflow::StreamVec<'scope, u64, InProcess<InFlight<T>>>;
+
+/// After `observe`.
+#[derive(Clone)]
+pub struct Observed {
+    /// The views to try.
+    pub observation: Arc<Observation>,
+    /// The filter's prediction.
+    pub prior: Option<Prior>,
+    /// The same where it is confident enough for an early exit; nothing once that was tried.
+    pub early_exit: Option<Prior>,
+}
+
 /// After `retrieve`.
 pub type Candidates = (Arc<Observation>, Arc<Retrieved>);
 /// After `coarse`.
 pub type Placed = (Arc<Observation>, Arc<Retrieved>, Vec<Place>);
 /// After `fine`.
 pub type Confirmed = (Arc<Observation>, Arc<Retrieved>, Arc<Vec<VerifiedPlace>>);
+/// After `fix`.
+pub type Decided = (Arc<Observation>, Arc<Retrieved>, Arc<Vec<VerifiedPlace>>, Decision);
 
 /// What leaves the graph, and the prior that goes back.
 #[derive(Clone)]
@@ -94,22 +127,22 @@ pub struct Finished {
     pub frame: Option<(FrameReport, Option<Prior>)>,
 }
 
-/// What retrieval must know besides the frame.
+/// What the search for a frame must know besides the frame.
 #[derive(Clone, Debug)]
-pub enum Knowledge {
+pub enum RetrievalInput {
     /// The filter's prediction for the frame of this ordinal, made a fixed number of frames earlier.
     Prior(u64, InProcess<Option<Prior>>),
     /// A row of the tile catalogue came (+1) or went (−1) at a frame.
     Row(CellId, u64, isize),
 }
 
-impl Serialize for Knowledge {
+impl Serialize for RetrievalInput {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         InProcess(()).serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Knowledge {
+impl<'de> Deserialize<'de> for RetrievalInput {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         InProcess::<()>::deserialize(deserializer).map(|_| Self::Prior(0, InProcess(None)))
     }

@@ -9,16 +9,11 @@ use crate::localize::sascm::{Candidates, all_candidates, best_candidates, match_
 use crate::types::AbstainReason;
 
 impl Localizer {
-    /// Finds the places that stand out most; at a glance, the one that does in the predicted window.
-    pub fn coarse(&self, observation: &Observation, retrieved: &Retrieved) -> Result<Vec<Place>, AbstainReason> {
-        match &observation.glance {
-            Some(prior) => Ok(self.glance(observation, prior, retrieved).into_iter().collect()),
-            None => self.search(observation, retrieved),
-        }
-    }
-
     /// Finds the places that stand out most.
-    pub(super) fn search(&self, observation: &Observation, retrieved: &Retrieved) -> Result<Vec<Place>, AbstainReason> {
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn coarse(&self, observation: &Observation, retrieved: &Retrieved) -> Result<Vec<Place>, AbstainReason> {
         let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
         // The more views are tried, the more of them find something that stands out by chance.
         let keep = (self.settings.places + observation.hypotheses.len() / 2).min(self.settings.most_places);

@@ -15,9 +15,18 @@ use crate::types::{AbstainReason, Fix, FrameMatch, FreePose, Match, Outcome};
 /// Places that are matched narrowly when none leads clearly.
 const CONTENDERS: usize = 3;
 
-/// Places that were matched narrowly before, with what came of it.
-#[derive(Default)]
-pub(super) struct SecondPasses(Vec<(Place, ViewHypothesis, Result<PosedMatch, AbstainReason>)>);
+/// A frame's fix or abstention, with what a search that goes on can use of it.
+#[derive(Clone)]
+pub struct Decision {
+    /// The fix or abstention.
+    pub matched: FrameMatch,
+    /// The second passes that led to it.
+    pub(super) second_passes: SecondPasses,
+}
+
+/// Places of a frame that were matched a second time, with what came of it.
+#[derive(Clone, Default)]
+pub struct SecondPasses(Vec<(Place, ViewHypothesis, Result<PosedMatch, AbstainReason>)>);
 
 /// The matches of a place with the pose that fits them, and what was known of it before.
 #[derive(Clone)]
@@ -30,30 +39,25 @@ pub(super) struct PosedMatch {
 }
 
 impl Localizer {
-    /// Makes the fix of the best place, or says why there is none. What a glance does not settle is looked at in full.
+    /// Makes the fix of the best place, or says why there is none.
     pub fn fix(
         &self,
         observation: &Observation,
         retrieved: &Retrieved,
         verified: &[VerifiedPlace],
         network: &mut dyn DenseExtractor,
-    ) -> FrameMatch {
-        if self.settings.coarse == CoarseMethod::Retrieval {
-            return self.fix_of_cell(observation, retrieved, verified);
-        }
-        if observation.glance.is_none() {
-            let mut narrowly = SecondPasses::default();
-            let matched = self.fix_in_full(observation, verified, retrieved.candidates, network, &mut narrowly);
-            if self.is_beyond_doubt(&matched) || !self.may_look_thoroughly(observation) {
-                return matched;
-            }
-            return self.look_thoroughly(observation, retrieved, verified, (matched, narrowly), network);
-        }
-        let settled = self.settled(observation, verified, retrieved.candidates);
-        settled.unwrap_or_else(|| self.escalated(observation, network))
+    ) -> Decision {
+        let mut second_passes = SecondPasses::default();
+        let matched = if self.settings.coarse == CoarseMethod::Retrieval {
+            self.fix_of_cell(observation, retrieved, verified)
+        } else {
+            self.fix_of_best(observation, verified, retrieved.candidates, network, &mut second_passes)
+        };
+        Decision { matched, second_passes }
     }
 
-    pub(super) fn fix_in_full(
+    /// The fix of the best of verified places. `before` are the second passes that were made of the frame already.
+    pub(super) fn fix_of_best(
         &self,
         observation: &Observation,
         verified: &[VerifiedPlace],

@@ -1,11 +1,10 @@
 //! Early exit: with a confident prior a frame goes straight to fine matching in the predicted window.
 //!
 //! One pass of the network over the middle of the frame, one place (where that correlates best), one round of matching. What that does
-//! not settle beyond doubt is escalated: the frame is searched for, verified and matched as without a glance. So a glance may save time;
-//! it never decides that a position is not known.
+//! not settle beyond doubt is searched for in full. So an early exit may save time; it never decides that a position is not known.
 
-use super::decide::SecondPasses;
-use super::{FEW_HYPOTHESES, Localizer, Observation, Retrieved, VerifiedPlace};
+use super::verify::EARLY_EXIT_RADIUS;
+use super::{Described, FEW_HYPOTHESES, Localizer, Observation, VerifiedPlace};
 use crate::coarse::Place;
 use crate::coarse::refine::refine;
 use crate::models::DenseExtractor;
@@ -21,17 +20,44 @@ const VIEW_PX: u32 = 384;
 /// The largest window's half side, cells: beyond it the search by transform is cheaper.
 const MAX_WINDOW: usize = 20;
 
+/// What an early exit makes of a frame.
+pub struct EarlyExit {
+    /// The fix; `None` when the frame is to be searched for in full.
+    pub settled: Option<FrameMatch>,
+    /// The middle of the frame as the network described it.
+    pub view: Described,
+}
+
 impl Localizer {
-    /// The observation with the prior for a glance, where that is confident and the view is known.
-    pub fn at_a_glance(&self, observation: Observation, prior: Option<&Prior>) -> Observation {
+    /// The prior for an early exit, where it is confident and the view is known.
+    pub fn early_exit_prior(&self, observation: &Observation, prior: Option<&Prior>) -> Option<Prior> {
         let few = observation.hypotheses.len() <= FEW_HYPOTHESES && observation.search_level == observation.refine_level;
         let known = observation.known.heading_rad.is_some() && observation.known.height_agl_m.is_some();
         let confident = |p: &&Prior| {
             p.at(observation.frame.stamp_ns).1 <= self.settings.early_exit_sigma_m
-                && self.window_radius(p, &observation) <= MAX_WINDOW
+                && self.window_radius(p, observation) <= MAX_WINDOW
         };
-        let glance = prior.filter(|_| self.settings.early_exit).filter(confident).copied().filter(|_| few && known);
-        Observation { glance, ..observation }
+        prior.filter(|_| self.settings.early_exit && few && known).filter(confident).copied()
+    }
+
+    /// Matches the middle of a frame in the window that a prior predicts.
+    ///
+    /// # Errors
+    /// When the view cannot be made or the network fails; then a search could not either.
+    pub fn early_exit(
+        &self,
+        observation: &Observation,
+        prior: &Prior,
+        network: &mut dyn DenseExtractor,
+    ) -> Result<EarlyExit, AbstainReason> {
+        let hypothesis = observation.hypotheses.first().ok_or(AbstainReason::BadView)?;
+        let view = self.describe_within(observation, hypothesis, observation.refine_level, VIEW_PX, network)?;
+        let place: Vec<Place> = self.predicted_place(observation, prior, &view).into_iter().collect();
+        let views = [view];
+        let verified = self.verify(observation, &views, &place, EARLY_EXIT_RADIUS, network)?;
+        let settled = self.settle(observation, &verified);
+        let [view] = views;
+        Ok(EarlyExit { settled, view })
     }
 
     /// Half the side of the window that a prior predicts, cells.
@@ -40,21 +66,9 @@ impl Localizer {
         (WINDOW_SIGMAS * sigma_m / self.cell_m(observation.refine_level)).ceil() as usize
     }
 
-    /// What a glance looks at.
-    pub(super) fn glance_view(
-        &self,
-        observation: &Observation,
-        network: &mut dyn DenseExtractor,
-    ) -> Result<Retrieved, AbstainReason> {
-        let hypothesis = observation.hypotheses.first().ok_or(AbstainReason::BadView)?;
-        let view = self.describe_within(observation, hypothesis, observation.refine_level, VIEW_PX, network)?;
-        Ok(Retrieved { templates: Vec::new(), views: vec![view], cells: Vec::new(), candidates: 1, within: None })
-    }
-
-    /// The place in the predicted window where the whole view correlates best; none when that lies on the window's rim.
-    pub(super) fn glance(&self, observation: &Observation, prior: &Prior, retrieved: &Retrieved) -> Option<Place> {
+    /// The place in the predicted window where the whole view correlates best; none when that lies on the window's border.
+    fn predicted_place(&self, observation: &Observation, prior: &Prior, described: &Described) -> Option<Place> {
         let level = self.index.levels.get(observation.refine_level)?;
-        let described = retrieved.views.first()?;
         let view = &described.view;
         let mean = &level.model.projection.mean;
         let field = described.field(mean).field;
@@ -79,23 +93,12 @@ impl Localizer {
         places.reduce(|best, next| if next.score > best.score { next } else { best })
     }
 
-    /// Looks in full at what a glance did not settle.
-    pub(super) fn escalated(&self, observation: &Observation, network: &mut dyn DenseExtractor) -> FrameMatch {
-        let whole = Observation { glance: None, ..observation.clone() };
-        let mut run = || {
-            let retrieved = self.retrieve(&whole, observation.glance.as_ref(), None, network)?;
-            let places = self.search(&whole, &retrieved)?;
-            let verified = self.fine(&whole, &retrieved, &places, network)?;
-            Ok(self.fix_in_full(&whole, &verified, retrieved.candidates, network, &mut SecondPasses::default()))
-        };
-        run().unwrap_or_else(FrameMatch::abstained)
-    }
-
-    /// The fix of a glance's place, when its first round of matches leaves no doubt.
-    pub(super) fn settled(&self, observation: &Observation, verified: &[VerifiedPlace], candidates: usize) -> Option<FrameMatch> {
+    /// The fix of the predicted place, when its first round of matches leaves no doubt.
+    fn settle(&self, observation: &Observation, verified: &[VerifiedPlace]) -> Option<FrameMatch> {
         let best = verified.first().filter(|v| v.consensus.support >= self.settings.fix.min_support_unclear)?;
         let posed = self.first_pass(observation, best).ok()?;
-        let matched = self.judged(observation, best.place.region, &posed, (f64::INFINITY, true), candidates);
+        // The one place stands for the one candidate.
+        let matched = self.judged(observation, best.place.region, &posed, (f64::INFINITY, true), 1);
         matches!(matched.outcome, Outcome::Fix(_)).then_some(matched)
     }
 }

@@ -1,4 +1,4 @@
-//! A thorough search: views that the coarser level sifted in vain are searched for at the level that refines.
+//! The fallback search: views that the coarser level sifted in vain are searched for at the level that refines.
 //!
 //! Where heading or height are not known there are many views, and sifting them on the next coarser level takes a quarter of the time.
 //! But some ground has little that stands out at half the detail: there the right place ranks behind a hundred others, and the same
@@ -6,8 +6,7 @@
 //! most likely heights first, until a place leaves no doubt or all views are tried. It is judged beside all places verified before: on
 //! simulated farmland two of 200 frames were a kilometre off before that, because the right place had never been tried.
 
-use super::decide::SecondPasses;
-use super::{Localizer, Observation, Retrieved, VerifiedPlace};
+use super::{Decision, Localizer, Observation, Retrieved, VerifiedPlace};
 use crate::coarse::Place;
 use crate::localize::CoarseMethod;
 use crate::models::DenseExtractor;
@@ -21,28 +20,33 @@ const PLACES: usize = 4;
 const BEYOND_DOUBT: f64 = 1.5;
 
 impl Localizer {
-    /// Whether a frame that is in doubt is searched for again.
-    pub(super) fn may_look_thoroughly(&self, observation: &Observation) -> bool {
+    /// Whether a frame is searched for again where its fix is in doubt.
+    pub(super) fn may_fall_back(&self, observation: &Observation) -> bool {
         self.settings.coarse == CoarseMethod::Correlation
-            && observation.glance.is_none()
             && observation.search_level != observation.refine_level
             && observation.hypotheses.len() <= self.settings.fallback_views
     }
 
+    /// Whether a frame's decision is in doubt, and a fallback search may settle it.
+    pub fn needs_fallback(&self, observation: &Observation, decision: &Decision) -> bool {
+        self.may_fall_back(observation) && !self.is_beyond_doubt(&decision.matched)
+    }
+
     /// Whether a fix needs no more of a search than it had.
-    pub(super) fn is_beyond_doubt(&self, matched: &FrameMatch) -> bool {
+    fn is_beyond_doubt(&self, matched: &FrameMatch) -> bool {
         matches!(matched.outcome, Outcome::Fix(_)) && matched.score >= BEYOND_DOUBT * self.settings.fix.min_support_unclear
     }
 
-    /// What a search at the refining level makes of a frame; what was made of it first where that finds no place at all.
-    pub(super) fn look_thoroughly(
+    /// Searches at the refining level; returns the first decision where that finds no place at all.
+    pub fn fallback_search(
         &self,
         observation: &Observation,
         retrieved: &Retrieved,
         verified: &[VerifiedPlace],
-        (first, mut narrowly): (FrameMatch, SecondPasses),
+        decision: Decision,
         network: &mut dyn DenseExtractor,
     ) -> FrameMatch {
+        let Decision { matched: first, mut second_passes } = decision;
         let mut found = verified.to_vec();
         let mut untried = observation.hypotheses.len();
         for views in observation.hypotheses.chunks(VIEWS_AT_ONCE) {
@@ -58,7 +62,7 @@ impl Localizer {
             if untried > 0 && found.first().is_none_or(|best| best.consensus.support < self.settings.fix.min_support_unclear) {
                 continue;
             }
-            let matched = self.fix_in_full(observation, &found, retrieved.candidates, network, &mut narrowly);
+            let matched = self.fix_of_best(observation, &found, retrieved.candidates, network, &mut second_passes);
             if self.is_beyond_doubt(&matched) || untried == 0 && !found.is_empty() {
                 return matched;
             }
@@ -82,7 +86,7 @@ impl Localizer {
         }
         let (cells, within) = (retrieved.cells.clone(), retrieved.within.clone());
         let searched = Retrieved { templates, views, cells, candidates: retrieved.candidates, within };
-        let places: Vec<Place> = self.search(observation, &searched)?.into_iter().take(PLACES).collect();
+        let places: Vec<Place> = self.coarse(observation, &searched)?.into_iter().take(PLACES).collect();
         self.fine(observation, &searched, &places, network)
     }
 }

@@ -1,11 +1,11 @@
 //! The way between consecutive frames, by what both see.
 //!
-//! The features are those that the frame's own matching made: the whole view at the refining level, or its middle at a glance. Only a frame
+//! The features are those that the frame's own matching made: the whole view at the refining level, or its middle of an early exit. Only a frame
 //! that no place of the map could match is described for this alone.
 
 use nalgebra::{Matrix2, UnitQuaternion, Vector2};
 
-use super::{FEW_HYPOTHESES, Localizer, Observation, Retrieved};
+use super::{Described, FEW_HYPOTHESES, Localizer, Observation};
 use crate::fine::registration::RegistrationPrior;
 use crate::fine::{Registration, Unregistered, ViewField, register};
 use crate::fuse::measurement::Displacement;
@@ -44,18 +44,19 @@ impl FrameView {
 }
 
 impl Localizer {
-    /// What the next frame needs of a frame: its view where heading and height are known. `retrieved` is what its own matching made of it.
-    pub fn seen(
+    /// What the next frame needs of a frame: its view where heading and height are known. `described` is the view that its own matching
+    /// made, if any.
+    pub fn frame_view(
         &self,
         observation: &Observation,
-        retrieved: Option<&Retrieved>,
+        described: Option<&Described>,
         network: &mut dyn DenseExtractor,
     ) -> Option<FrameView> {
         let (heading_rad, height_m) = observation.known.heading_rad.zip(observation.known.height_agl_m)?;
         let hypothesis = observation.hypotheses.first().filter(|_| observation.hypotheses.len() <= FEW_HYPOTHESES)?;
         let mean = &self.index.levels.get(observation.refine_level)?.model.projection.mean;
         let computed;
-        let described = match retrieved.and_then(|r| r.views.first()) {
+        let described = match described {
             Some(kept) => kept,
             None => {
                 computed = self.describe(observation, hypothesis, observation.refine_level, network).ok()?;

@@ -1,6 +1,7 @@
 //! `retrieve`: which cells of the map a frame may show.
 
-use super::{Circle, Described, Localizer, Observation, Retrieved, failed, rectified};
+use super::describe::{failed, rectified};
+use super::{Circle, Described, Localizer, Observation, Retrieved};
 use crate::camera::view_hypotheses::ViewHypothesis;
 use crate::geo::{Enu, Geodetic, MetricView};
 use crate::localize::CoarseMethod;
@@ -25,9 +26,6 @@ impl Localizer {
         active: Option<&dyn Fn(CellId) -> bool>,
         network: &mut dyn DenseExtractor,
     ) -> Result<Retrieved, AbstainReason> {
-        if observation.glance.is_some() {
-            return self.glance_view(observation, network);
-        }
         let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
         let within = prior.and_then(|p| self.confident_region(p, observation));
         if within.as_ref().is_some_and(|w| w.iter().all(Option::is_none)) {
@@ -56,7 +54,7 @@ impl Localizer {
             let Described { view, covered, features } = &described;
             templates.push((described.template(projection), *view));
             if !unranked {
-                let query = match self.seen_whole(observation, hypothesis, view, network) {
+                let query = match self.query_of_image(observation, hypothesis, view, network) {
                     Some(query) => query,
                     None => describe(&features.descriptors_where(covered), &level.model, network),
                 };
@@ -79,7 +77,7 @@ impl Localizer {
 
     /// Global descriptor of as much ground as a cell has, around the middle of a view, by a head that takes whole images; `None` where the
     /// network has no such head.
-    fn seen_whole(
+    fn query_of_image(
         &self,
         observation: &Observation,
         hypothesis: &ViewHypothesis,

@@ -15,29 +15,43 @@ pub fn match_frame(
     active: Option<&dyn Fn(CellId) -> bool>,
     network: &mut dyn DenseExtractor,
 ) -> FrameMatch {
-    match_and_see(localizer, frame, prior, active, network).0
+    match_and_view(localizer, frame, prior, active, network).0
 }
 
-/// Matches one frame, and keeps what the next one needs to tell its way.
-pub fn match_and_see(
+/// Matches one frame, and keeps the view that the next one is registered with.
+pub fn match_and_view(
     localizer: &Localizer,
     frame: &Frame,
     prior: Option<&Prior>,
     active: Option<&dyn Fn(CellId) -> bool>,
     network: &mut dyn DenseExtractor,
 ) -> (FrameMatch, Option<FrameView>) {
-    let mut seen = None;
+    let mut frame_view = None;
     let mut run = || -> Result<FrameMatch, AbstainReason> {
         let decoded = Arc::new(localizer.rectify(frame)?);
-        let whole = localizer.observe(&decoded, prior)?;
-        let observation = if active.is_some() { whole } else { localizer.at_a_glance(whole, prior) };
+        let observation = localizer.observe(&decoded, prior)?;
+        let confident = localizer.early_exit_prior(&observation, prior).filter(|_| active.is_none());
+        if let Some(prior) = &confident {
+            let exit = localizer.early_exit(&observation, prior, network);
+            frame_view = localizer.frame_view(&observation, exit.as_ref().ok().map(|e| &e.view), network);
+            if let Some(settled) = exit?.settled {
+                return Ok(settled);
+            }
+        }
         let retrieved = localizer.retrieve(&observation, prior, active, network);
-        seen = localizer.seen(&observation, retrieved.as_ref().ok(), network);
+        if confident.is_none() {
+            let described = retrieved.as_ref().ok().and_then(|r| r.views.first());
+            frame_view = localizer.frame_view(&observation, described, network);
+        }
         let retrieved = retrieved?;
         let places = localizer.coarse(&observation, &retrieved)?;
         let verified = localizer.fine(&observation, &retrieved, &places, network)?;
-        Ok(localizer.fix(&observation, &retrieved, &verified, network))
+        let decision = localizer.fix(&observation, &retrieved, &verified, network);
+        if localizer.needs_fallback(&observation, &decision) {
+            return Ok(localizer.fallback_search(&observation, &retrieved, &verified, decision, network));
+        }
+        Ok(decision.matched)
     };
     let matched = run().unwrap_or_else(FrameMatch::abstained);
-    (matched, seen)
+    (matched, frame_view)
 }

@@ -1,6 +1,6 @@
 //! `fine`: places refined and verified by matching.
 
-use super::{FEW_HYPOTHESES, Localizer, Observation, Retrieved, VerifiedPlace};
+use super::{Described, FEW_HYPOTHESES, Localizer, Observation, Retrieved, VerifiedPlace};
 use crate::coarse::Place;
 use crate::coarse::refine::refine;
 use crate::fine::consensus::ConsensusSettings;
@@ -14,7 +14,7 @@ pub(super) const CLEAR_LEAD: f64 = 2.5;
 /// How far refining may move a place, cells of the refining level (two cells of the search level).
 const REFINE_RADIUS: usize = 4;
 /// The same of a place found at the refining level, by every second cell of the view.
-const GLANCE_RADIUS: usize = 1;
+pub(super) const EARLY_EXIT_RADIUS: usize = 1;
 /// How far a match may lie from its prediction in the first and the second pass of fine matching, cells.
 pub(super) const GUIDE_RADII: [usize; 2] = [6, 3];
 /// What a view may still be off by in rotation and scale, beyond the spacing of the hypotheses.
@@ -25,6 +25,9 @@ const TOLERANCE_CELLS: f64 = 1.5;
 
 impl Localizer {
     /// Refines the places on the finer level and verifies them by fine matching; best first.
+    ///
+    /// # Errors
+    /// When a view cannot be made, the network fails, or nothing was verified and nothing else is left to try.
     pub fn fine(
         &self,
         observation: &Observation,
@@ -35,11 +38,25 @@ impl Localizer {
         if self.settings.coarse == CoarseMethod::Retrieval {
             return self.best_cell(observation, places);
         }
+        let verified = self.verify(observation, &retrieved.views, places, REFINE_RADIUS, network)?;
+        let over = verified.is_empty() && !self.may_fall_back(observation);
+        if over { Err(observation.reason(AbstainReason::FewInliers)) } else { Ok(verified) }
+    }
+
+    /// Verifies places by fine matching; best first. `described` are the views by hypothesis, as far as they are made; `reach` is how far
+    /// refining may move a place, cells of the refining level.
+    pub(super) fn verify(
+        &self,
+        observation: &Observation,
+        described: &[Described],
+        places: &[Place],
+        reach: usize,
+        network: &mut dyn DenseExtractor,
+    ) -> Result<Vec<VerifiedPlace>, AbstainReason> {
         let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
         let mean = &level.model.projection.mean;
         // Of many views most are wrong. The middle tells which; the second pass sees the whole of the one that is right.
         let longest_px = if observation.hypotheses.len() > FEW_HYPOTHESES { self.sifted_px() } else { u32::MAX };
-        let reach = if observation.glance.is_some() { GLANCE_RADIUS } else { REFINE_RADIUS };
         let mut views: Vec<(usize, ViewField)> = Vec::new();
         let mut verified: Vec<VerifiedPlace> = Vec::new();
         for place in places {
@@ -53,7 +70,7 @@ impl Localizer {
                 Some(at) => at,
                 None => {
                     let computed;
-                    let described = match retrieved.views.get(place.hypothesis) {
+                    let view = match described.get(place.hypothesis) {
                         Some(kept) => kept,
                         None => {
                             computed =
@@ -61,7 +78,7 @@ impl Localizer {
                             &computed
                         }
                     };
-                    views.push((place.hypothesis, described.field(mean)));
+                    views.push((place.hypothesis, view.field(mean)));
                     views.len() - 1
                 }
             };
@@ -83,9 +100,7 @@ impl Localizer {
         }
         // The order is total: equal supports keep the order of the places.
         verified.sort_by(|a, b| b.consensus.support.total_cmp(&a.consensus.support));
-        // Nothing is the end of a frame that is not looked at once more.
-        let over = verified.is_empty() && observation.glance.is_none() && !self.may_look_thoroughly(observation);
-        if over { Err(observation.reason(AbstainReason::FewInliers)) } else { Ok(verified) }
+        Ok(verified)
     }
 
     pub(super) fn consensus_settings(&self, observation: &Observation, cell_m: f64) -> ConsensusSettings {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::resample::{Window, colour};
 use super::tile::TilePixels;
-use crate::geo::mercator::Tile;
+use crate::geo::mercator::{TILE_PX, Tile};
 
 /// Replacing tiles, of one zoom.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +44,7 @@ impl Overlay {
                 Some(found) => Some(Arc::clone(found)),
                 None if self.tiles.keys().any(|t| is_below(*t, child)) => {
                     // The child as this tile shows it, so that what is not replaced stays as it is.
-                    let shown = Arc::new(super::store::enlarge(&pixels, tile, child));
+                    let shown = Arc::new(enlarge(&pixels, tile, child));
                     self.drawn_into(child, Some(shown))
                 }
                 None => None,
@@ -59,6 +60,24 @@ impl Overlay {
 fn is_below(tile: Tile, ancestor: Tile) -> bool {
     let down = tile.z.saturating_sub(ancestor.z);
     down > 0 && (tile.x >> down, tile.y >> down) == (ancestor.x, ancestor.y)
+}
+
+/// The part of `ancestor` that `tile` covers, bilinearly enlarged.
+pub(super) fn enlarge(pixels: &TilePixels, ancestor: Tile, tile: Tile) -> TilePixels {
+    let side = TILE_PX as usize;
+    let factor = f64::from(1u32 << (tile.z - ancestor.z));
+    let part = |t: u32, a: u32| (f64::from(t) / factor - f64::from(a)) * f64::from(TILE_PX);
+    let (x0, y0) = (part(tile.x, ancestor.x), part(tile.y, ancestor.y));
+    let window = Window { x0: 0, y0: 0, width: side, height: side, rgba: pixels.rgba().to_vec() };
+    let mut out = TilePixels::default();
+    for (i, p) in out.rgba_mut().chunks_exact_mut(4).enumerate() {
+        let (column, row) = ((i % side) as f64 + 0.5, (i / side) as f64 + 0.5);
+        let s = window.sample(x0 + column / factor, y0 + row / factor);
+        if let Some([r, g, b]) = colour(s) {
+            p.copy_from_slice(&[r, g, b, 255]);
+        }
+    }
+    out
 }
 
 #[cfg(test)]

@@ -2,13 +2,11 @@
 
 use super::MapError;
 use super::cache::Lru;
-use super::overlay::Overlay;
+use super::overlay::{Overlay, enlarge};
 use super::region::{Region, SourceRecord, regions};
-use super::resample::Window;
 use super::tile::TilePixels;
-use super::view::{self, MapView};
 use crate::geo::mercator::{TILE_PX, Tile, ground_sampling_distance_m, lat_lon_from_pixel};
-use crate::geo::{GeodeticBounds, MetricView};
+use crate::geo::GeodeticBounds;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -131,34 +129,6 @@ impl MapStore {
         Ok(super::build::hex(&hash.finalize()))
     }
 
-    /// Imagery of a view, resampled through WGS84 and averaged where the map is finer than the view. Where the finest tiles are
-    /// absent, coarser ones are enlarged.
-    ///
-    /// # Errors
-    /// When the view makes no sense or a tile cannot be read.
-    pub fn view(&self, region: &Region, view: &MetricView) -> Result<MapView, MapError> {
-        view::render(self, region, view)
-    }
-
-    /// The whole region in a picture of at most `max_px` along its longer side, never finer than its sharpest source.
-    ///
-    /// # Errors
-    /// As [`MapStore::view`].
-    pub fn overview(&self, region: &Region, max_px: u32) -> Result<(MapView, MetricView), MapError> {
-        let (west_m, south_m, east_m, north_m) = region.extent_m();
-        let longer_m = (east_m - west_m).max(north_m - south_m);
-        let gsd = (longer_m / f64::from(max_px.max(1))).max(region.ground_sampling_distance_m);
-        let px = |m: f64| ((m / gsd).round() as u32).clamp(1, max_px.max(1));
-        let view = MetricView {
-            west_m,
-            north_m,
-            ground_sampling_distance_m: gsd,
-            width_px: px(east_m - west_m),
-            height_px: px(north_m - south_m),
-        };
-        Ok((self.view(region, &view)?, view))
-    }
-
     /// A tile; `None` where the map has none.
     ///
     /// # Errors
@@ -205,24 +175,6 @@ impl MapStore {
         }
         Ok(None)
     }
-}
-
-/// The part of `ancestor` that `tile` covers, bilinearly enlarged.
-pub(super) fn enlarge(pixels: &TilePixels, ancestor: Tile, tile: Tile) -> TilePixels {
-    let side = TILE_PX as usize;
-    let factor = f64::from(1u32 << (tile.z - ancestor.z));
-    let part = |t: u32, a: u32| (f64::from(t) / factor - f64::from(a)) * f64::from(TILE_PX);
-    let (x0, y0) = (part(tile.x, ancestor.x), part(tile.y, ancestor.y));
-    let window = Window { x0: 0, y0: 0, width: side, height: side, rgba: pixels.rgba().to_vec() };
-    let mut out = TilePixels::default();
-    for (i, p) in out.rgba_mut().chunks_exact_mut(4).enumerate() {
-        let (column, row) = ((i % side) as f64 + 0.5, (i / side) as f64 + 0.5);
-        let s = window.sample(x0 + column / factor, y0 + row / factor);
-        if let Some([r, g, b]) = super::resample::colour(s) {
-            p.copy_from_slice(&[r, g, b, 255]);
-        }
-    }
-    out
 }
 
 /// The sources: those that the builder recorded, else one made of the metadata or of the tiles' extent.

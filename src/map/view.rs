@@ -27,8 +27,38 @@ const BLOCK_PX: u32 = 512;
 /// Largest view, pixels: guards against a mistyped pixel size.
 const MAX_VIEW_PX: u64 = 1 << 30;
 
+impl MapStore {
+    /// Imagery of a view, resampled through WGS84 and averaged where the map is finer than the view. Where the finest tiles are
+    /// absent, coarser ones are enlarged.
+    ///
+    /// # Errors
+    /// When the view makes no sense or a tile cannot be read.
+    pub fn view(&self, region: &Region, view: &MetricView) -> Result<MapView, MapError> {
+        render(self, region, view)
+    }
+
+    /// The whole region in a picture of at most `max_px` along its longer side, never finer than its sharpest source.
+    ///
+    /// # Errors
+    /// As [`MapStore::view`].
+    pub fn overview(&self, region: &Region, max_px: u32) -> Result<(MapView, MetricView), MapError> {
+        let (west_m, south_m, east_m, north_m) = region.extent_m();
+        let longer_m = (east_m - west_m).max(north_m - south_m);
+        let gsd = (longer_m / f64::from(max_px.max(1))).max(region.ground_sampling_distance_m);
+        let px = |m: f64| ((m / gsd).round() as u32).clamp(1, max_px.max(1));
+        let view = MetricView {
+            west_m,
+            north_m,
+            ground_sampling_distance_m: gsd,
+            width_px: px(east_m - west_m),
+            height_px: px(north_m - south_m),
+        };
+        Ok((self.view(region, &view)?, view))
+    }
+}
+
 /// Makes a view; see [`MapStore::view`].
-pub(super) fn render(store: &MapStore, region: &Region, view: &MetricView) -> Result<MapView, MapError> {
+fn render(store: &MapStore, region: &Region, view: &MetricView) -> Result<MapView, MapError> {
     let refuse = |what| MapError::View {
         width_px: view.width_px,
         height_px: view.height_px,

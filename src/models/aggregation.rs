@@ -3,7 +3,7 @@
 use ort::session::Session;
 use ort::value::TensorRef;
 
-use super::{AggregationEntry, Aggregator, Device, ModelError, onnx};
+use super::{AggregationEntry, Aggregator, Device, ModelError, session};
 
 /// A retrieval head in its own session, on the processor: it is far smaller than the network whose descriptors it takes.
 pub struct OnnxAggregation {
@@ -17,7 +17,7 @@ impl OnnxAggregation {
     /// # Errors
     /// When the file is no such network.
     pub fn from_bytes(entry: AggregationEntry, bytes: &[u8], intra_threads: usize) -> Result<Self, ModelError> {
-        let session = onnx::session(&entry.name, bytes, Device::Cpu, intra_threads)?;
+        let session = session::session(&entry.name, bytes, Device::Cpu, intra_threads)?;
         let inputs: Vec<&str> = session.inputs().iter().map(|i| i.name()).collect();
         let outputs: Vec<&str> = session.outputs().iter().map(|o| o.name()).collect();
         let wanted = [("input", Some(&entry.input), &inputs), ("input", entry.class_token.as_ref(), &inputs)];

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use crate::settings::written_as_text;
 use crate::types::ImageTensor;
 
 #[cfg(feature = "onnx")]
@@ -15,6 +16,8 @@ pub mod manifest;
 mod onnx;
 #[cfg(feature = "onnx")]
 pub mod runtime;
+#[cfg(feature = "onnx")]
+mod session;
 #[cfg_attr(not(feature = "onnx"), allow(dead_code, reason = "networks need ONNX Runtime"))]
 mod windows;
 
@@ -55,6 +58,8 @@ impl std::fmt::Display for Device {
         }
     }
 }
+
+written_as_text!(Device);
 
 /// What one pass of a dense network gives: one descriptor, keypoint distribution and reliability for each cell of
 /// `stride × stride` pixels. Cells are row-major, channels last.

@@ -8,4 +8,4 @@ mod words;
 pub use bound::Bound;
 pub use table::{Key, SetError, Table};
 pub(crate) use table::{as_toml, from_toml, settings};
-pub(crate) use words::written_as_text;
+pub(crate) use words::{words, written_as_text};

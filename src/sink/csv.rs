@@ -5,12 +5,12 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::{Sink, SinkError, create};
-use crate::types::{FrameReport, Outcome, TrackPoint};
+use crate::types::{FrameReport, Outcome, SearchRoute, TrackPoint};
 
 const FIXES: &str = "frame,stamp_ns,outcome,lat_deg,lon_deg,sigma_e_m,sigma_n_m,corr_en,centre_lat_deg,centre_lon_deg,heading_deg,tilt_deg,candidates,inliers,score,reason";
 const TRACK: &str = "frame,stamp_ns,lat_deg,lon_deg,alt_m,height_agl_m,vel_e_m_s,vel_n_m_s,vel_u_m_s,qw,qx,qy,qz,sigma_e_m,sigma_n_m,corr_en,sigma_u_m,source,fix_age_s";
 const SMOOTHED: &str = "track_smoothed.csv";
-const TIMING: &str = "frame,rectify_ms,retrieve_ms,coarse_ms,fine_ms,fix_ms,register_ms,capture_to_fix_ms";
+const TIMING: &str = "frame,rectify_ms,retrieve_ms,coarse_ms,fine_ms,fix_ms,register_ms,capture_to_fix_ms,observe_ms,early_exit_ms,fallback_search_ms,fuse_ms,work_ms,wait_ms,route";
 
 /// The tables of a flight.
 pub struct CsvSink {
@@ -45,19 +45,7 @@ fn write_line((path, file): &mut (PathBuf, BufWriter<File>), line: &str) -> Resu
 
 impl Sink for CsvSink {
     fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
-        let t = &report.times;
-        let timing = format!(
-            "{},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3}",
-            quoted(&report.name),
-            t.rectify_ms,
-            t.retrieve_ms,
-            t.coarse_ms,
-            t.fine_ms,
-            t.fix_ms,
-            t.register_ms,
-            t.total_ms
-        );
-        let lines = [fix_row(report), track_row(&report.name, &report.track), timing];
+        let lines = [fix_row(report), track_row(&report.name, &report.track), timing_row(report)];
         self.files.iter_mut().zip(lines).try_for_each(|(file, line)| write_line(file, &line))
     }
 
@@ -90,6 +78,28 @@ impl Sink for CsvSink {
 /// A field as CSV wants it: quoted when it holds a comma, a quote or a line break.
 fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
+}
+
+fn timing_row(report: &FrameReport) -> String {
+    let t = &report.times;
+    format!(
+        "{},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{}",
+        quoted(&report.name),
+        t.rectify_ms,
+        t.retrieve_ms,
+        t.coarse_ms,
+        t.fine_ms,
+        t.fix_ms,
+        t.register_ms,
+        t.capture_to_fix_ms.map_or(String::new(), |ms| format!("{ms:.3}")),
+        t.observe_ms,
+        t.early_exit_ms,
+        t.fallback_search_ms,
+        t.fuse_ms,
+        t.work_ms(),
+        t.wait_ms,
+        report.route.map_or("", SearchRoute::as_str),
+    )
 }
 
 fn fix_row(report: &FrameReport) -> String {

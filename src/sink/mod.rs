@@ -105,6 +105,7 @@ pub(crate) mod tests {
                 nis: None,
                 fix_used: false,
             },
+            route: None,
             times: StageTimes::default(),
             preview: None,
             frame_px: (0, 0),

@@ -13,7 +13,7 @@ use crate::geo::Geodetic;
 use crate::geo::mercator::Tile;
 use crate::math::percentile::percentile;
 use crate::recording::Truth;
-use crate::types::{AidCounters, FrameReport, Intake, Outcome, TrackPoint};
+use crate::types::{AidCounters, FrameReport, Intake, Outcome, StageTimes, TrackPoint};
 
 /// A flight in numbers.
 #[derive(Clone, Debug, PartialEq, Default, Serialize)]
@@ -28,6 +28,8 @@ pub struct Summary {
     pub fixes_used: u64,
     /// Frames without a fix, by reason.
     pub abstained: BTreeMap<&'static str, u64>,
+    /// Frames by how they were searched for: settled by an early exit, escalated after one, in full, in full and by the fallback search.
+    pub search: BTreeMap<&'static str, u64>,
     /// Ways since the frame before, by what became of them: used, not used, or why there was none.
     pub odometry: BTreeMap<&'static str, u64>,
     /// What became of the measurements of each of the filter's sources.
@@ -46,7 +48,8 @@ pub struct Summary {
     pub smoothed: Option<Score>,
     /// The track over each cell of the map that was flown over, smoothed where that is there.
     pub coverage: Vec<Covered>,
-    /// Median and 99th percentile of each stage, milliseconds.
+    /// Median and 99th percentile, milliseconds, of each stage, of the work of all stages on a frame, of a frame's wait in the admission
+    /// window, and live of the time from its capture to its fix.
     pub latency_ms: BTreeMap<&'static str, [f64; 2]>,
     /// Frames per second of the whole run.
     pub frames_per_s: f64,
@@ -135,6 +138,9 @@ impl Sink for SummarySink {
         s.intake = report.intake;
         s.fixes_used += u64::from(report.track.fix_used);
         *s.track.entry(report.track.source.as_str()).or_default() += 1;
+        if let Some(route) = report.route {
+            *s.search.entry(route.as_str()).or_default() += 1;
+        }
         if let Some(odometry) = report.odometry {
             *s.odometry.entry(odometry).or_default() += 1;
         }
@@ -153,17 +159,9 @@ impl Sink for SummarySink {
             }
         };
         let t = &report.times;
-        let stages = [
-            ("rectify", t.rectify_ms),
-            ("retrieve", t.retrieve_ms),
-            ("coarse", t.coarse_ms),
-            ("fine", t.fine_ms),
-            ("fix", t.fix_ms),
-            ("register", t.register_ms),
-            ("capture_to_fix", t.total_ms),
-        ];
-        for (stage, ms) in stages {
-            self.latencies.entry(stage).or_default().push(ms);
+        let more = [("work", Some(t.work_ms())), ("wait", Some(t.wait_ms)), ("capture_to_fix", t.capture_to_fix_ms)];
+        for (stage, ms) in t.stages().into_iter().map(|(stage, ms)| (stage, Some(ms))).chain(more) {
+            self.latencies.entry(stage).or_default().extend(ms);
         }
         if let Some(truth) = self.truth.at(&report.name, report.stamp_ns) {
             self.scorers[0].add(truth.camera, fix.map(|f| (f.camera, Some(f.camera_covariance_m2()))));
@@ -230,6 +228,9 @@ impl std::fmt::Display for Summary {
         if !self.abstained.is_empty() {
             writeln!(f, "abstained   {}", list(&self.abstained))?;
         }
+        if !self.search.is_empty() {
+            writeln!(f, "searched    {}", list(&self.search))?;
+        }
         if !self.odometry.is_empty() {
             writeln!(f, "odometry    {}", list(&self.odometry))?;
         }
@@ -257,10 +258,11 @@ impl std::fmt::Display for Summary {
                 s.wrong_50m,
             )?;
         }
-        write!(f, "\nlatency ms     P50     P99")?;
-        for stage in ["rectify", "retrieve", "coarse", "fine", "fix", "register", "capture_to_fix"] {
+        write!(f, "\nlatency ms         P50     P99")?;
+        let stages = StageTimes::default().stages().map(|(stage, _)| stage);
+        for stage in stages.into_iter().chain(["work", "wait", "capture_to_fix"]) {
             if let Some([p50, p99]) = self.latency_ms.get(stage) {
-                write!(f, "\n{stage:<14} {p50:>5.1} {p99:>7.1}")?;
+                write!(f, "\n{stage:<15} {p50:>6.1} {p99:>7.1}")?;
             }
         }
         Ok(())

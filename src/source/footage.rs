@@ -19,6 +19,8 @@ use crate::types::{Camera, Frame, Intake, Intrinsics, Known, Pause, Pixels, Tele
 pub use live::LiveTelemetry;
 use live::{LATEST_FRAME_NS, PauseClock};
 
+/// What to do about a video whose camera is not known; keys of the configuration in backquotes.
+pub const GIVE_A_FOCAL_LENGTH: &str = "give `source.camera.hfov_deg`, `source.camera.calibration` or `source.camera.model`";
 /// Aspect ratios further apart than this are of different pictures: cropped, or turned.
 const MAX_ASPECT_DIFFERENCE: f64 = 0.01;
 
@@ -110,14 +112,12 @@ pub(super) fn open(
     let known = options.telemetry.as_deref().map(telemetry).transpose()?.unwrap_or_default();
     let mut warnings = known.warnings;
     let camera = FootageCamera::from_options(camera, None).map_err(|reason| {
-        let reason = format!("{reason}; give --hfov DEG or --calibration FILE");
+        let reason = format!("{reason}; {GIVE_A_FOCAL_LENGTH}");
         FileError::Bad { path: path.into(), line: None, reason }
     })?;
-    if known.samples.height.is_empty() && knowledge.height == Setting::Sensor {
-        warnings.push("nothing tells the height; give --height M±S, --height none (search for it) or --telemetry".into());
-    }
-    let settings = FootageSettings::new(file(path, options), camera, knowledge);
-    let frames = Box::new(Footage::start(FootageSettings { telemetry: known.samples, ..settings })?);
+    let settings = FootageSettings { telemetry: known.samples, ..FootageSettings::new(file(path, options), camera, knowledge) };
+    warnings.extend(settings.warning());
+    let frames = Box::new(Footage::start(settings)?);
     Ok(Flight { frames, start: None, truth: Truth::of_track(known.truth), map: None, warnings })
 }
 
@@ -193,6 +193,15 @@ impl FootageSettings {
             pause_interval_ns: None,
             record: None,
         }
+    }
+}
+
+impl FootageSettings {
+    /// What a user should know: that nothing will tell the height, if so.
+    pub fn warning(&self) -> Option<String> {
+        let unknown = self.live.is_none() && self.telemetry.height.is_empty() && self.knowledge.height == Setting::Sensor;
+        let give = "give `telemetry.height` (metres with their sigma, or none: search for it) or `telemetry.sidecars`";
+        unknown.then(|| format!("nothing tells the height; {give}"))
     }
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::settings::written_as_text;
 use crate::types::{Estimate, Known};
 
 /// 1 sigma of a heading from metadata that states none, radians: a compass near a metal airframe.
@@ -29,11 +30,11 @@ pub enum Setting {
 impl FromStr for Setting {
     type Err = String;
 
-    /// `exif`, `none`, `152`, `152±5` or `152+-5`.
+    /// `sensor` (or `exif`, as it was called before), `none`, `152`, `152±5` or `152+-5`.
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |s: &str| {
             s.trim().parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(|| {
-                format!("'{text}' is not understood; write exif, none, a number, or a number with its sigma such as 152±5")
+                format!("'{text}' is not understood; write sensor, none, a number, or a number with its sigma such as 152±5")
             })
         };
         match text {
@@ -52,6 +53,19 @@ impl FromStr for Setting {
         }
     }
 }
+
+impl std::fmt::Display for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sensor => f.write_str("sensor"),
+            Self::None => f.write_str("none"),
+            Self::Given(value, Some(sigma)) => write!(f, "{value}±{sigma}"),
+            Self::Given(value, None) => write!(f, "{value}"),
+        }
+    }
+}
+
+written_as_text!(Setting);
 
 /// What the localizer may know.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]

@@ -8,6 +8,7 @@ pub mod footage;
 pub mod frames;
 pub mod knowledge;
 mod metadata;
+mod open;
 pub mod photos;
 mod redact;
 mod sensors;
@@ -16,9 +17,10 @@ pub mod telemetry;
 pub mod video;
 
 pub use buffer::{TelemetryBuffer, TelemetryCounters};
-pub use flight::{Flight, VideoOptions, open};
+pub use flight::{Flight, VideoOptions};
 pub use frames::{FrameEvent, FrameList, FrameSource};
 pub use knowledge::{KnowledgeOptions, Setting};
+pub use open::open;
 pub use redact::redact;
 pub use telemetry::{StreamCounters, TelemetryStream};
 

@@ -12,7 +12,7 @@ pub use aid_source::{AidCounters, AidSourceKind, AidState, Innovation, SourceSta
 pub use camera::{Camera, Distortion, Intrinsics, Mounting, ground_offset_of_ray, nadir_body_from_camera};
 pub use fix::{AbstainReason, Fix, FreePose, Match, Outcome, Prior, TrackPoint, TrackSource, TrackState};
 pub use frame::{Estimate, Frame, Intake, Known, Pixels};
-pub use report::{FrameMatch, FrameReport, Report, StageTimes};
+pub use report::{FrameMatch, FrameReport, Report, SearchRoute, StageTimes};
 pub use telemetry::{
     AttitudeSample, BarometerSample, GnssSample, HeadingSample, HeightSample, ImuSample, LandedSample, Pause, TelemetryBatch,
     TelemetrySample,

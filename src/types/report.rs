@@ -26,11 +26,40 @@ impl FrameMatch {
     }
 }
 
-/// Milliseconds that each stage spent on a frame.
+/// How a frame was searched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SearchRoute {
+    /// An early exit settled it.
+    EarlyExit,
+    /// An early exit was tried and did not settle it: it was searched for in full.
+    Escalated,
+    /// It was searched for in full.
+    Full,
+    /// It was searched for in full, and again by the fallback search.
+    Fallback,
+}
+
+impl SearchRoute {
+    /// The name written to files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EarlyExit => "early_exit",
+            Self::Escalated => "escalated",
+            Self::Full => "full",
+            Self::Fallback => "fallback",
+        }
+    }
+}
+
+/// Milliseconds that each stage worked on a frame, and how long it waited.
 #[derive(Clone, Copy, Debug, PartialEq, Default, serde::Serialize)]
 pub struct StageTimes {
-    /// Decoding, views to try.
+    /// Decoding.
     pub rectify_ms: f64,
+    /// Which views to try.
+    pub observe_ms: f64,
+    /// Matching in the predicted window.
+    pub early_exit_ms: f64,
     /// Features and candidates.
     pub retrieve_ms: f64,
     /// Coarse matching.
@@ -39,10 +68,39 @@ pub struct StageTimes {
     pub fine_ms: f64,
     /// Position and covariance.
     pub fix_ms: f64,
-    /// Way since the frame before.
+    /// The search again at the refining level.
+    pub fallback_search_ms: f64,
+    /// Displacement since the frame before.
     pub register_ms: f64,
-    /// From capture (live) or from entering the graph to leaving the filter.
-    pub total_ms: f64,
+    /// The filter.
+    pub fuse_ms: f64,
+    /// In the admission window without being worked on: for its prior, its worker, the frames before it.
+    pub wait_ms: f64,
+    /// From capture to leaving the filter, where the frame was captured while the graph ran: live.
+    pub capture_to_fix_ms: Option<f64>,
+}
+
+impl StageTimes {
+    /// The stages in their order, each with its milliseconds.
+    pub fn stages(&self) -> [(&'static str, f64); 10] {
+        [
+            ("rectify", self.rectify_ms),
+            ("observe", self.observe_ms),
+            ("early_exit", self.early_exit_ms),
+            ("retrieve", self.retrieve_ms),
+            ("coarse", self.coarse_ms),
+            ("fine", self.fine_ms),
+            ("fix", self.fix_ms),
+            ("fallback_search", self.fallback_search_ms),
+            ("register", self.register_ms),
+            ("fuse", self.fuse_ms),
+        ]
+    }
+
+    /// The work on the frame, all stages together: its latency in a replay.
+    pub fn work_ms(&self) -> f64 {
+        self.stages().iter().map(|(_, ms)| ms).sum()
+    }
 }
 
 /// What became of a frame.
@@ -58,6 +116,8 @@ pub struct FrameReport {
     pub matched: FrameMatch,
     /// The fused track at the frame's stamp.
     pub track: TrackPoint,
+    /// How it was searched for; nothing when it was not.
+    pub route: Option<SearchRoute>,
     /// How long it took.
     pub times: StageTimes,
     /// A small copy of the frame and its size relative to the frame as stored (0.25 = a quarter as wide), where a sink wants one.

@@ -11,7 +11,7 @@ fn consecutive_frames_tell_the_true_way_between_them() {
     let mut before: Option<(FrameView, Geodetic)> = None;
     let mut off_m = Vec::new();
     for frame in &frames() {
-        let seen = match_and_see(&localizer, frame, None, None, network.as_mut()).1.unwrap();
+        let seen = match_and_view(&localizer, frame, None, None, network.as_mut()).1.unwrap();
         // What a camera sees says where it seems to be: its place and its lean together, which is where the middle of its picture lies.
         let centre = truth.at(&frame.name, frame.stamp_ns).unwrap().centre.unwrap();
         if let Some((then, there)) = &before {

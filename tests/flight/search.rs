@@ -24,18 +24,20 @@ fn centre_m(matched: &FrameMatch) -> Option<nalgebra::Vector2<f64>> {
 #[test]
 fn a_frame_whose_first_search_verified_nothing_is_found_by_a_search_at_the_refining_level() {
     let settings = MatchSettings::default();
-    let (thorough, hasty) = (localizer(settings), localizer(MatchSettings { fallback_views: 0, ..settings }));
+    let (both, first_only) = (localizer(settings), localizer(MatchSettings { fallback_views: 0, ..settings }));
     let mut network = network();
     let mut right = 0;
     for known in frames().into_iter().take(4) {
-        let there = centre_m(&match_frame(&thorough, &known, None, None, network.as_mut())).unwrap();
+        let there = centre_m(&match_frame(&both, &known, None, None, network.as_mut())).unwrap();
         let unknown = Frame { known: Known { heading_rad: None, ..known.known }, ..known };
-        let decoded = Arc::new(thorough.rectify(&unknown).unwrap());
-        let observation = thorough.observe(&decoded, None).unwrap();
+        let decoded = Arc::new(both.rectify(&unknown).unwrap());
+        let observation = both.observe(&decoded, None).unwrap();
         assert!(observation.hypotheses.len() > 20 && observation.search_level != observation.refine_level);
-        let retrieved = thorough.retrieve(&observation, None, None, network.as_mut()).unwrap();
-        assert_eq!(centre_m(&hasty.fix(&observation, &retrieved, &[], network.as_mut())), None);
-        if let Some(found) = centre_m(&thorough.fix(&observation, &retrieved, &[], network.as_mut())) {
+        let retrieved = both.retrieve(&observation, None, None, network.as_mut()).unwrap();
+        let decision = both.fix(&observation, &retrieved, &[], network.as_mut());
+        assert_eq!(centre_m(&decision.matched), None);
+        assert!(both.needs_fallback(&observation, &decision) && !first_only.needs_fallback(&observation, &decision));
+        if let Some(found) = centre_m(&both.fallback_search(&observation, &retrieved, &[], decision, network.as_mut())) {
             assert!((found - there).norm() < 5.0, "{}: {found}", unknown.name);
             right += 1;
         }

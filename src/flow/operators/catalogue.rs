@@ -9,7 +9,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::operator::Operator;
 
 use super::sinks::deliver;
-use crate::flow::message::Knowledge;
+use crate::flow::message::RetrievalInput;
 use crate::geo::mercator::Tile;
 use crate::retrieve::CellId;
 
@@ -24,14 +24,14 @@ pub fn rows<'scope>(
 }
 
 /// The changes of the rows, a copy for each worker.
-pub fn broadcast<'scope>(rows: VecCollection<'scope, u64, CellId>, workers: u64) -> StreamVec<'scope, u64, Knowledge> {
+pub fn broadcast<'scope>(rows: VecCollection<'scope, u64, CellId>, workers: u64) -> StreamVec<'scope, u64, RetrievalInput> {
     let addressed = rows.inner.unary(Pipeline, "catalogue", move |_, _| {
         move |input, output| {
             input.for_each(|capability, messages| {
                 let mut session = output.session(&capability);
                 for (cell, time, diff) in messages.drain(..) {
                     for worker in 0..workers {
-                        session.give((worker, Knowledge::Row(cell, time, diff)));
+                        session.give((worker, RetrievalInput::Row(cell, time, diff)));
                     }
                 }
             });

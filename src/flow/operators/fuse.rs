@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -75,29 +76,34 @@ pub fn lock(fusion: &Mutex<Fusion>) -> MutexGuard<'_, Fusion> {
 
 /// `unsettled`: names of the frames whose smoothed place is still to come.
 fn fused(fusion: &mut Fusion, message: InFlight<FrameMatch>, unsettled: &mut VecDeque<String>) -> Finished {
+    let begun = Instant::now();
     let frame = message.frame;
-    let matched = message.made.unwrap_or_else(FrameMatch::abstained);
+    let matched = message.made.unwrap_or_else(|ended| *ended);
     let fused = {
-        let way = message.way.as_ref().and_then(|way| way.as_ref().ok());
-        fusion.step_along(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome, way)
+        let displacement = message.displacement.as_ref().and_then(|displacement| displacement.as_ref().ok());
+        fusion.step_along(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome, displacement)
     };
     if fusion.settles() {
         unsettled.push_back(frame.name.clone());
     }
     let settled = fused.settled.into_iter().map_while(|point| unsettled.pop_front().map(|name| (name, point))).collect();
-    let odometry = message.way.map(|way| match way {
+    let odometry = message.displacement.map(|displacement| match displacement {
         Ok(_) if fused.displacement_used => "used",
         Ok(_) => "not_used",
         Err(reason) => reason.as_str(),
     });
+    let milliseconds = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
     let mut times = message.times;
-    times.total_ms = message.entered.elapsed().as_secs_f64() * 1e3;
+    times.fuse_ms = milliseconds(begun);
+    times.wait_ms = (milliseconds(message.entered) - times.work_ms()).max(0.0);
+    times.capture_to_fix_ms = frame.captured.map(milliseconds);
     let report = FrameReport {
         ordinal: frame.ordinal,
         name: frame.name.clone(),
         stamp_ns: frame.stamp_ns,
         matched,
         track: fused.track,
+        route: message.route,
         times,
         preview: message.preview,
         frame_px: message.frame_px,

@@ -3,9 +3,12 @@
 pub mod admit;
 pub mod catalogue;
 pub mod coarse;
+pub mod early_exit;
+pub mod fallback_search;
 pub mod fine;
 pub mod fix;
 pub mod fuse;
+pub mod observe;
 pub mod rectify;
 pub mod register;
 pub mod retrieve;
@@ -18,7 +21,7 @@ use std::rc::Rc;
 use crate::models::DenseExtractor;
 use crate::types::AbstainReason;
 
-/// A worker's network, shared by its operators: a worker runs one of them at a time. The conductor has none.
+/// A worker's network, shared by its operators: a worker runs one of them at a time. The coordinator has none.
 #[derive(Clone)]
 pub struct Network(Rc<RefCell<Option<Box<dyn DenseExtractor>>>>);
 

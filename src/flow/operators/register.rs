@@ -25,7 +25,7 @@ pub trait Register {
 impl Register for Frames<'_, FrameMatch> {
     fn register(self, matchers: u64, odometry: Odometry) -> Self {
         // The ordinal of the frame that what was seen is for.
-        let seen = self.clone().map(|InProcess(message)| (message.frame.ordinal + 1, InProcess(message.seen)));
+        let seen = self.clone().map(|InProcess(message)| (message.frame.ordinal + 1, InProcess(message.view)));
         let to_next = Exchange::new(move |(ordinal, _): &(u64, _)| worker_of(*ordinal, matchers));
         self.binary_frontier(seen, Pipeline, to_next, "register", move |_, _| {
             let mut waiting = BTreeMap::new();
@@ -51,8 +51,8 @@ impl Register for Frames<'_, FrameMatch> {
                     let Some((capability, mut message)) = waiting.remove(&ordinal) else { continue };
                     let begun = Instant::now();
                     let wanted = ordinal > 0 && odometry.is_wanted(&message.frame.telemetry);
-                    message.way = wanted.then(|| register_frames(then.as_deref(), message.seen.as_deref()));
-                    message.seen = None;
+                    message.displacement = wanted.then(|| register_frames(then.as_deref(), message.view.as_deref()));
+                    message.view = None;
                     message.times.register_ms = begun.elapsed().as_secs_f64() * 1e3;
                     output.session(&capability).give(InProcess(message));
                 }

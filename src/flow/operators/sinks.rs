@@ -1,4 +1,4 @@
-//! Hands finished frames out of the graph, and their priors back to retrieval.
+//! Hands finished frames out of the graph, and their priors back to the search.
 
 use std::sync::mpsc::SyncSender;
 
@@ -7,7 +7,7 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 
 use super::admit::worker_of;
-use crate::flow::message::{Finished, InProcess, Knowledge};
+use crate::flow::message::{Finished, InProcess, RetrievalInput};
 use crate::types::Report;
 
 /// The ends of the graph.
@@ -16,7 +16,7 @@ pub trait Sinks<'scope> {
     fn sinks(self, reports: Option<SyncSender<Report>>) -> Self;
     /// The priors for the frames `lag` later, each to the worker of that frame alone: a copy that a busy worker has not looked at yet
     /// would keep the others waiting. All unknown unless `use_prior`.
-    fn priors(self, matchers: u64, lag: u64, use_prior: bool) -> StreamVec<'scope, u64, Knowledge>;
+    fn priors(self, matchers: u64, lag: u64, use_prior: bool) -> StreamVec<'scope, u64, RetrievalInput>;
 }
 
 impl<'scope> Sinks<'scope> for StreamVec<'scope, u64, InProcess<Finished>> {
@@ -40,7 +40,7 @@ impl<'scope> Sinks<'scope> for StreamVec<'scope, u64, InProcess<Finished>> {
         })
     }
 
-    fn priors(self, matchers: u64, lag: u64, use_prior: bool) -> StreamVec<'scope, u64, Knowledge> {
+    fn priors(self, matchers: u64, lag: u64, use_prior: bool) -> StreamVec<'scope, u64, RetrievalInput> {
         let addressed = self.unary(Pipeline, "priors", move |_, _| {
             move |input, output| {
                 input.for_each(|capability, messages| {
@@ -49,7 +49,7 @@ impl<'scope> Sinks<'scope> for StreamVec<'scope, u64, InProcess<Finished>> {
                         let Some((report, prior)) = finished.frame else { continue };
                         let ordinal = report.ordinal + lag;
                         let prior = InProcess(prior.filter(|_| use_prior));
-                        session.give((worker_of(ordinal, matchers), Knowledge::Prior(ordinal, prior)));
+                        session.give((worker_of(ordinal, matchers), RetrievalInput::Prior(ordinal, prior)));
                     }
                 });
             }
@@ -59,13 +59,13 @@ impl<'scope> Sinks<'scope> for StreamVec<'scope, u64, InProcess<Finished>> {
 }
 
 /// Sends each message to the worker it is addressed to.
-pub fn deliver<'scope>(stream: StreamVec<'scope, u64, (u64, Knowledge)>) -> StreamVec<'scope, u64, Knowledge> {
-    stream.unary(Exchange::new(|message: &(u64, Knowledge)| message.0), "deliver", move |_, _| {
+pub fn deliver<'scope>(stream: StreamVec<'scope, u64, (u64, RetrievalInput)>) -> StreamVec<'scope, u64, RetrievalInput> {
+    stream.unary(Exchange::new(|message: &(u64, RetrievalInput)| message.0), "deliver", move |_, _| {
         move |input, output| {
             input.for_each(|capability, messages| {
                 let mut session = output.session(&capability);
-                for (_, knowledge) in messages.drain(..) {
-                    session.give(knowledge);
+                for (_, input) in messages.drain(..) {
+                    session.give(input);
                 }
             });
         }

@@ -66,14 +66,20 @@ pub const PLOTS: &[Plot] = &[
     },
     Plot {
         root: "/plots/latency",
-        title: "Latency (ms)",
+        title: "Work on a frame by stage, and its wait (ms)",
         lines: &[
-            line("/plots/latency/total", "total", palette::TRUTH),
+            line("/plots/latency/work", "work, all stages", palette::TRUTH),
+            line("/plots/latency/wait", "wait for admission", palette::REFERENCE),
             line("/plots/latency/rectify", "rectify", Color(rerun::Rgba32::from_rgb(180, 130, 255))),
+            line("/plots/latency/observe", "observe", Color(rerun::Rgba32::from_rgb(120, 90, 180))),
+            line("/plots/latency/early_exit", "early exit", palette::VISUAL),
             line("/plots/latency/retrieve", "retrieve", Color(rerun::Rgba32::from_rgb(80, 150, 255))),
             line("/plots/latency/coarse", "coarse", palette::INLIER),
             line("/plots/latency/fine", "fine", palette::FIX),
             line("/plots/latency/fix", "fix", palette::INERTIAL),
+            line("/plots/latency/fallback_search", "fallback search", palette::REFUSED),
+            line("/plots/latency/register", "register", palette::SMOOTHED),
+            line("/plots/latency/fuse", "fuse", palette::FOOTPRINT),
         ],
     },
     Plot {
@@ -136,16 +142,9 @@ pub fn log(
     scalar("/plots/frames/served", Some(report.intake.served as f64))?;
     scalar("/plots/frames/dropped", Some(report.intake.dropped as f64))?;
     let times = &report.times;
-    let stages = [
-        ("total", times.total_ms),
-        ("rectify", times.rectify_ms),
-        ("retrieve", times.retrieve_ms),
-        ("coarse", times.coarse_ms),
-        ("fine", times.fine_ms),
-        ("fix", times.fix_ms),
-        ("register", times.register_ms),
-    ];
-    stages.iter().try_for_each(|(stage, ms)| scalar(&format!("/plots/latency/{stage}"), Some(*ms)))
+    let sums = [("work", times.work_ms()), ("wait", times.wait_ms)];
+    let mut stages = times.stages().into_iter().chain(sums);
+    stages.try_for_each(|(stage, ms)| scalar(&format!("/plots/latency/{stage}"), Some(ms)))
 }
 
 /// Logs the innovations that are new since the frame before, whose sources those were: squared distances over their dimensions.

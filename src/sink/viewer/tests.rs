@@ -84,6 +84,7 @@ fn report(ordinal: u64, outcome: Outcome) -> FrameReport {
             nis: located.then_some(1.5),
             fix_used: located,
         },
+        route: None,
         times: StageTimes::default(),
         preview: Some((Arc::new(RgbImage::from_pixel(160, 120, Rgb([90, 120, 60]))), 1.0)),
         frame_px: (160, 120),

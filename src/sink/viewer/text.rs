@@ -74,6 +74,9 @@ fn frame(report: &FrameReport, fix_error_m: Option<f64>) -> String {
             lines.push(format!("{heading:.0}°, {height_m:.0} m above ground, {} inliers, score {:.2}", fix.inliers, fix.score));
         }
     }
+    if let Some(route) = report.route {
+        lines.push(format!("searched: {}, {:.0} ms of work", route.as_str(), report.times.work_ms()));
+    }
     let age = report.track.fix_age_s.map(|age| format!(", last fix {age:.1} s ago")).unwrap_or_default();
     lines.push(format!("track {}{age}", report.track.source.as_str()));
     let sources = report.sources.iter().map(|s| {

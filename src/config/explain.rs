@@ -1,20 +1,59 @@
-//! What a pipeline would do, in words (`skyfix run --check`). Credentials never appear.
+//! A plan in words, and a configuration key by key. Credentials never appear.
 
 use std::fmt::Write;
 
-use super::resolve::{Pipeline, Source, TelemetrySource};
+use super::layers::{BUNDLED_WEIGHTS, Effective, Origin, READ_PATHS};
+use super::plan::{FlightPlan, Source, TelemetrySource};
 use crate::fuse::Smoothing;
+use crate::settings::Table;
 use crate::sink::ViewerTarget;
 use crate::source::{Setting, redact};
 
-/// A line for each thing that a pipeline would do, and for what it would do it with.
-pub fn explain(pipeline: &Pipeline) -> String {
+/// Every key with its value, where that came from, and what it means: a pipeline file in which only what was given is no comment. What
+/// is read has its whole path, so that the file may lie anywhere.
+pub fn keys(effective: &Effective) -> String {
+    let mut out = String::new();
+    let mut table = String::new();
+    effective.config.visit("", &mut |key| {
+        let (of, name) = key.path.rsplit_once('.').unwrap_or(("", &key.path));
+        // Writing to a string cannot fail.
+        if of != table {
+            let _ = writeln!(out, "\n[{of}]");
+            table = of.to_owned();
+        }
+        for line in key.meaning.lines() {
+            let _ = writeln!(out, "#{}{}", if line.starts_with(' ') { "" } else { " " }, line.trim_end());
+        }
+        let origin = effective.origin(&key.path);
+        let _ = match (&key.value, origin) {
+            (Some(value), Origin::Default) => writeln!(out, "# {name} = {value}    (default)"),
+            (Some(value), _) => writeln!(out, "{name} = {}    # {origin}", shown(&key.path, value)),
+            (None, _) => writeln!(out, "# {name} is not given"),
+        };
+    });
+    out.trim_start().to_owned()
+}
+
+/// A value as it may be shown.
+fn shown(key: &str, value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) if READ_PATHS.contains(&key) && text != BUNDLED_WEIGHTS => {
+            let whole = std::path::absolute(text).unwrap_or_else(|_| text.into());
+            toml::Value::String(whole.to_string_lossy().into_owned()).to_string()
+        }
+        toml::Value::String(text) => toml::Value::String(redact(text)).to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// A line for each thing that a plan would do, and for what it would do it with.
+pub fn explain(plan: &FlightPlan) -> String {
     let mut out = String::new();
     let mut line = |what: &str, text: String| {
         // Writing to a string cannot fail.
         let _ = writeln!(out, "{what:<10} {text}");
     };
-    let p = pipeline;
+    let (p, o) = (plan, &plan.outputs);
     line("source", source(p));
     if !matches!(p.source, Source::Folder(_)) {
         line("camera", camera(p));
@@ -25,7 +64,7 @@ pub fn explain(pipeline: &Pipeline) -> String {
             match telemetry {
                 TelemetrySource::Sidecars(path) => format!("CSV files in {}", path.display()),
                 TelemetrySource::Srt(path) => format!("DJI subtitles {}", path.display()),
-                TelemetrySource::Mavlink(at) => format!("MAVLink over UDP at {at}{}", exposed(at)),
+                TelemetrySource::Mavlink(link) => format!("MAVLink over UDP at {}{}", link.bind, exposed(&link.bind)),
             },
         );
     }
@@ -46,7 +85,7 @@ pub fn explain(pipeline: &Pipeline) -> String {
     line("model", format!("{} on {}", p.model, p.device));
     let workers = p.workers.map_or("a worker for each processor".into(), |n| format!("{n} workers"));
     let prior = if p.prior { format!("the prediction of {} frames before narrows the search", p.lag) } else { "no prior".into() };
-    line("match", format!("{:?}, {workers}, {prior}", p.coarse).to_lowercase());
+    line("match", format!("{}, {workers}, {prior}", p.matching.coarse));
     if let Some(start) = &p.start {
         let at = &start.position;
         line("start", format!("{:.5}, {:.5}, give or take {} m", at.lat_deg, at.lon_deg, start.sigma_m));
@@ -57,8 +96,8 @@ pub fn explain(pipeline: &Pipeline) -> String {
     if let Smoothing::Lag(lag_ns) = p.fusion.smoothing {
         line("", format!("smoothed {:.1} s behind", lag_ns as f64 / 1e9));
     }
-    line("results", format!("{}{}", p.out.display(), if p.rrd { ", with flight.rrd" } else { "" }));
-    match &p.viewer {
+    line("results", format!("{}{}", o.folder.display(), if o.rrd { ", with flight.rrd" } else { "" }));
+    match &o.viewer {
         Some(ViewerTarget::Spawn { port }) => {
             line("viewer", format!("a window is opened, port {port} on the loopback interface"))
         }
@@ -66,13 +105,13 @@ pub fn explain(pipeline: &Pipeline) -> String {
         Some(ViewerTarget::Serve(at)) => line("viewer", format!("viewers may connect to {at}{}", exposed(at))),
         None => {}
     }
-    if p.jsonl_file {
-        line("JSON lines", p.out.join("fixes.jsonl").display().to_string());
+    if o.jsonl_file {
+        line("JSON lines", o.folder.join("fixes.jsonl").display().to_string());
     }
-    if p.jsonl_stdout {
+    if o.jsonl_stdout {
         line("JSON lines", "standard output".into());
     }
-    for to in &p.jsonl_udp {
+    for to in &o.jsonl_udp {
         line("JSON lines", format!("datagrams to {to}"));
     }
     if let Some(record) = &p.record {
@@ -81,7 +120,7 @@ pub fn explain(pipeline: &Pipeline) -> String {
     out
 }
 
-fn source(p: &Pipeline) -> String {
+fn source(p: &FlightPlan) -> String {
     let rate = p.frame_rate.map_or("every frame".into(), |r| format!("{r} frames a second"));
     let pace = match (p.live, p.reconnect) {
         (false, _) => "as fast as they can be matched",
@@ -92,11 +131,12 @@ fn source(p: &Pipeline) -> String {
         Source::Folder(path) => format!("{}, as fast as it can be matched", path.display()),
         Source::Video(path) => format!("{}, {rate}, {pace}", path.display()),
         Source::Rtsp { url, transport, .. } => format!("{} over {transport:?}, {rate}, {pace}", redact(url)),
+        Source::Device(path) => format!("the camera {}, {rate}, {pace}", path.display()),
         Source::Launch(text) => format!("{}, {rate}, {pace}", redact(text)),
     }
 }
 
-fn camera(p: &Pipeline) -> String {
+fn camera(p: &FlightPlan) -> String {
     let options = &p.camera.options;
     let focal = match (&options.calibration, options.hfov_rad, &p.camera.model) {
         (Some(_), ..) => "calibrated".into(),

@@ -1,0 +1,89 @@
+//! A frame as a network describes it under a view.
+
+use super::{Localizer, Observation};
+use crate::camera::view_hypotheses::ViewHypothesis;
+use crate::camera::{RectifiedFrame, footprint, rectify, view_around_footprint};
+use crate::coarse::template::{MAX_TEMPLATE, Template};
+use crate::fine::ViewField;
+use crate::geo::MetricView;
+use crate::models::{DenseExtractor, DenseFeatures, ModelError};
+use crate::retrieve::index::level_gsd_m;
+use crate::retrieve::projection::Projection;
+use crate::types::AbstainReason;
+
+/// A frame described by a network under a hypothesis.
+pub struct Described {
+    /// Where its cells lie.
+    pub view: MetricView,
+    /// By cell, whether the frame covers all of it.
+    pub covered: Vec<bool>,
+    /// Its features.
+    pub features: DenseFeatures,
+}
+
+impl Described {
+    /// As it is slid over the map.
+    pub(super) fn template(&self, projection: &Projection) -> Template {
+        Template::new(&self.features, &self.covered, projection)
+    }
+
+    /// As fine matching takes it, less the mean descriptor of the map's level.
+    pub(super) fn field(&self, mean: &[f32]) -> ViewField {
+        ViewField::new(&self.features, &self.covered, &self.view, mean)
+    }
+}
+
+impl Localizer {
+    /// The frame as a network describes it under a hypothesis at a level.
+    pub(super) fn describe(
+        &self,
+        observation: &Observation,
+        hypothesis: &ViewHypothesis,
+        level: usize,
+        network: &mut dyn DenseExtractor,
+    ) -> Result<Described, AbstainReason> {
+        self.describe_within(observation, hypothesis, level, u32::MAX, network)
+    }
+
+    /// The same of the middle of the view, at most `longest_px` a side.
+    pub(super) fn describe_within(
+        &self,
+        observation: &Observation,
+        hypothesis: &ViewHypothesis,
+        level: usize,
+        longest_px: u32,
+        network: &mut dyn DenseExtractor,
+    ) -> Result<Described, AbstainReason> {
+        let gsd = level_gsd_m(self.index.levels.get(level).ok_or(AbstainReason::NoCandidate)?.level);
+        let outline = footprint(&observation.frame.camera, &hypothesis.enu_from_camera, hypothesis.height_m)
+            .ok_or(AbstainReason::BadView)?;
+        let multiple = network.entry().input.multiple_of_px as u32;
+        let view = view_around_footprint(&outline, gsd, multiple).middle((longest_px / multiple).max(1) * multiple);
+        let rectified = rectified(observation, hypothesis, &view);
+        let features = network.extract(&rectified.image).map_err(|error| failed(observation, &error))?;
+        Ok(Described { view, covered: rectified.covered_cells(features.stride_px), features })
+    }
+
+    /// The longest side of the part of a view, around its middle, in which a place is found where there are many views: as much as a
+    /// template holds, pixels.
+    pub(super) fn sifted_px(&self) -> u32 {
+        (MAX_TEMPLATE * self.index.identity.stride_px) as u32
+    }
+}
+
+/// The frame as a view shows it under a hypothesis. What it does not reach has its mean colour: an edge against black would upset a
+/// network's normalisation.
+pub(super) fn rectified(observation: &Observation, hypothesis: &ViewHypothesis, view: &MetricView) -> RectifiedFrame {
+    let frame = observation.frame.as_ref();
+    let mut rectified = rectify(&frame.pyramid, &frame.camera, &hypothesis.enu_from_camera, hypothesis.height_m, view);
+    let covered = std::mem::take(&mut rectified.covered);
+    rectified.image.fill_with_mean(&covered);
+    rectified.covered = covered;
+    rectified
+}
+
+/// A network failed on a frame.
+pub(super) fn failed(observation: &Observation, error: &ModelError) -> AbstainReason {
+    tracing::error!("frame {}: {error}", observation.frame.ordinal);
+    AbstainReason::Failed
+}

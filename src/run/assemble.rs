@@ -1,0 +1,186 @@
+//! Map, index, networks, edits and source of a plan made ready.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::networks::NetworkFiles;
+use super::{Observer, RunError, Session, Work, input, networks, processors};
+use crate::coarse::consensus::ConsensusNetwork;
+use crate::config::FlightPlan;
+use crate::config::layers::BUNDLED_WEIGHTS;
+use crate::flow::catalogue::{Catalogue, MapEdits};
+use crate::flow::graph::GraphOptions;
+use crate::geo::Geodetic;
+use crate::localize::Localizer;
+use crate::map::{Dem, GroundModel, MapStore};
+use crate::models::{Device, Manifest, ModelEntry};
+use crate::recording::Truth;
+use crate::retrieve::build::{IndexOptions, build_index};
+use crate::retrieve::{IndexError, MapIndex, index_path};
+use crate::source::FrameSource;
+
+/// What frames are matched against, and how.
+pub struct Matching {
+    /// The map.
+    pub map: MapStore,
+    /// The localizer.
+    pub localizer: Arc<Localizer>,
+    /// Edits of the map, made ready.
+    pub catalogue: Catalogue,
+}
+
+/// A flight and what it is matched against.
+pub struct Assembled {
+    /// Map, localizer and edits.
+    pub matching: Matching,
+    /// The frames.
+    pub frames: Box<dyn FrameSource>,
+    /// True positions, for scoring only.
+    pub truth: Truth,
+    /// How the graph runs.
+    pub options: GraphOptions,
+}
+
+/// Opens the source, map and index of a plan; computes the index where there is none yet, and what the edits need.
+///
+/// # Errors
+/// What is missing or broken, and what to do.
+pub fn assemble(plan: &FlightPlan, observer: &dyn Observer) -> Result<Assembled, RunError> {
+    let edits = plan.map_edits.as_deref().map_or_else(|| Ok(MapEdits::default()), MapEdits::read)?;
+    let flight = input::open(plan)?;
+    for warning in &flight.warnings {
+        observer.warning(warning);
+    }
+    let map = plan.map.clone().or(flight.map);
+    let map = map.ok_or_else(|| RunError::Setting("the source brings no map of its own; give `map.path`".into()))?;
+    let start = plan.start.or(flight.start);
+    let ground = ground(plan.dem.as_deref(), plan.takeoff, start.map(|s| s.position))?;
+    let matching = matching(plan, &map, ground, edits, observer)?;
+    let options = GraphOptions {
+        lag: plan.lag,
+        use_prior: plan.prior,
+        previews: plan.outputs.pictures(),
+        fusion: plan.fusion,
+        start: start.filter(|_| plan.prior).map(|s| (s.position, s.sigma_m)),
+        catalogue: matching.catalogue.clone(),
+        // A frame that waits for others grows old: live, no more are taken than can be worked on.
+        in_flight: plan.live.then(|| workers(plan) as u64),
+        stop: Arc::default(),
+    };
+    Ok(Assembled { matching, frames: flight.frames, truth: flight.truth, options })
+}
+
+/// Workers of a plan.
+pub fn workers(plan: &FlightPlan) -> usize {
+    plan.workers.unwrap_or_else(processors)
+}
+
+impl Assembled {
+    /// A flight about to be localized, with the networks of its plan.
+    ///
+    /// # Errors
+    /// When the model or the device is not there.
+    pub fn session(self, plan: &FlightPlan) -> Result<Session, RunError> {
+        let networks = networks(&plan.model, plan.device, workers(plan), plan.threads)?;
+        let Self { matching: Matching { map, localizer, .. }, frames, truth, options } = self;
+        Ok(Session { map, localizer, networks, frames, truth, options })
+    }
+}
+
+/// Opens a map and its index; computes the index where there is none yet, and what the edits need.
+///
+/// # Errors
+/// When map, index, model, weights or edits cannot be read.
+pub fn matching(
+    plan: &FlightPlan,
+    map: &Path,
+    ground: Option<GroundModel>,
+    edits: MapEdits,
+    observer: &dyn Observer,
+) -> Result<Matching, RunError> {
+    let map = MapStore::open(map)?;
+    let manifest = Manifest::find()?;
+    let entry = manifest.entry(&plan.model)?;
+    let mut index = match MapIndex::load(&map, entry, manifest.aggregation_of(entry)) {
+        Ok(index) => index,
+        Err(IndexError::Missing { path, .. }) => {
+            observer.index_is_missing(&path);
+            compute_index(&map, &manifest, entry, plan.device, &IndexOptions::default(), observer)?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let catalogue = if edits.edit.is_empty() {
+        Catalogue::default()
+    } else {
+        let mut network = NetworkFiles::load(&manifest, entry)?.network(plan.device, 1)?;
+        Catalogue::prepare(edits, &mut index, &map, network.as_mut())?
+    };
+    for tile in catalogue.beside_the_map(&index) {
+        let at = format!("{}/{}/{}", tile.z, tile.x, tile.y);
+        observer.warning(&format!("the edit of tile {at} changes nothing: {} has nothing there", map.path().display()));
+    }
+    let mut localizer = Localizer::new(Arc::new(index), plan.matching);
+    if let Some(network) = consensus(plan.consensus.as_deref(), &manifest, entry)? {
+        localizer = localizer.with_consensus(network);
+    }
+    if let Some(ground) = ground {
+        localizer = localizer.with_ground(ground);
+    }
+    Ok(Matching { map, localizer: Arc::new(localizer), catalogue })
+}
+
+/// The weights of a file, or those that come with the model; none for the fixed kernel.
+fn consensus(asked: Option<&Path>, manifest: &Manifest, model: &ModelEntry) -> Result<Option<ConsensusNetwork>, RunError> {
+    let Some(asked) = asked else { return Ok(None) };
+    if asked != Path::new(BUNDLED_WEIGHTS) {
+        return Ok(Some(ConsensusNetwork::load(asked)?));
+    }
+    let Some(entry) = manifest.consensus_of(model) else {
+        let what = format!(
+            "`match.consensus` {BUNDLED_WEIGHTS}: no weights come with model {}; give a file, or leave it out",
+            model.name
+        );
+        return Err(RunError::Setting(what));
+    };
+    let bytes = manifest.load_consensus(entry)?;
+    Ok(Some(ConsensusNetwork::from_bytes(&bytes)?))
+}
+
+/// What is known of the ground, where anything is: an elevation model, a place of take-off.
+fn ground(dem: Option<&Path>, takeoff: Option<Geodetic>, start: Option<Geodetic>) -> Result<Option<GroundModel>, RunError> {
+    let Some(path) = dem else {
+        return Ok(takeoff.map(|t| GroundModel { dem: None, takeoff: Some(t) }));
+    };
+    let Some(takeoff) = takeoff.or(start) else {
+        let what = "heights count from take-off, so an elevation model needs its place: give `telemetry.takeoff_deg`";
+        return Err(RunError::Setting(format!("{}: {what}", path.display())));
+    };
+    let dem = Dem::open(path, None)?;
+    if dem.elevation_m(takeoff.lat_deg, takeoff.lon_deg).is_none() {
+        let at = format!("{}, {}", takeoff.lat_deg, takeoff.lon_deg);
+        return Err(RunError::Setting(format!("{}: knows no elevation at take-off ({at})", path.display())));
+    }
+    Ok(Some(GroundModel { dem: Some(dem), takeoff: Some(takeoff) }))
+}
+
+/// Computes the index of a map and saves it beside it.
+///
+/// # Errors
+/// When the map cannot be read, the network fails, or the index cannot be written.
+pub fn compute_index(
+    map: &MapStore,
+    manifest: &Manifest,
+    entry: &ModelEntry,
+    device: Device,
+    options: &IndexOptions,
+    observer: &dyn Observer,
+) -> Result<MapIndex, RunError> {
+    let options = IndexOptions { threads: processors().min(8), ..*options };
+    let files = NetworkFiles::load(manifest, entry)?;
+    let index = build_index(map, &|| files.network(device, 1), &options, &|done, total| {
+        observer.progress(Work::Index, done, Some(total));
+    })?;
+    observer.done(Work::Index);
+    index.save(&index_path(map.path(), &entry.name))?;
+    Ok(index)
+}

@@ -1,0 +1,150 @@
+//! Frames through the graph, results into the sinks.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::{Observer, RunError, Work, assemble};
+use crate::config::FlightPlan;
+use crate::config::plan::Outputs;
+use crate::flow::graph::{GraphOptions, run_graph};
+use crate::localize::Localizer;
+use crate::map::MapStore;
+use crate::models::DenseExtractor;
+use crate::recording::Truth;
+use crate::sink::background::BackgroundSink;
+use crate::sink::csv::CsvSink;
+use crate::sink::geojson::GeoJsonSink;
+use crate::sink::jsonl::JsonLinesSink;
+use crate::sink::summary::{Summary, SummarySink};
+use crate::sink::{Sink, SinkError};
+use crate::source::FrameSource;
+use crate::types::Report;
+
+/// How long a live output may take to finish.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A flight about to be localized.
+pub struct Session {
+    /// The map.
+    pub map: MapStore,
+    /// The localizer.
+    pub localizer: Arc<Localizer>,
+    /// A network for each worker.
+    pub networks: Vec<Box<dyn DenseExtractor>>,
+    /// The frames.
+    pub frames: Box<dyn FrameSource>,
+    /// True positions, for scoring only.
+    pub truth: Truth,
+    /// How the graph runs.
+    pub options: GraphOptions,
+}
+
+/// A flight that was localized to its end.
+pub struct RunEnd {
+    /// It in numbers.
+    pub summary: Summary,
+    /// Where its results are.
+    pub outputs: Outputs,
+}
+
+/// Makes a plan ready and localizes its flight. `stop` ends it in order: frames under way are finished, and every file is completed.
+///
+/// # Errors
+/// What is missing, what broke off, what could not be written.
+pub fn run(plan: FlightPlan, observer: &dyn Observer, stop: Arc<AtomicBool>) -> Result<RunEnd, RunError> {
+    let mut session = assemble::assemble(&plan, observer)?.session(&plan)?;
+    session.options.stop = Arc::clone(&stop);
+    if let Some(seconds) = plan.stop_after_s {
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs_f64(seconds));
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+    session.run(plan.outputs, observer)
+}
+
+impl Session {
+    /// Localizes the flight and writes what comes of it.
+    ///
+    /// # Errors
+    /// When a result cannot be written, or the flight broke off: then what came before is written.
+    pub fn run(self, outputs: Outputs, observer: &dyn Observer) -> Result<RunEnd, RunError> {
+        let Self { map, localizer, networks, frames, truth, options } = self;
+        let folder = |source| RunError::Folder { path: outputs.folder.clone(), source };
+        std::fs::create_dir_all(&outputs.folder).map_err(folder)?;
+        let mut summary = SummarySink::create(&outputs.folder, truth.clone()).map_err(RunError::Sink)?;
+        let mut sinks = files(&outputs, &map, &truth).map_err(RunError::Sink)?;
+        sinks.extend(live(&outputs, &map, &truth).map_err(RunError::Sink)?);
+        if options.in_flight.is_some() {
+            observer.live();
+        }
+        let (total, mut done) = (frames.len_hint(), 0);
+        observer.progress(Work::Frames, done, total);
+        let mut failure: Option<SinkError> = None;
+        let ran = run_graph(localizer, networks, frames, options, |report: Report| {
+            if matches!(report, Report::Frame(_)) {
+                done += 1;
+                observer.progress(Work::Frames, done, total);
+            }
+            let written = sinks.iter_mut().try_for_each(|sink| sink.take(&report)).and_then(|()| summary.take(&report));
+            failure = written.err();
+            failure.is_none()
+        });
+        observer.done(Work::Frames);
+        if let Some(error) = failure {
+            return Err(RunError::Sink(error));
+        }
+        // A source that failed in the middle leaves the results up to there.
+        if let Ok(intake) = &ran {
+            summary.intake(*intake);
+        }
+        let finished = sinks.iter_mut().try_for_each(|sink| sink.finish()).and_then(|()| summary.finish());
+        finished.map_err(RunError::Sink)?;
+        let summary = summary.summary().clone();
+        match ran {
+            Ok(_) => Ok(RunEnd { summary, outputs }),
+            Err(source) => Err(RunError::BrokeOff { frames: summary.frames, folder: outputs.folder, source }),
+        }
+    }
+}
+
+fn files(outputs: &Outputs, map: &MapStore, truth: &Truth) -> Result<Vec<Box<dyn Sink>>, SinkError> {
+    let folder = &outputs.folder;
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(CsvSink::create(folder)?), Box::new(GeoJsonSink::create(folder)?)];
+    if outputs.jsonl_file {
+        sinks.push(Box::new(JsonLinesSink::create(folder)?));
+    }
+    #[cfg(feature = "viz")]
+    if outputs.rrd {
+        sinks.push(Box::new(crate::sink::viewer::ViewerSink::create(&folder.join("flight.rrd"), map, truth)?));
+    }
+    #[cfg(not(feature = "viz"))]
+    let _ = (map, truth);
+    Ok(sinks)
+}
+
+/// Outputs to whoever listens now; none of them may hold the flight up.
+fn live(outputs: &Outputs, map: &MapStore, truth: &Truth) -> Result<Vec<Box<dyn Sink>>, SinkError> {
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    if outputs.jsonl_stdout {
+        sinks.push(Box::new(BackgroundSink::start("stdout", PATIENCE, || Ok(JsonLinesSink::stdout()))?));
+    }
+    for to in &outputs.jsonl_udp {
+        sinks.push(Box::new(JsonLinesSink::udp(*to)?));
+    }
+    #[cfg(feature = "viz")]
+    if let Some(target) = outputs.viewer {
+        let (map, truth, rate) = (map.path().to_owned(), truth.clone(), outputs.viewer_image_rate);
+        let make = move || {
+            // The set-up puts the viewer into the clone.
+            let own = [Path::new(".venv/bin/rerun")].into_iter().find(|p| p.exists());
+            crate::sink::viewer::ViewerSink::live(&target, &map, &truth, rate, own)
+        };
+        sinks.push(Box::new(BackgroundSink::start("viewer", PATIENCE, make)?));
+    }
+    #[cfg(not(feature = "viz"))]
+    let _ = (map, truth, Path::new(""));
+    Ok(sinks)
+}

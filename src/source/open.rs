@@ -1,0 +1,169 @@
+//! Opens what a flight was kept in: a recording, a folder of photos, a video file.
+//!
+//! Photos are listed beforehand and decoded where they are matched; a video is decoded as it is asked for.
+
+use std::path::Path;
+
+use super::buffer::TelemetryBuffer;
+use super::flight::{Flight, VideoOptions};
+#[cfg(feature = "gst")]
+use super::footage;
+use super::frames::{FrameList, FrameSource};
+use super::photos::{self, CameraOptions, Photo};
+use super::{KnowledgeOptions, SourceError};
+use crate::geo::Geodetic;
+use crate::recording;
+use crate::recording::{FileError, Recording, Start, Truth, TruthRow};
+use crate::types::{Frame, Intake, Pixels, TelemetryBatch};
+
+/// Opens a recording (a folder with `flight.toml`), a folder of photos, or a video file.
+pub fn open(
+    path: &Path,
+    knowledge: &KnowledgeOptions,
+    camera: &CameraOptions,
+    video: &VideoOptions,
+) -> Result<Flight, SourceError> {
+    if path.is_file() {
+        return footage::open(path, knowledge, camera, video);
+    }
+    if !path.is_dir() {
+        return Err(FileError::Nothing { path: path.into(), reason: "no such file or folder".into() }.into());
+    }
+    if video.telemetry.is_some() {
+        let reason = "`telemetry.sidecars` goes with a video file; photos and recordings bring their own";
+        return Err(FileError::Nothing { path: path.into(), reason: reason.into() }.into());
+    }
+    if path.join("flight.toml").is_file() {
+        open_recording(path, knowledge, video)
+    } else {
+        let mut flight = open_photos(path, knowledge, camera)?;
+        flight.warnings.extend(all_photos(video));
+        Ok(flight)
+    }
+}
+
+/// What to say to somebody who would thin photos.
+fn all_photos(options: &VideoOptions) -> Option<String> {
+    options.frame_rate_asked.then(|| "`source.frame_rate` thins videos; of photos all are used".into())
+}
+
+fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOptions) -> Result<Flight, SourceError> {
+    let photos = photos::list(folder)?;
+    let mut warnings = Vec::new();
+    let without_camera = photos.iter().filter(|p| p.size_px.is_some() && photos::camera(p, options).is_none()).count();
+    if without_camera > 0 {
+        let model = photos.iter().find_map(|p| p.metadata.model.clone()).unwrap_or_else(|| "not stated".into());
+        let text = format!(
+            "the focal length of {without_camera} photos is not known (camera model: {model}); give `source.camera.hfov_deg` or `source.camera.calibration`"
+        );
+        if without_camera == photos.len() {
+            return Err(FileError::Bad { path: folder.into(), line: None, reason: text }.into());
+        }
+        warnings.push(text);
+    }
+    let mut truth = Truth::read(&folder.join("truth.csv"))?;
+    let frames: Vec<Frame> = photos
+        .iter()
+        .enumerate()
+        .map(|(i, photo)| {
+            if let Some((lat, lon)) = photo.metadata.gnss_deg {
+                truth.add(photo.name.clone(), TruthRow { camera: Geodetic::ground(lat, lon), centre: None });
+            }
+            Frame {
+                ordinal: i as u64,
+                name: photo.name.clone(),
+                stamp_ns: photo.stamp_ns,
+                pixels: Pixels::File(photo.path.clone()),
+                camera: photos::camera(photo, options),
+                known: knowledge.apply(i as u64, photos::known(&photo.metadata)),
+                telemetry: TelemetryBatch::default(),
+                captured: None,
+                intake: Intake::all(i as u64 + 1),
+            }
+        })
+        .collect();
+    Ok(Flight { frames: listed(frames), start: None, truth, map: None, warnings })
+}
+
+fn listed(frames: Vec<Frame>) -> Box<dyn FrameSource> {
+    Box::new(FrameList::from(frames))
+}
+
+fn open_recording(folder: &Path, knowledge: &KnowledgeOptions, options: &VideoOptions) -> Result<Flight, SourceError> {
+    let recording = recording::read(folder)?;
+    let nothing = |reason: &str| FileError::Nothing { path: folder.into(), reason: reason.into() };
+    let mut warnings = Vec::new();
+    let start = recording.file.start.map(|s| Start { position: Geodetic::ground(s.lat_deg, s.lon_deg), sigma_m: s.sigma_m });
+    let map = recording.map.clone();
+    let frames = match (&recording.photos, recording.video.as_slice()) {
+        (Some(photos), []) => {
+            warnings.extend(all_photos(options));
+            recorded_photos(&recording, photos, knowledge, &mut warnings)?
+        }
+        (None, [_, ..]) => footage::recorded(&recording, knowledge, options)?,
+        (Some(_), [_, ..]) => return Err(nothing("the recording has photos/ and a video; keep one of them").into()),
+        (None, []) => return Err(nothing("the recording has neither photos/ nor a video (video.mkv, video.mp4, …)").into()),
+    };
+    Ok(Flight { frames, start, truth: Truth::read(&folder.join("truth.csv"))?, map, warnings })
+}
+
+fn recorded_photos(
+    recording: &Recording,
+    folder: &Path,
+    knowledge: &KnowledgeOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Box<dyn FrameSource>, SourceError> {
+    let mut photos: Vec<Photo> = photos::list(folder)?;
+    if !recording.stamps.is_empty() {
+        let before = photos.len();
+        photos.retain(|p| recording.stamps.contains_key(&p.name));
+        if photos.len() < before {
+            warnings.push(format!("{} photos have no row in photos.csv and are left out", before - photos.len()));
+        }
+        for photo in &mut photos {
+            photo.stamp_ns = recording.stamps.get(&photo.name).copied().unwrap_or(photo.stamp_ns);
+        }
+        photos.sort_by_key(|p| p.stamp_ns);
+    }
+    let mut buffer = TelemetryBuffer::of_recording(&recording.telemetry);
+    let frames = photos
+        .iter()
+        .enumerate()
+        .map(|(i, photo)| {
+            let (telemetry, known) = buffer.take(photo.stamp_ns);
+            Frame {
+                ordinal: i as u64,
+                name: photo.name.clone(),
+                stamp_ns: photo.stamp_ns,
+                pixels: Pixels::File(photo.path.clone()),
+                camera: Some(recording.camera),
+                known: knowledge.apply(i as u64, known),
+                telemetry,
+                captured: None,
+                intake: Intake::all(i as u64 + 1),
+            }
+        })
+        .collect();
+    Ok(listed(frames))
+}
+
+#[cfg(not(feature = "gst"))]
+mod footage {
+    use super::{CameraOptions, Flight, FrameSource, KnowledgeOptions, Path, Recording, SourceError, VideoOptions};
+
+    pub(super) fn recorded(
+        recording: &Recording,
+        _: &KnowledgeOptions,
+        _: &VideoOptions,
+    ) -> Result<Box<dyn FrameSource>, SourceError> {
+        Err(no_video(recording.video.first().map_or(Path::new(""), |part| &part.path)))
+    }
+
+    pub(super) fn open(path: &Path, _: &KnowledgeOptions, _: &CameraOptions, _: &VideoOptions) -> Result<Flight, SourceError> {
+        Err(no_video(path))
+    }
+
+    fn no_video(path: &Path) -> SourceError {
+        FileError::Nothing { path: path.into(), reason: "this skyfix was built without video (feature gst)".into() }.into()
+    }
+}
