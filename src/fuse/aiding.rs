@@ -2,10 +2,10 @@
 
 use nalgebra::{Matrix3, Vector3};
 
-use super::eskf::Update;
 use super::measurement::{Barometer, Gnss, Observation, Taken, ZeroVelocity};
 use super::running::Running;
 use super::state::BARO_OFFSET;
+use super::update::Update;
 use crate::time::{nanos_from_seconds, seconds_between};
 use crate::types::{BarometerSample, GnssSample, LandedSample, TelemetryBatch};
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use nalgebra::{Matrix2, Matrix3, UnitQuaternion, Vector3};
 
 use super::aiding::{Aiding, Told};
-use super::eskf::{Eskf, Update};
+use super::eskf::Eskf;
 use super::grid::Grid;
 use super::hypotheses::{Demand, Hypotheses};
 use super::measurement::{Attitude, Displacement, Heading, Height, Observation, Taken};
@@ -14,6 +14,7 @@ use super::running::{NEAR, RETURNED, Running, lost};
 use super::settings::{Counters, FusionSettings};
 use super::smoother::{Knot, Passage, Smoothing, smooth};
 use super::state::{ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, STATES, State, VELOCITY, WIND, gravity_m_s2};
+use super::update::Update;
 use crate::geo::{EnuPlane, Geodetic, enu_from_body, heading_pitch_roll};
 use crate::time::seconds_between;
 use crate::types::{

@@ -1,7 +1,7 @@
 //! Fusion: an error-state Kalman filter that takes fixes, the IMU, height and heading, and predicts where to search.
 //!
-//! - [`state`], `transition`, [`eskf`]: the filter: nominal state, error covariance, prediction and update.
-//! - [`measurement`]: one file a measurement; [`anchor`]: past poses, for measurements that relate two times.
+//! - [`state`], `transition`, [`update`], [`eskf`]: the filter: nominal state, error covariance, prediction and update.
+//! - [`anchor`], `relative`: past poses, and updates that relate two times; [`measurement`]: one file a measurement.
 //! - [`navigator`]: samples and measurements in order; [`history`]: in any order.
 //! - `aiding`: barometer, GNSS and standing on the ground, between the frames.
 //! - [`fusion`]: frames in order in, track points and priors out; gates, start and outages; `hypotheses`: places that rival each other.
@@ -18,12 +18,14 @@ pub mod measurement;
 pub mod navigator;
 mod odometry;
 mod reanchor;
+mod relative;
 mod running;
 mod settings;
 pub mod smoother;
 pub mod state;
 mod strays;
 mod transition;
+pub mod update;
 mod withhold;
 
 pub use aiding::GnssUse;

@@ -1,10 +1,11 @@
 //! The filter as it goes through time: samples and measurements in order, each source with its gate and its counts.
 
 use super::agitation::Agitation;
-use super::eskf::{Eskf, Update};
-use super::measurement::{Aids, CLOSED, Gnss, Measurement, Observation, Taken};
+use super::eskf::Eskf;
+use super::measurement::{Aids, CLOSED, Gnss, Observation, Taken};
 use super::state::{VELOCITY, worst_sigma};
 use super::strays::{Stray, Strays};
+use super::update::{Measurement, Update};
 use crate::time::seconds_between;
 use crate::types::{AidSourceKind, ImuSample, TelemetrySample};
 

@@ -15,11 +15,12 @@
 
 use nalgebra::SMatrix;
 
-use super::anchor::{POSE, Related};
+use super::anchor::POSE;
 use super::eskf::Eskf;
 use super::running::{Running, lost, track_point};
 use super::settings::FusionSettings;
 use super::state::{Covariance, ErrorState, STATES, State};
+use super::update::Related;
 use crate::geo::EnuPlane;
 use crate::types::TrackPoint;
 

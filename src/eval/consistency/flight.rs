@@ -6,10 +6,11 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::{MonteCarlo, STEP_S};
-use crate::fuse::measurement::{Barometer, Measurement, Observation, Place};
+use crate::fuse::measurement::{Barometer, Observation, Place};
 use crate::fuse::state::{
     ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, ErrorState, GYRO_BIAS, LEAN, MAP_OFFSET, VELOCITY, WIND,
 };
+use crate::fuse::update::Measurement;
 use crate::fuse::{Eskf, Navigator, NoiseDensities, State};
 use crate::simulate::SimulateError;
 use crate::simulate::inertial::{GRAVITY, Truth, inertial_flight};

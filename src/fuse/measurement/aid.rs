@@ -1,7 +1,8 @@
 //! A source of measurements over time: its gate, whether it is there, and what became of its measurements.
 
-use super::Observation;
-use crate::fuse::eskf::{Eskf, Update};
+use super::observation::Observation;
+use crate::fuse::eskf::Eskf;
+use crate::fuse::update::Update;
 use crate::time::seconds_between;
 use crate::types::{AidCounters, AidSourceKind, AidState, Innovation, SourceStatus};
 
