@@ -103,7 +103,8 @@ fn a_pause_goes_on_by_gnss_and_the_flight_after_it_is_smoothed() {
         let (telemetry, ahead) = (positions(t, 0.0), positions(t + 1, 0.0));
         fusion.pause(&Pause { stamp_ns: second(t), telemetry, ahead });
     }
-    assert!(fusion.knots.iter().filter(|k| k.is_frame()).count() == 9 && fusion.knots.len() < 30);
+    let (frames, nodes) = fusion.window.counts();
+    assert!(frames == 9 && nodes < 30, "{frames} {nodes}");
     let fused = fusion.step(second(60), &positions(60, 0.0), &known(), &NO_FIX);
     assert!((position_m(&fused).0 - 60.0 * SPEED_M_S).abs() < 3.0);
     assert_eq!((fused.track.source, fusion.smoothed().len()), (TrackSource::Gnss, 10));

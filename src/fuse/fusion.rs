@@ -1,7 +1,5 @@
 //! Frames in order in, track points and priors out.
 
-use std::collections::VecDeque;
-
 use nalgebra::{Matrix2, Matrix3, UnitQuaternion, Vector3};
 
 use super::aiding::{Aiding, Told};
@@ -10,10 +8,13 @@ use super::grid::Grid;
 use super::hypotheses::{Demand, Hypotheses};
 use super::measurement::{Attitude, Displacement, Heading, Height, Observation, Taken};
 use super::navigator::{Navigator, Sampled};
-use super::running::{NEAR, RETURNED, Running, lost};
+use super::running::{NEAR, RETURNED, Running};
 use super::settings::{Counters, FusionSettings};
-use super::smoother::{Knot, Passage, Smoothing, smooth};
+use super::smoother::Passage;
+use super::smoother_window::SmootherWindow;
 use super::state::{ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, STATES, State, VELOCITY, WIND, gravity_m_s2};
+use super::track_options::Smoothing;
+use super::track_point::lost;
 use super::update::Update;
 use crate::geo::{EnuPlane, Geodetic, enu_from_body, heading_pitch_roll};
 use crate::time::seconds_between;
@@ -63,10 +64,8 @@ pub struct Fusion {
     counters: Counters,
     /// Frames so far.
     frames: u64,
-    /// The filter at each frame so far that is to be smoothed and not settled yet.
-    knots: VecDeque<Knot>,
-    /// How the filter came to the frame it is at.
-    passage: Option<Passage>,
+    /// What is to be smoothed.
+    window: SmootherWindow,
 }
 
 impl Fusion {
@@ -82,31 +81,18 @@ impl Fusion {
             attitude: None,
             counters: Counters::default(),
             frames: 0,
-            knots: VecDeque::new(),
-            passage: None,
+            window: SmootherWindow::new(settings.smoothing),
         }
     }
 
     /// The smoothed track at the frames that are not settled yet: without a lag, all of the flight's.
     pub fn smoothed(&self) -> Vec<TrackPoint> {
-        smooth(self.knots.iter(), &self.settings)
+        self.window.smoothed(&self.settings)
     }
 
     /// Whether frames are settled while the flight goes on.
     pub fn settles(&self) -> bool {
         matches!(self.settings.smoothing, Smoothing::Lag(_))
-    }
-
-    /// The smoothed track at the frames that lie the lag behind a stamp.
-    fn settle(&mut self, stamp_ns: i64) -> Vec<TrackPoint> {
-        let Smoothing::Lag(lag_ns) = self.settings.smoothing else { return Vec::new() };
-        let due = self.knots.iter().take_while(|k| k.stamp_ns() <= stamp_ns.saturating_sub(lag_ns)).count();
-        if due == 0 {
-            return Vec::new();
-        }
-        let mut settled = self.smoothed();
-        settled.truncate(self.knots.drain(..due).filter(Knot::is_frame).count());
-        settled
     }
 
     /// Refusals so far.
@@ -132,18 +118,7 @@ impl Fusion {
         let outcome = if self.settings.withhold.is_some_and(|w| w.holds(self.frames)) { &withheld } else { outcome };
         self.frames += 1;
         let mut fused = self.fuse(stamp_ns, telemetry, known, outcome, way);
-        if self.settings.smoothing != Smoothing::Off {
-            let displaced = self.running.as_mut().and_then(|r| r.navigator.filter.displaced.take());
-            if displaced.is_some() && self.knots.back().is_some_and(|k| !k.is_frame()) {
-                // It ties the frame to the frame before, over the head of a measurement between them.
-                self.passage = None;
-            }
-            self.knots.push_back(Knot::of(&fused.track, self.running.as_ref(), self.passage.take(), displaced));
-            if let Some(running) = &mut self.running {
-                running.navigator.filter.transition = Some(Box::new(Covariance::identity()));
-            }
-            fused.settled = self.settle(stamp_ns);
-        }
+        fused.settled = self.window.frame(&fused.track, self.running.as_mut(), &self.settings);
         fused
     }
 
@@ -216,7 +191,7 @@ impl Fusion {
         let mut between = Vec::new();
         let told = self.aiding.told(&pause.telemetry);
         if !told.is_empty() {
-            // A pause may be long, and keeps no knots: the smoother does not look back across what was measured in it.
+            // A pause may be long, and keeps no nodes: the smoother does not look back across what was measured in it.
             running.navigator.filter.transition = None;
         }
         self.glide(&mut running, &pause.telemetry.imu, &told, &mut between);
@@ -252,7 +227,7 @@ impl Fusion {
         told.for_each(|told| self.measure_told(running, told, between));
     }
 
-    /// Measures what was told between frames; the smoother has a knot there.
+    /// Measures what was told between frames; the smoother has a node there.
     fn measure_told(&mut self, running: &mut Running, told: &Told, between: &mut Vec<TrackPoint>) {
         if told.stamp_ns() < running.navigator.stamp_ns {
             self.counters.time_went_back += 1;
@@ -262,9 +237,8 @@ impl Fusion {
         running.navigator.advance(told.stamp_ns());
         let passage = Passage::of(&mut running.navigator.filter);
         running.measure_told(told);
-        if passage.is_some() {
-            self.knots.push_back(Knot::between(running, passage));
-            running.navigator.filter.transition = Some(Box::new(Covariance::identity()));
+        if let Some(passage) = passage {
+            self.window.between(running, passage);
         }
     }
 
@@ -365,7 +339,8 @@ impl Fusion {
                 None => navigator.filter.set_swaying_anchor(stamp_ns),
             }
         }
-        self.passage = Passage::of(&mut navigator.filter);
+        self.window.arrive(running);
+        let navigator = &mut running.navigator;
         running.height_known = known.height_agl_m.is_some();
         if let Some(Estimate { value, sigma }) = known.height_agl_m {
             navigator.measure(stamp_ns, &Observation::Height(Height { up_m: value, sigma_m: sigma }));
@@ -454,7 +429,7 @@ impl Fusion {
                 let demand = running.demand_of_restart(acquiring, settings.restart_fixes);
                 if running.hypotheses.won(&demand) && !sure {
                     self.running = Some(self.begin_at_fix(stamp_ns, fix, attitude, known));
-                    self.passage = None;
+                    self.window.restart();
                     self.counters.restarts += 1;
                     return (Some(nis), true);
                 }

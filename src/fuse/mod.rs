@@ -3,7 +3,8 @@
 //! - [`state`], `transition`, [`update`], [`eskf`]: the filter: nominal state, error covariance, prediction and update.
 //! - [`anchor`], `relative`: past poses, and updates that relate two times; [`measurement`]: one file a measurement.
 //! - [`navigator`]: samples and measurements in order; [`history`]: in any order.
-//! - `aiding`: barometer, GNSS and standing on the ground, between the frames.
+//! - `aiding`, `told`: barometer, GNSS and standing on the ground, between the frames: what is picked, and how it is measured.
+//! - [`smoother`]: one step back of the Rauch–Tung–Striebel smoother and the walk over a flight; `smoother_window`: what that goes over.
 //! - [`fusion`]: frames in order in, track points and priors out; gates, start and outages; `hypotheses`: places that rival each other.
 
 mod agitation;
@@ -11,6 +12,7 @@ mod aiding;
 pub mod anchor;
 pub mod eskf;
 pub mod fusion;
+mod gnss_use;
 mod grid;
 pub mod history;
 mod hypotheses;
@@ -22,19 +24,23 @@ mod relative;
 mod running;
 mod settings;
 pub mod smoother;
+mod smoother_window;
 pub mod state;
 mod strays;
+mod told;
+mod track_options;
+mod track_point;
 mod transition;
 pub mod update;
 mod withhold;
 
-pub use aiding::GnssUse;
 pub use eskf::Eskf;
 pub use fusion::{Fused, Fusion};
+pub use gnss_use::GnssUse;
 pub use history::History;
 pub use navigator::Navigator;
 pub use odometry::Odometry;
 pub use settings::{Counters, FusionSettings};
-pub use smoother::Smoothing;
 pub use state::{NoiseDensities, State};
+pub use track_options::Smoothing;
 pub use withhold::Withhold;

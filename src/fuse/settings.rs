@@ -1,10 +1,10 @@
 //! Settings of fusion, and what it counts.
 
-use super::aiding::GnssUse;
+use super::gnss_use::GnssUse;
 use super::navigator::SURE_M;
 use super::odometry::Odometry;
-use super::smoother::Smoothing;
 use super::state::NoiseDensities;
+use super::track_options::Smoothing;
 use super::withhold::Withhold;
 use crate::time::nanos_from_seconds;
 

@@ -5,7 +5,7 @@ use nalgebra::{Matrix3, UnitQuaternion, Vector2, Vector3};
 use super::data::{GnssPoint, Recorded};
 use super::degrade::{LateFix, START_SIGMAS, Start};
 use crate::fuse::measurement::{Airflow, Gnss, Observation};
-use crate::fuse::smoother::{Believed, Passage, one_back};
+use crate::fuse::smoother::{Believed, Filtered, Passage, SmootherNode, smooth};
 use crate::fuse::state::{ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, LEAN, MAP_OFFSET, VELOCITY, WIND};
 use crate::fuse::{Eskf, History, Navigator, NoiseDensities, State};
 use crate::time::{NANOS_PER_SEC, nanos_from_seconds};
@@ -235,14 +235,6 @@ pub(super) fn live(
     (out, history)
 }
 
-/// A stop of the forward pass: the filter there, and how it came from the stop before.
-struct Knot {
-    filtered: Believed,
-    before: Passage,
-    /// Set at a point of the truth.
-    point: Option<GnssPoint>,
-}
-
 /// The track as the whole flight knows it: forward in order, then back (Rauch–Tung–Striebel).
 pub(super) fn smoothed(
     flight: &Recorded,
@@ -255,7 +247,8 @@ pub(super) fn smoothed(
     let mut navigator = start;
     let from_ns = navigator.stamp_ns;
     navigator.filter.transition = Some(Box::new(Covariance::identity()));
-    let mut knots: Vec<Knot> = Vec::new();
+    // Each is about a point of the truth where it lies at one.
+    let mut nodes: Vec<SmootherNode<Option<GnssPoint>>> = Vec::new();
     let points = truth(flight, from_ns, until_ns).iter().map(|p| (p.stamp_ns, None, Some(*p)));
     let fixes = fixes.iter().filter(|f| (from_ns..=until_ns).contains(&f.stamp_ns));
     let fixes = fixes.map(|f| (f.stamp_ns, Some(observation(&f.position_m, sigma_m)), None));
@@ -267,22 +260,15 @@ pub(super) fn smoothed(
         samples(flight, at_ns, stamp_ns).iter().for_each(|s| navigator.take_sample(s));
         navigator.advance(stamp_ns);
         at_ns = stamp_ns;
-        let filter = &mut navigator.filter;
-        let transition = filter.transition.replace(Box::new(Covariance::identity()));
-        let Some(transition) = transition else { continue };
-        let before = Passage { transition: *transition, state: filter.state, covariance: filter.covariance };
+        let before = Passage::of(&mut navigator.filter);
+        navigator.filter.transition = Some(Box::new(Covariance::identity()));
         if let Some(observed) = observed {
             navigator.measure(stamp_ns, &observed);
         }
-        knots.push(Knot { filtered: (navigator.filter.state, navigator.filter.covariance), before, point });
+        nodes.push(SmootherNode::new(point, Some(Filtered::of(&navigator.filter)), before));
     }
     let mut out = Vec::new();
-    let mut after: Option<(Believed, &Passage)> = None;
-    for knot in knots.iter().rev() {
-        let believed = after.and_then(|(next, passage)| one_back(&knot.filtered, &next, passage)).unwrap_or(knot.filtered);
-        out.extend(knot.point.as_ref().map(|point| estimated(point, &believed)));
-        after = Some((believed, &knot.before));
-    }
+    smooth(nodes.iter(), |point, believed| out.extend(point.as_ref().zip(believed).map(|(point, b)| estimated(point, b))));
     out.reverse();
     out
 }

@@ -1,0 +1,56 @@
+//! How the filter measures what telemetry tells between the frames.
+
+use nalgebra::{Matrix3, Vector3};
+
+use super::aiding::Told;
+use super::measurement::{Barometer, Gnss, Observation, Taken, ZeroVelocity};
+use super::running::Running;
+use super::state::BARO_OFFSET;
+use super::update::Update;
+use crate::types::BarometerSample;
+
+/// Positions of GNSS share their errors for about a minute: their sigma is taken this many times larger, so that a second's is worth
+/// what it adds.
+const GNSS_SIGMA_FACTOR: f64 = 3.0;
+/// 1 sigma of the height of a GNSS antenna in the plane, metres: nobody says how high the ground lies, so it tells nothing.
+const NO_HEIGHT_SIGMA_M: f64 = 1e4;
+/// 1 sigma of the velocity of an aircraft on the ground, m/s.
+const STANDING_SIGMA_M_S: f64 = 0.05;
+
+impl Running {
+    /// Measures what was told; the filter is at its stamp.
+    pub fn measure_told(&mut self, told: &Told) {
+        let stamp_ns = told.stamp_ns();
+        let observation = match told {
+            Told::Barometer(sample) => {
+                let Some(zero_m) = self.barometer_zero_m(sample) else { return };
+                Observation::Barometer(Barometer { up_m: sample.alt_m - zero_m, sigma_m: sample.sigma_m })
+            }
+            Told::Gnss(sample) => {
+                let here = self.plane.ground_from_lat_lon(sample.lat_deg, sample.lon_deg);
+                let up_m = self.navigator.filter.state.position_m.z;
+                let sigma_m = GNSS_SIGMA_FACTOR * sample.sigma_m;
+                let sigmas_m = Vector3::new(sigma_m, sigma_m, NO_HEIGHT_SIGMA_M);
+                let covariance = Matrix3::from_diagonal(&sigmas_m.component_mul(&sigmas_m));
+                let antenna_m = Vector3::new(here.e_m, here.n_m, up_m);
+                Observation::Gnss(Gnss { antenna_m, covariance, lever_arm_m: Vector3::zeros() })
+            }
+            Told::Landed(_) => Observation::ZeroVelocity(ZeroVelocity { sigma_m_s: STANDING_SIGMA_M_S }),
+        };
+        let taken = self.navigator.measure(stamp_ns, &observation);
+        if matches!((told, taken), (Told::Gnss(_), Taken::Updated(Update::Used(_)))) {
+            self.last_gnss_ns = Some(stamp_ns);
+        }
+    }
+
+    /// What the barometer tells at height 0 of the plane, metres. It is set by the filter's own height, once that is known better than
+    /// the barometer's offset will be: until then `None`, and the barometer is not used.
+    fn barometer_zero_m(&mut self, sample: &BarometerSample) -> Option<f64> {
+        let filter = &mut self.navigator.filter;
+        if self.barometer_zero_m.is_none() && filter.sigma(2) < filter.noise.baro_offset_m {
+            self.barometer_zero_m = Some(sample.alt_m - filter.state.position_m.z);
+            filter.set_offset_by_height(BARO_OFFSET, sample.sigma_m);
+        }
+        self.barometer_zero_m
+    }
+}
