@@ -1,6 +1,6 @@
 //! Fusion: an error-state Kalman filter that takes fixes, the IMU, height and heading, and predicts where to search.
 //!
-//! - [`state`], `transition`, [`update`], [`eskf`]: the filter: nominal state, error covariance, prediction and update.
+//! - [`state`], [`initial`], `transition`, [`update`], [`eskf`]: the filter: nominal state, error covariance, prediction and update.
 //! - [`anchor`], `relative`: past poses, and updates that relate two times; [`measurement`]: one file a measurement.
 //! - [`navigator`]: samples and measurements in order; [`history`]: in any order.
 //! - `aiding`, `told`: barometer, GNSS and standing on the ground, between the frames: what is picked, and how it is measured.
@@ -16,6 +16,7 @@ mod gnss_use;
 mod grid;
 pub mod history;
 mod hypotheses;
+pub mod initial;
 pub mod measurement;
 pub mod navigator;
 mod odometry;

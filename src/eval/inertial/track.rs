@@ -4,9 +4,10 @@ use nalgebra::{Matrix3, UnitQuaternion, Vector2, Vector3};
 
 use super::data::{GnssPoint, Recorded};
 use super::degrade::{LateFix, START_SIGMAS, Start};
+use crate::fuse::initial::InitialSigmas;
 use crate::fuse::measurement::{Airflow, Gnss, Observation};
 use crate::fuse::smoother::{Believed, Filtered, Passage, SmootherNode, smooth};
-use crate::fuse::state::{ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, LEAN, MAP_OFFSET, VELOCITY, WIND};
+use crate::fuse::state::Covariance;
 use crate::fuse::{Eskf, History, Navigator, NoiseDensities, State};
 use crate::time::{NANOS_PER_SEC, nanos_from_seconds};
 use crate::types::{AidSourceKind, ImuSample};
@@ -29,25 +30,19 @@ pub trait PositionFilter: Clone {
 /// This project's filter at the start.
 pub fn begin(start: &Start, noise: &NoiseDensities) -> Navigator {
     let [position, velocity, tilt, heading] = START_SIGMAS;
-    let [accel_bias, gyro_bias] = BIAS_SIGMAS;
-    let mut covariance = Covariance::zeros();
-    for (first, size, sigma) in [
-        (0, 3, position),
-        (VELOCITY, 3, velocity),
-        (ACCEL_BIAS, 3, accel_bias),
-        (GYRO_BIAS, 3, gyro_bias),
-        (LEAN, 2, noise.lean_jitter),
-        (MAP_OFFSET, 2, noise.map_offset_m),
-        (BARO_OFFSET, 1, noise.baro_offset_m),
-        (WIND, 2, noise.wind_m_s),
-    ] {
-        for i in first..first + size {
-            covariance[(i, i)] = sigma * sigma;
-        }
-    }
-    let turn = start.enu_from_body.to_rotation_matrix().into_inner();
-    let enu = Matrix3::from_diagonal(&Vector3::new(tilt * tilt, tilt * tilt, heading * heading));
-    covariance.fixed_view_mut::<3, 3>(ATTITUDE, ATTITUDE).copy_from(&(turn.transpose() * enu * turn));
+    let sigmas = InitialSigmas {
+        position_m: position,
+        height_m: position,
+        velocity_m_s: velocity,
+        attitude_rad: [tilt, tilt, heading],
+        accel_bias_m_s2: BIAS_SIGMAS[0],
+        gyro_bias_rad_s: BIAS_SIGMAS[1],
+        lean: noise.lean_jitter,
+        map_offset_m: noise.map_offset_m,
+        baro_offset_m: noise.baro_offset_m,
+        wind_m_s: noise.wind_m_s,
+    };
+    let covariance = sigmas.covariance(&start.enu_from_body);
     let state = State { velocity_m_s: start.velocity_m_s, ..State::at(start.position_m, start.enu_from_body) };
     let mut navigator = Navigator::new(Eskf::new(state, covariance, start.gravity_m_s2, *noise), start.stamp_ns);
     // It was in use until the flight began.
