@@ -3,8 +3,8 @@
 //! - [`state`], [`initial`], `transition`, [`update`], [`eskf`]: the filter: nominal state, error covariance, prediction and update.
 //! - [`anchor`], `relative`: past poses, and updates that relate two times; [`measurement`]: one file a measurement.
 //! - [`navigator`]: samples and measurements in order; [`history`]: in any order.
-//! - `aiding`, `told`: barometer, GNSS and standing on the ground, between the frames: what is picked, and how it is measured.
-//! - [`smoother`]: one step back of the Rauch–Tung–Striebel smoother and the walk over a flight; `smoother_window`: what that goes over.
+//! - `aiding`: which samples of barometer and GNSS are measured between the frames, and whether the aircraft stands on the ground.
+//! - [`smoother`]: one step back of the Rauch–Tung–Striebel smoother and the walk over a flight.
 //! - [`fusion`]: frames in order in, track points and priors out; gates, start and outages; `hypotheses`: places that rival each other.
 
 mod agitation;
@@ -25,10 +25,8 @@ mod relative;
 mod running;
 mod settings;
 pub mod smoother;
-mod smoother_window;
 pub mod state;
 mod strays;
-mod told;
 mod track_options;
 mod track_point;
 mod transition;

@@ -3,7 +3,9 @@
 use super::tests::{ORIGIN, fix, known, position_m, second};
 use super::*;
 use crate::fuse::GnssUse;
+use crate::geo::EnuPlane;
 use crate::types::{AidSourceKind, AidState, BarometerSample, GnssSample, LandedSample, TrackSource};
+use nalgebra::Vector3;
 
 const NO_FIX: Outcome = Outcome::Abstained(AbstainReason::NoCandidate);
 const SPEED_M_S: f64 = 10.0;

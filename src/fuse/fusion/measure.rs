@@ -1,14 +1,17 @@
-//! How the filter measures what telemetry tells between the frames.
+//! What sensors tell, as the filter measures it: between the frames, and of a frame itself.
 
 use nalgebra::{Matrix3, Vector3};
 
-use super::aiding::Told;
-use super::measurement::{Barometer, Gnss, Observation, Taken, ZeroVelocity};
-use super::running::Running;
-use super::state::BARO_OFFSET;
-use super::update::Update;
-use crate::types::BarometerSample;
+use crate::fuse::aiding::Told;
+use crate::fuse::measurement::{Attitude, Barometer, Displacement, Gnss, Heading, Height, Observation, Taken, ZeroVelocity};
+use crate::fuse::running::Running;
+use crate::fuse::settings::Counters;
+use crate::fuse::state::BARO_OFFSET;
+use crate::fuse::update::Update;
+use crate::types::{AttitudeSample, BarometerSample, Estimate, Known};
 
+/// Attitudes of a telemetry stream share their errors from sample to sample: their sigma is taken this many times larger.
+const ATTITUDE_SIGMA_FACTOR: f64 = 4.0;
 /// Positions of GNSS share their errors for about a minute: their sigma is taken this many times larger, so that a second's is worth
 /// what it adds.
 const GNSS_SIGMA_FACTOR: f64 = 3.0;
@@ -52,5 +55,35 @@ impl Running {
             filter.set_offset_by_height(BARO_OFFSET, sample.sigma_m);
         }
         self.barometer_zero_m
+    }
+    /// Measures the way since the frame before, where consecutive frames told it; a frame begins the next way in any case.
+    pub fn measure_way(&mut self, stamp_ns: i64, way: Option<&Displacement>, counters: &mut Counters) {
+        let navigator = &mut self.navigator;
+        match way.map(|way| navigator.measure(stamp_ns, &Observation::Displacement(*way))) {
+            Some(Taken::Updated(Update::Used(_))) => counters.displacements_used += 1,
+            Some(Taken::Updated(Update::Gated(_)) | Taken::Starting(_)) => counters.displacements_gated += 1,
+            Some(Taken::Updated(Update::Refused) | Taken::Repeated) => counters.displacements_refused += 1,
+            None => navigator.filter.set_swaying_anchor(stamp_ns),
+        }
+    }
+
+    /// Measures height and attitude at a frame; without an attitude, the heading.
+    pub fn measure_known(&mut self, stamp_ns: i64, known: &Known, attitude: Option<&AttitudeSample>) {
+        self.height_known = known.height_agl_m.is_some();
+        let navigator = &mut self.navigator;
+        if let Some(Estimate { value, sigma }) = known.height_agl_m {
+            navigator.measure(stamp_ns, &Observation::Height(Height { up_m: value, sigma_m: sigma }));
+        }
+        match attitude {
+            Some(a) => {
+                let measured = Attitude { enu_from_body: a.enu_from_body, sigma_rad: ATTITUDE_SIGMA_FACTOR * a.sigma_rad };
+                navigator.measure(stamp_ns, &Observation::Attitude(measured));
+            }
+            None => {
+                if let Some(Estimate { value, sigma }) = known.heading_rad {
+                    navigator.measure(stamp_ns, &Observation::Heading(Heading { heading_rad: value, sigma_rad: sigma }));
+                }
+            }
+        }
     }
 }

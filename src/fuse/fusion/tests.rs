@@ -1,7 +1,8 @@
+use super::initialise::ANYWHERE_SIGMA_M;
 use super::*;
-use crate::geo::Homography;
-use crate::types::{AbstainReason, FreePose, TrackSource};
-use nalgebra::{Matrix4, Vector2};
+use crate::geo::{EnuPlane, Homography};
+use crate::types::{Estimate, FreePose, TrackSource};
+use nalgebra::{Matrix4, Vector2, Vector3};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::running::Running;
-use super::settings::FusionSettings;
-use super::smoother::{Filtered, Passage, SmootherNode, smooth};
-use super::state::Covariance;
-use super::track_options::Smoothing;
-use super::track_point::{lost, track_point};
+use crate::fuse::running::Running;
+use crate::fuse::settings::FusionSettings;
+use crate::fuse::smoother::{Filtered, Passage, SmootherNode, smooth};
+use crate::fuse::state::Covariance;
+use crate::fuse::track_options::Smoothing;
+use crate::fuse::track_point::{lost, track_point};
 use crate::geo::EnuPlane;
 use crate::types::TrackPoint;
 

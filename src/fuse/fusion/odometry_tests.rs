@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::fuse::{Odometry, Withhold};
-use crate::geo::Homography;
+use crate::geo::{EnuPlane, Homography};
 use crate::time::nanos_from_seconds;
-use crate::types::FreePose;
-use nalgebra::{Matrix4, Vector2};
+use crate::types::{Estimate, FreePose};
+use nalgebra::{Matrix2, Matrix4, Vector2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
