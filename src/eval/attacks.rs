@@ -306,7 +306,9 @@ mod tests {
 
     #[test]
     fn an_open_gate_is_found_out() {
-        let scene = Scene::new(5, FusionSettings { fix_gate: f64::INFINITY, ..FusionSettings::default() }).unwrap();
+        let mut open = FusionSettings::default();
+        open.sources.visual.aid.gate = f64::INFINITY;
+        let scene = Scene::new(5, open).unwrap();
         let begin = || Trial { scene: &scene, fusion: scene.fusion.clone(), random: ChaCha8Rng::seed_from_u64(1) };
         assert!(begin().outlier());
         assert!(begin().wrong_place().0);

@@ -346,7 +346,8 @@ mod tests {
 
     #[test]
     fn a_filter_without_a_gate_is_found_out() {
-        let open = FusionSettings { fix_gate: f64::INFINITY, ..OutageFlights::default().settings() };
+        let mut open = OutageFlights::default().settings();
+        open.sources.visual.aid.gate = f64::INFINITY;
         let result = Outages { flights: vec![fly(&OutageFlights::default(), 1, open).unwrap()] };
         assert!(result.wrongly_visual() > 10 && !result.within_bounds(), "{}", result.table());
     }

@@ -1,11 +1,9 @@
 //! What telemetry tells at times of its own, between the frames: air pressure, GNSS, whether the aircraft stands on the ground.
 
 use super::gnss_use::GnssUse;
-use crate::time::seconds_between;
+use super::sources::{SampledAid, SourceSettings};
+use crate::time::{nanos_from_seconds, seconds_between};
 use crate::types::{BarometerSample, GnssSample, LandedSample, TelemetryBatch};
-
-/// Samples of a kind closer together than this add nothing but work: their errors last longer, seconds.
-const INTERVAL_S: f64 = 1.0;
 
 /// A sample that is measured at its own time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,43 +28,116 @@ impl Told {
     }
 }
 
+/// When samples of a kind are due.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// Samples closer together than this are left out, seconds.
+    interval_s: f64,
+    /// So long before its stamp a sample was valid, nanoseconds.
+    delay_ns: i64,
+    /// When the last one that was picked was valid, nanoseconds.
+    last_ns: Option<i64>,
+}
+
+impl Pace {
+    fn new(interval_s: f64, delay_s: f64) -> Self {
+        Self { interval_s, delay_ns: nanos_from_seconds(delay_s), last_ns: None }
+    }
+
+    fn of(aid: &SampledAid) -> Self {
+        Self::new(aid.interval_s, aid.delay_s)
+    }
+
+    /// When a sample was valid, nanoseconds, if it is due. `here_ns` is where the filter is.
+    fn pick(&mut self, stamp_ns: i64, here_ns: Option<i64>) -> Option<i64> {
+        let valid_ns = stamp_ns.saturating_sub(self.delay_ns);
+        // The filter has passed what was valid then while the sample was under way, and does not go back: the next one is due instead.
+        if here_ns.is_some_and(|here_ns| valid_ns < here_ns && stamp_ns >= here_ns) {
+            return None;
+        }
+        let due = self.last_ns.is_none_or(|last| seconds_between(last, valid_ns) >= self.interval_s);
+        due.then(|| *self.last_ns.insert(valid_ns))
+    }
+}
+
 /// Picks out of telemetry what is to be measured: no kind more often than is of use, GNSS as far as it is asked for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Aiding {
-    gnss: GnssUse,
+    use_of_gnss: GnssUse,
     /// Stamp of the first GNSS position of the flight.
     gnss_since_ns: Option<i64>,
-    last_barometer_ns: Option<i64>,
-    last_gnss_ns: Option<i64>,
-    last_landed_ns: Option<i64>,
+    barometer: Pace,
+    gnss: Pace,
+    landed: Pace,
 }
 
 impl Aiding {
-    pub fn new(gnss: GnssUse) -> Self {
-        Self { gnss, ..Self::default() }
+    pub fn new(use_of_gnss: GnssUse, sources: &SourceSettings) -> Self {
+        Self {
+            use_of_gnss,
+            gnss_since_ns: None,
+            barometer: Pace::of(&sources.barometer),
+            gnss: Pace::of(&sources.gnss),
+            landed: Pace::new(sources.zero_velocity.interval_s, 0.0),
+        }
     }
 
-    /// What is to be measured of a batch, in order of time.
-    pub fn told(&mut self, telemetry: &TelemetryBatch) -> Vec<Told> {
-        fn is_due(last_ns: &mut Option<i64>, stamp_ns: i64) -> bool {
-            let due = last_ns.is_none_or(|last| seconds_between(last, stamp_ns) >= INTERVAL_S);
-            if due {
-                *last_ns = Some(stamp_ns);
-            }
-            due
+    /// What is to be measured of a batch, in order of time, each with the stamp that it was valid at. `here_ns` is where the filter is,
+    /// once it runs.
+    pub fn told(&mut self, telemetry: &TelemetryBatch, here_ns: Option<i64>) -> Vec<Told> {
+        let mut told = Vec::new();
+        for sample in &telemetry.barometer {
+            let picked = self.barometer.pick(sample.stamp_ns, here_ns);
+            told.extend(picked.map(|stamp_ns| Told::Barometer(BarometerSample { stamp_ns, ..*sample })));
         }
-        let barometer = telemetry.barometer.iter().filter(|s| is_due(&mut self.last_barometer_ns, s.stamp_ns));
-        let mut told: Vec<Told> = barometer.map(|s| Told::Barometer(*s)).collect();
-        let landed = telemetry.landed.iter().filter(|s| s.landed && is_due(&mut self.last_landed_ns, s.stamp_ns));
-        told.extend(landed.map(|s| Told::Landed(*s)));
+        for sample in telemetry.landed.iter().filter(|s| s.landed) {
+            told.extend(self.landed.pick(sample.stamp_ns, here_ns).map(|_| Told::Landed(*sample)));
+        }
         for sample in &telemetry.gnss {
             let since_ns = *self.gnss_since_ns.get_or_insert(sample.stamp_ns);
-            let taken = self.gnss.takes(sample.stamp_ns.saturating_sub(since_ns));
-            if taken && is_due(&mut self.last_gnss_ns, sample.stamp_ns) {
-                told.push(Told::Gnss(*sample));
+            if self.use_of_gnss.takes(sample.stamp_ns.saturating_sub(since_ns)) {
+                let picked = self.gnss.pick(sample.stamp_ns, here_ns);
+                told.extend(picked.map(|stamp_ns| Told::Gnss(GnssSample { stamp_ns, ..*sample })));
             }
         }
         told.sort_by_key(Told::stamp_ns);
         told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::NANOS_PER_SEC;
+
+    /// Stamps in tenths of a second of what is picked, of ten barometric heights a second from one tenth to another.
+    fn picked(aiding: &mut Aiding, tenths: std::ops::RangeInclusive<i64>, here: Option<i64>) -> Vec<i64> {
+        let tenth = NANOS_PER_SEC / 10;
+        let sample = |i: i64| BarometerSample { stamp_ns: i * tenth, alt_m: 0.0, sigma_m: 1.0 };
+        let telemetry = TelemetryBatch { barometer: tenths.map(sample).collect(), ..TelemetryBatch::default() };
+        aiding.told(&telemetry, here.map(|i| i * tenth)).iter().map(|t| t.stamp_ns() / tenth).collect()
+    }
+
+    fn aiding(interval_s: f64, delay_s: f64) -> Aiding {
+        let mut sources = SourceSettings::default();
+        (sources.barometer.interval_s, sources.barometer.delay_s) = (interval_s, delay_s);
+        Aiding::new(GnssUse::Off, &sources)
+    }
+
+    #[test]
+    fn no_kind_is_picked_more_often_than_its_interval() {
+        let mut every_second = aiding(1.0, 0.0);
+        assert_eq!(picked(&mut every_second, 1..=25, None), [1, 11, 21]);
+        assert_eq!(picked(&mut every_second, 26..=45, Some(25)), [31, 41]);
+        assert_eq!(picked(&mut aiding(0.2, 0.0), 1..=6, Some(0)), [1, 3, 5]);
+    }
+
+    #[test]
+    fn a_delayed_sample_is_picked_at_the_time_it_was_valid_and_not_where_the_filter_has_passed_that() {
+        let mut late = aiding(1.0, 0.3);
+        assert_eq!(picked(&mut late, 1..=10, Some(0)), [0]);
+        // Those of the first 0.3 s were valid before the frame; the one after them takes their turn.
+        assert_eq!(picked(&mut late, 11..=20, Some(10)), [10]);
+        assert_eq!(picked(&mut late, 21..=30, Some(20)), [20]);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`state`], [`initial`], `transition`, [`update`], [`eskf`]: the filter: nominal state, error covariance, prediction and update.
 //! - [`anchor`], `relative`: past poses, and updates that relate two times; [`measurement`]: one file a measurement.
+//! - [`sources`]: gate, noise factor, time-out of each source of measurements.
 //! - [`navigator`]: samples and measurements in order; [`history`]: in any order.
 //! - `aiding`: which samples of barometer and GNSS are measured between the frames, and whether the aircraft stands on the ground.
 //! - [`smoother`]: one step back of the Rauch–Tung–Striebel smoother and the walk over a flight.
@@ -25,6 +26,7 @@ mod relative;
 mod running;
 mod settings;
 pub mod smoother;
+pub mod sources;
 pub mod state;
 mod strays;
 mod track_options;
@@ -40,6 +42,7 @@ pub use history::History;
 pub use navigator::Navigator;
 pub use odometry::Odometry;
 pub use settings::{Counters, FusionSettings};
+pub use sources::SourceSettings;
 pub use state::{NoiseDensities, State};
 pub use track_options::Smoothing;
 pub use withhold::Withhold;

@@ -6,11 +6,12 @@ use super::hypotheses::{Demand, Hypotheses};
 use super::measurement::{Observation, Taken, VisualFix};
 use super::navigator::Navigator;
 use super::settings::FusionSettings;
+use super::sources::FrameAid;
 use super::state::{LEAN, MAP_OFFSET, VELOCITY, worst_sigma};
 use super::track_point::{lost, track_point};
 use crate::geo::EnuPlane;
 use crate::time::seconds_between;
-use crate::types::{AidSourceKind, FreePose, Prior, TrackPoint, TrackSource, TrackState};
+use crate::types::{FreePose, Prior, TrackPoint, TrackSource, TrackState};
 
 /// Without a sample or a frame for so long the track is lost, seconds.
 const MAX_BLIND_S: f64 = 300.0;
@@ -92,27 +93,19 @@ impl Running {
     }
 
     /// A frame's pose as the filter takes it.
-    pub fn visual_fix(&self, pose: &FreePose) -> VisualFix {
+    pub fn visual_fix(&self, pose: &FreePose, visual: &FrameAid) -> VisualFix {
         let here = self.plane.ground_from_lat_lon(pose.camera.lat_deg, pose.camera.lon_deg);
-        VisualFix::of(pose, Vector2::new(here.e_m, here.n_m), self.navigator.filter.noise.lean_jitter)
+        let pose = FreePose { covariance: pose.covariance * visual.variance_factor(), ..*pose };
+        VisualFix::of(&pose, Vector2::new(here.e_m, here.n_m), self.navigator.filter.noise.lean_jitter)
     }
 
     /// Fuses a frame's pose; one that is shunned is measured, and refused whatever comes of it.
-    pub fn take_pose(&mut self, stamp_ns: i64, pose: &FreePose, shunned: bool) -> Taken {
-        let fix = Observation::Visual(self.visual_fix(pose));
+    pub fn take_pose(&mut self, stamp_ns: i64, pose: &FreePose, visual: &FrameAid, shunned: bool) -> Taken {
+        let fix = Observation::Visual(self.visual_fix(pose, visual));
         let taken = if shunned { self.navigator.refuse(stamp_ns, &fix) } else { self.navigator.measure(stamp_ns, &fix) };
         let filter = &self.navigator.filter;
         let (lean, sigma) = (filter.state.lean, [0, 1].map(|i| filter.sigma(LEAN + i)));
         tracing::debug!("{taken:?}, lean {:.4} ± {:.4}, {:.4} ± {:.4}", lean.x, sigma[0], lean.y, sigma[1]);
         taken
-    }
-
-    /// Applies the gates of the settings.
-    pub fn set_gates(&mut self, settings: &FusionSettings) {
-        self.navigator.aids.get_mut(AidSourceKind::Visual).settings.gate = settings.fix_gate;
-        for source in [AidSourceKind::Height, AidSourceKind::Heading, AidSourceKind::Attitude] {
-            self.navigator.aids.get_mut(source).settings.gate = settings.sensor_gate;
-        }
-        self.navigator.sure_m = settings.sure_m;
     }
 }

@@ -3,6 +3,7 @@
 use super::gnss_use::GnssUse;
 use super::navigator::SURE_M;
 use super::odometry::Odometry;
+use super::sources::SourceSettings;
 use super::state::NoiseDensities;
 use super::track_options::Smoothing;
 use super::withhold::Withhold;
@@ -11,11 +12,6 @@ use crate::time::nanos_from_seconds;
 /// Settings of fusion.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FusionSettings {
-    /// Fixes beyond this squared Mahalanobis distance are not used: 99.9 % of a chi-squared distribution of four dimensions, position
-    /// and lean.
-    pub fix_gate: f64,
-    /// The same for scalars and attitudes.
-    pub sensor_gate: f64,
     /// A track point is `visual` up to this time after the last fix used, seconds.
     pub visual_age_s: f64,
     /// Beyond this 1 sigma of the horizontal position the position is not known, metres.
@@ -46,13 +42,13 @@ pub struct FusionSettings {
     pub reanchor_m: f64,
     /// Noise.
     pub noise: NoiseDensities,
+    /// What is taken of each source.
+    pub sources: SourceSettings,
 }
 
 impl Default for FusionSettings {
     fn default() -> Self {
         Self {
-            fix_gate: 18.5,
-            sensor_gate: 16.0,
             visual_age_s: 2.0,
             lost_sigma_m: 400.0,
             restart_fixes: 3,
@@ -67,6 +63,7 @@ impl Default for FusionSettings {
             withhold: None,
             reanchor_m: 5_000.0,
             noise: NoiseDensities::default(),
+            sources: SourceSettings::default(),
         }
     }
 }

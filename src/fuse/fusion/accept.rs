@@ -2,7 +2,7 @@
 
 use super::reacquire::RETURNED;
 use crate::fuse::hypotheses::{Demand, Sighting};
-use crate::fuse::measurement::{Heading, Observation, Taken};
+use crate::fuse::measurement::Taken;
 use crate::fuse::running::Running;
 use crate::fuse::settings::{Counters, FusionSettings};
 use crate::fuse::update::Update;
@@ -40,7 +40,7 @@ pub(super) fn accept(
     if running.last_fix_ns.is_none() {
         running.expect(&fix.free);
     }
-    let sighting = running.sighting(stamp_ns, &fix.camera, &fix.camera_covariance_m2());
+    let sighting = running.sighting(stamp_ns, fix, &settings.sources.visual);
     let mut hypotheses = running.hypotheses.clone();
     hypotheses.take(sighting, running.speed_error_m_s().min(settings.max_speed_m_s));
     let sure = running.confirmed && 3.0 * running.horizontal_sigma_m() < settings.sure_m;
@@ -52,14 +52,14 @@ pub(super) fn accept(
         // As sigma grows, the gate comes to meet a wrong place that goes on; while the filter is sure, that is no reason to believe it.
         sure && hypotheses.goes_on(settings.restart_fixes)
     };
-    match running.take_pose(stamp_ns, &fix.free, shunned) {
+    match running.take_pose(stamp_ns, &fix.free, &settings.sources.visual, shunned) {
         Taken::Updated(Update::Used(nis)) => {
             running.last_fix_ns = Some(stamp_ns);
             running.frames_without_fix = 0;
             follow(running, sighting, acquiring, settings.restart_fixes);
             if known.heading_rad.is_none() {
                 let (heading_rad, sigma_rad) = fix.heading_rad;
-                running.navigator.measure(stamp_ns, &Observation::Heading(Heading { heading_rad, sigma_rad }));
+                running.measure_heading(stamp_ns, heading_rad, sigma_rad, &settings.sources.heading);
             }
             counters.fixes_used += 1;
             Verdict::Used(nis)

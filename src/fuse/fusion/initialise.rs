@@ -8,6 +8,7 @@ use super::reacquire::NEAR;
 use crate::fuse::eskf::Eskf;
 use crate::fuse::hypotheses::Hypotheses;
 use crate::fuse::initial::InitialSigmas;
+use crate::fuse::measurement::Aids;
 use crate::fuse::navigator::Navigator;
 use crate::fuse::running::Running;
 use crate::fuse::settings::FusionSettings;
@@ -59,9 +60,12 @@ fn initialise(settings: &FusionSettings, stamp_ns: i64, position: Geodetic, sigm
     };
     let state = State::at(Vector3::new(0.0, 0.0, height.value), attitude);
     let filter = Eskf::new(state, sigmas.covariance(&attitude), gravity_m_s2(position.lat_deg), settings.noise);
-    let mut running = Running {
+    let mut navigator = Navigator::new(filter, stamp_ns);
+    navigator.aids = Aids::new(&settings.sources);
+    navigator.sure_m = settings.sure_m;
+    Running {
         plane,
-        navigator: Navigator::new(filter, stamp_ns),
+        navigator,
         last_fix_ns: None,
         frames_without_fix: 0,
         height_known: known.height_agl_m.is_some(),
@@ -70,9 +74,7 @@ fn initialise(settings: &FusionSettings, stamp_ns: i64, position: Geodetic, sigm
         hypotheses: Hypotheses::new(settings.restart_fixes),
         last_gnss_ns: None,
         barometer_zero_m: None,
-    };
-    running.set_gates(settings);
-    running
+    }
 }
 
 /// A filter at a position that is known, with its 1 sigma, metres.
@@ -101,7 +103,7 @@ pub(super) fn at_gnss(settings: &FusionSettings, sample: &GnssSample, sensed: &S
 pub(super) fn at_fix(settings: &FusionSettings, stamp_ns: i64, fix: &Fix, sensed: &Sensed<'_>) -> Running {
     let mut running = initialise(settings, stamp_ns, fix.free.camera, ANYWHERE_SIGMA_M, sensed);
     running.expect(&fix.free);
-    running.navigator.filter.fuse(&running.visual_fix(&fix.free), f64::INFINITY);
+    running.navigator.filter.fuse(&running.visual_fix(&fix.free, &settings.sources.visual), f64::INFINITY);
     running.last_fix_ns = Some(stamp_ns);
     running.navigator.filter.set_swaying_anchor(stamp_ns);
     running
@@ -117,6 +119,6 @@ pub(super) fn at_first_fix(settings: &FusionSettings, stamp_ns: i64, fix: &Fix, 
     };
     let mut running = at_fix(settings, stamp_ns, fix, &Sensed { known: &known, ..*sensed });
     running.confirmed = false;
-    running.hypotheses.follow(running.sighting(stamp_ns, &fix.camera, &fix.camera_covariance_m2()));
+    running.hypotheses.follow(running.sighting(stamp_ns, fix, &settings.sources.visual));
     running
 }

@@ -75,7 +75,7 @@ impl Fusion {
             start,
             running: None,
             grid,
-            aiding: Aiding::new(settings.gnss),
+            aiding: Aiding::new(settings.gnss, &settings.sources),
             attitude: None,
             counters: Counters::default(),
             frames: 0,
@@ -128,7 +128,7 @@ impl Fusion {
         outcome: &Outcome,
         way: Option<&Displacement>,
     ) -> Fused {
-        if self.running.as_ref().is_some_and(|r| stamp_ns < r.navigator.stamp_ns) {
+        if self.here_ns().is_some_and(|here_ns| stamp_ns < here_ns) {
             self.counters.time_went_back += 1;
         }
         let attitude = self.attitude.take();
@@ -169,7 +169,7 @@ impl Fusion {
             let first_ns = telemetry.imu.first().map_or(stamp_ns, |s| s.stamp_ns.min(stamp_ns));
             self.running = Some(initialise::at_position(&self.settings, first_ns, start, sensed));
         }
-        let mut told = self.aiding.told(telemetry);
+        let mut told = self.aiding.told(telemetry, self.here_ns());
         let mut imu = telemetry.imu.as_slice();
         if self.running.is_none()
             && let Some(first) = told.iter().find_map(Told::gnss)
@@ -186,7 +186,7 @@ impl Fusion {
         self.attitude = pause.telemetry.attitude.last().copied().or(self.attitude);
         let Some(mut running) = self.running.take() else { return Vec::new() };
         let mut between = Vec::new();
-        let told = self.aiding.told(&pause.telemetry);
+        let told = self.aiding.told(&pause.telemetry, Some(running.navigator.stamp_ns));
         if !told.is_empty() {
             // A pause may be long, and keeps no nodes: the smoother does not look back across what was measured in it.
             running.navigator.filter.transition = None;
@@ -198,12 +198,17 @@ impl Fusion {
         self.running = Some(running);
         let counters = self.counters;
         let mut aiding = self.aiding;
-        let told = aiding.told(&pause.ahead);
+        let told = aiding.told(&pause.ahead, Some(ahead.navigator.stamp_ns));
         let mut propagation = self.propagation(&mut between);
         propagation.propagate(&mut ahead, &pause.ahead.imu, &told);
         propagation.points_before(&ahead, pause.stamp_ns);
         self.counters = counters;
         between
+    }
+
+    /// Where the filter is in time, once it runs.
+    fn here_ns(&self) -> Option<i64> {
+        self.running.as_ref().map(|r| r.navigator.stamp_ns)
     }
 
     fn propagation<'a>(&'a mut self, between: &'a mut Vec<TrackPoint>) -> Propagation<'a> {
@@ -233,10 +238,10 @@ impl Fusion {
         let Some(running) = &mut self.running else { return between };
         running.navigator.advance(stamp_ns);
         if self.settings.odometry.is_possible() {
-            running.measure_way(stamp_ns, way, &mut self.counters);
+            running.measure_way(stamp_ns, way, &self.settings.sources.displacement, &mut self.counters);
         }
         self.window.arrive(running);
-        running.measure_known(stamp_ns, sensed.known, sensed.attitude);
+        running.measure_known(stamp_ns, sensed.known, sensed.attitude, &self.settings.sources);
         between
     }
 

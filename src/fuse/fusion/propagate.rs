@@ -51,7 +51,7 @@ impl Propagation<'_> {
         self.points_before(running, told.stamp_ns());
         running.navigator.advance(told.stamp_ns());
         let passage = Passage::of(&mut running.navigator.filter);
-        running.measure_told(told);
+        running.measure_told(told, &self.settings.sources);
         if let Some(passage) = passage {
             self.window.between(running, passage);
         }

@@ -5,9 +5,10 @@ use nalgebra::{Matrix2, Vector2};
 use crate::fuse::hypotheses::{Demand, POSSIBLE, Sighting};
 use crate::fuse::running::Running;
 use crate::fuse::settings::FusionSettings;
+use crate::fuse::sources::FrameAid;
 use crate::fuse::state::VELOCITY;
-use crate::geo::Geodetic;
 use crate::time::seconds_between;
+use crate::types::Fix;
 
 /// 95 % of a chi-squared distribution of two dimensions.
 const LIKELY: f64 = 5.99;
@@ -22,8 +23,9 @@ pub(super) const RETURNED: Demand = Demand { fixes: 0, spread_m: 150.0, span_s: 
 
 impl Running {
     /// A fix as seen from where the filter is.
-    pub fn sighting(&self, stamp_ns: i64, camera: &Geodetic, covariance: &Matrix2<f64>) -> Sighting {
-        let here = self.plane.ground_from_lat_lon(camera.lat_deg, camera.lon_deg);
+    pub fn sighting(&self, stamp_ns: i64, fix: &Fix, visual: &FrameAid) -> Sighting {
+        let covariance: Matrix2<f64> = fix.camera_covariance_m2() * visual.variance_factor();
+        let here = self.plane.ground_from_lat_lon(fix.camera.lat_deg, fix.camera.lon_deg);
         let en_m = Vector2::new(here.e_m, here.n_m);
         let off_m = en_m - self.navigator.filter.state.position_m.xy();
         let together = self.navigator.filter.covariance.fixed_view::<2, 2>(0, 0) + covariance;
@@ -46,7 +48,7 @@ impl Running {
 
     /// Whether a place `sure_m` off would pass its gate.
     pub fn is_wide(&self, settings: &FusionSettings) -> bool {
-        settings.fix_gate.sqrt() * self.horizontal_sigma_m() > settings.sure_m
+        settings.sources.visual.aid.gate.sqrt() * self.horizontal_sigma_m() > settings.sure_m
     }
 
     /// What has to speak for a place that lies so far from the dead-reckoned one before an outage ends there; `None` beyond what dead

@@ -318,7 +318,8 @@ fn batch_positions(places: &[(f64, f64)], covariance: &nalgebra::Matrix2<f64>, s
 
 #[test]
 fn the_smoother_equals_least_squares_over_the_whole_flight() {
-    let settings = FusionSettings { smoothing: Smoothing::Flight, fix_gate: f64::INFINITY, ..FusionSettings::default() };
+    let mut settings = FusionSettings { smoothing: Smoothing::Flight, ..FusionSettings::default() };
+    settings.sources.visual.aid.gate = f64::INFINITY;
     let mut fusion = Fusion::new(settings, None);
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let (a, b) = (0.05f64.powi(2), 100.0 * 0.05f64.powi(2));

@@ -15,7 +15,7 @@ mod velocity;
 mod visual;
 mod zero_velocity;
 
-pub use aid::{Aid, AidSettings, Aids, CLOSED, Taken};
+pub use aid::{Aid, Aids, CLOSED, Taken};
 pub use airflow::Airflow;
 pub use attitude::Attitude;
 pub use displacement::Displacement;
