@@ -3,7 +3,7 @@
 use clap::Args;
 use skyfix::flow::catalogue::MapEdits;
 use skyfix::flow::graph::{GraphOptions, run_graph};
-use skyfix::fuse::FusionSettings;
+use skyfix::fuse::{FusionSettings, TrackOptions};
 use skyfix::sink::Sink;
 use skyfix::sink::summary::SummarySink;
 
@@ -51,6 +51,7 @@ fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Result<()
             use_prior: !arguments.localize.no_prior,
             previews: false,
             fusion: FusionSettings { odometry: arguments.localize.odometry, ..FusionSettings::default() },
+            track: TrackOptions::default(),
             start: flight.start.filter(|_| !arguments.localize.no_prior).map(|s| (s.position, s.sigma_m)),
             catalogue,
             in_flight: None,

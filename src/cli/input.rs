@@ -47,7 +47,7 @@ fn video(pipeline: &Pipeline) -> anyhow::Result<Flight> {
         .map_err(|reason| anyhow::anyhow!("{reason}; give [source.camera] hfov_deg, calibration or model"))?;
     let mut settings = FootageSettings::new(video, camera, &pipeline.knowledge);
     settings.first_stamp_ns = pipeline.first_stamp_ns;
-    settings.pause_interval_ns = pipeline.fusion.track_interval_ns;
+    settings.pause_interval_ns = pipeline.track.interval_ns;
     let mut warnings = Vec::new();
     let mut truth = Vec::new();
     let declination_rad = declination(pipeline, &mut warnings)?.unwrap_or(0.0);

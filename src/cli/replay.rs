@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use skyfix::flow::catalogue::MapEdits;
 use skyfix::flow::graph::GraphOptions;
-use skyfix::fuse::{FusionSettings, GnssUse, Smoothing, Withhold};
+use skyfix::fuse::{FusionSettings, GnssUse, Smoothing, TrackOptions, Withhold};
 
 use super::localize::{LocalizeArguments, Prepared, networks, prepare, processors};
 use super::session::{self, Outputs, Session};
@@ -78,11 +78,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         jsonl_stdout: false,
         jsonl_udp: Vec::new(),
     };
-    let track_interval_ns =
-        FusionSettings::interval_of_rate(arguments.track_rate).map_err(|e| anyhow::anyhow!("--track-rate {e}"))?;
+    let interval_ns = TrackOptions::interval_of_rate(arguments.track_rate).map_err(|e| anyhow::anyhow!("--track-rate {e}"))?;
     let fusion = FusionSettings {
-        track_interval_ns,
-        smoothing: Smoothing::Flight,
         odometry: arguments.localize.odometry,
         gnss: arguments.gnss,
         withhold: arguments.withhold,
@@ -93,6 +90,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         use_prior: !arguments.localize.no_prior,
         previews: outputs.pictures(),
         fusion,
+        track: TrackOptions { interval_ns, smoothing: Smoothing::Flight },
         start: flight.start.filter(|_| !arguments.localize.no_prior).map(|s| (s.position, s.sigma_m)),
         catalogue,
         in_flight: None,

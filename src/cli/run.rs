@@ -90,6 +90,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         use_prior: pipeline.prior,
         previews: outputs.pictures(),
         fusion: pipeline.fusion,
+        track: pipeline.track,
         start: start.filter(|_| pipeline.prior).map(|s| (s.position, s.sigma_m)),
         catalogue,
         // A frame that waits for others grows old: live, no more are taken than can be worked on.

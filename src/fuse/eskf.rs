@@ -13,9 +13,10 @@
 use nalgebra::{Matrix3, SMatrix, SVector, UnitQuaternion, Vector3};
 
 use super::anchor::Anchor;
+use super::noise::{Kept, NoiseDensities};
 use super::state::{
-    ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, ErrorState, GYRO_BIAS, Kept, LEAN, MAP_OFFSET, NoiseDensities, STATES, State,
-    VELOCITY, WIND, worst_sigma,
+    ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, ErrorState, GYRO_BIAS, LEAN, MAP_OFFSET, STATES, State, VELOCITY, WIND,
+    worst_sigma,
 };
 use super::strays::Doubt;
 use super::transition::Transition;

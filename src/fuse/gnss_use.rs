@@ -1,5 +1,8 @@
 //! When positions of GNSS are taken.
 
+use std::fmt;
+
+use crate::settings::written_as_text;
 use crate::time::nanos_from_seconds;
 
 /// When positions of GNSS are taken: skyfix is for when they cannot be, so never unless it is told to.
@@ -27,6 +30,18 @@ impl std::str::FromStr for GnssUse {
     }
 }
 
+impl fmt::Display for GnssUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::First(span_ns) => write!(f, "{}", *span_ns as f64 / 1e9),
+            Self::On => f.write_str("on"),
+        }
+    }
+}
+
+written_as_text!(GnssUse);
+
 impl GnssUse {
     /// Whether a position is taken whose stamp lies so far after the first one's, nanoseconds.
     pub(super) fn takes(self, age_ns: i64) -> bool {
@@ -35,5 +50,18 @@ impl GnssUse {
             Self::First(span_ns) => age_ns <= span_ns,
             Self::On => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_read_as_it_is_written() {
+        for text in ["off", "on", "60", "0.25", "12.3456789"] {
+            assert_eq!(text.parse::<GnssUse>().map(|g| g.to_string()), Ok(text.to_owned()));
+        }
+        assert!(["", "yes", "0", "-3", "inf", "NaN"].iter().all(|text| text.parse::<GnssUse>().is_err()));
     }
 }

@@ -3,6 +3,7 @@
 use super::agitation::Agitation;
 use super::eskf::Eskf;
 use super::measurement::{Aids, CLOSED, Gnss, Observation, Taken};
+use super::settings::SURE_M;
 use super::state::{VELOCITY, worst_sigma};
 use super::strays::{Stray, Strays};
 use super::update::{Measurement, Update};
@@ -15,8 +16,6 @@ const MAX_IMU_STEP_S: f64 = 0.5;
 const MAX_SAMPLE_STEP_S: f64 = 0.06;
 /// Longest step of the model without an IMU, seconds.
 const MAX_FREE_STEP_S: f64 = 1.0;
-/// While three sigma of the horizontal position stay below this, no agreement of refused measurements tells against the filter, metres.
-pub const SURE_M: f64 = 50.0;
 
 /// A filter, where it is in time, and its sources.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::{CameraTable, Codec, FilterTable, PipelineFile, SinksTable, SourceKind, SourceTable, TelemetryTable, Transport};
-use crate::fuse::{FusionSettings, Smoothing};
+use crate::fuse::{FusionSettings, Smoothing, TrackOptions};
 use crate::geo::Geodetic;
 use crate::localize::CoarseMethod;
 use crate::models::Device;
@@ -132,6 +132,8 @@ pub struct Pipeline {
     pub lag: u64,
     /// The filter.
     pub fusion: FusionSettings,
+    /// What of the track is asked for.
+    pub track: TrackOptions,
     /// What is known at the start.
     pub start: Option<Start>,
     /// Folder for results.
@@ -252,7 +254,8 @@ impl Pipeline {
             workers,
             prior: file.matching.prior.unwrap_or(true),
             lag,
-            fusion: fusion(&file.filter, live)?,
+            fusion: fusion(&file.filter)?,
+            track: track(&file.filter, live)?,
             start: start(&file.filter)?,
             out: sinks.out.clone().unwrap_or_else(|| "out".into()),
             rrd: sinks.rrd.unwrap_or(true),
@@ -407,7 +410,7 @@ fn position(name: &str, [lat_deg, lon_deg]: [f64; 2]) -> Result<Geodetic, String
     if position.is_valid() { Ok(position) } else { Err(format!("{name}: {lat_deg}, {lon_deg} is no latitude and longitude")) }
 }
 
-fn fusion(table: &FilterTable, live: bool) -> Result<FusionSettings, String> {
+fn fusion(table: &FilterTable) -> Result<FusionSettings, String> {
     fn word<T: FromStr<Err = String>>(name: &str, text: Option<&str>, default: T) -> Result<T, String> {
         text.map_or(Ok(default), |t| t.parse().map_err(|e| format!("[filter] {name}: {e}")))
     }
@@ -420,22 +423,7 @@ fn fusion(table: &FilterTable, live: bool) -> Result<FusionSettings, String> {
         other => Ok(other.unwrap_or(default)),
     };
     let d = FusionSettings::default();
-    let track_rate_hz = table.track_rate_hz.unwrap_or(if live { LIVE_TRACK_RATE_HZ } else { 0.0 });
-    let track_interval_ns =
-        FusionSettings::interval_of_rate(track_rate_hz).map_err(|e| format!("[filter] track_rate_hz = {e}"))?;
-    let smoothing = match (live, table.smoother_lag_s) {
-        (false, None) => Smoothing::Flight,
-        (false, Some(_)) => return Err("[filter] smoother_lag_s is for live sources; this one is smoothed as a whole".into()),
-        (true, lag_s) => {
-            let lag_s = lag_s.unwrap_or(LIVE_SMOOTHER_LAG_S);
-            let sane = lag_s > 0.0 && lag_s <= MAX_SMOOTHER_LAG_S;
-            let lag = sane.then(|| Smoothing::Lag(nanos_from_seconds(lag_s)));
-            lag.ok_or_else(|| format!("[filter] smoother_lag_s = {lag_s}: give up to {MAX_SMOOTHER_LAG_S} seconds"))?
-        }
-    };
     Ok(FusionSettings {
-        track_interval_ns,
-        smoothing,
         odometry: word("odometry", table.odometry.as_deref(), d.odometry)?,
         gnss: word("gnss", table.gnss.as_deref(), d.gnss)?,
         visual_age_s: positive("visual_age_s", table.visual_age_s, d.visual_age_s)?,
@@ -446,6 +434,22 @@ fn fusion(table: &FilterTable, live: bool) -> Result<FusionSettings, String> {
         max_speed_m_s: positive("max_speed_m_s", table.max_speed_m_s, d.max_speed_m_s)?,
         ..d
     })
+}
+
+fn track(table: &FilterTable, live: bool) -> Result<TrackOptions, String> {
+    let track_rate_hz = table.track_rate_hz.unwrap_or(if live { LIVE_TRACK_RATE_HZ } else { 0.0 });
+    let interval_ns = TrackOptions::interval_of_rate(track_rate_hz).map_err(|e| format!("[filter] track_rate_hz = {e}"))?;
+    let smoothing = match (live, table.smoother_lag_s) {
+        (false, None) => Smoothing::Flight,
+        (false, Some(_)) => return Err("[filter] smoother_lag_s is for live sources; this one is smoothed as a whole".into()),
+        (true, lag_s) => {
+            let lag_s = lag_s.unwrap_or(LIVE_SMOOTHER_LAG_S);
+            let sane = lag_s > 0.0 && lag_s <= MAX_SMOOTHER_LAG_S;
+            let lag = sane.then(|| Smoothing::Lag(nanos_from_seconds(lag_s)));
+            lag.ok_or_else(|| format!("[filter] smoother_lag_s = {lag_s}: give up to {MAX_SMOOTHER_LAG_S} seconds"))?
+        }
+    };
+    Ok(TrackOptions { interval_ns, smoothing })
 }
 
 fn start(table: &FilterTable) -> Result<Option<Start>, String> {

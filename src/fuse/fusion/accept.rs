@@ -1,10 +1,11 @@
 //! What becomes of a fix: used, refused, beyond the gate, or the reason to start anew where it says.
 
 use super::reacquire::RETURNED;
+use crate::fuse::counters::Counters;
 use crate::fuse::hypotheses::{Demand, Sighting};
 use crate::fuse::measurement::Taken;
 use crate::fuse::running::Running;
-use crate::fuse::settings::{Counters, FusionSettings};
+use crate::fuse::settings::FusionSettings;
 use crate::fuse::update::Update;
 use crate::types::{Fix, Known};
 

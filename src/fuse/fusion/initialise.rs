@@ -16,12 +16,8 @@ use crate::fuse::state::{State, gravity_m_s2};
 use crate::geo::{EnuPlane, Geodetic, enu_from_body};
 use crate::types::{AidSourceKind, AttitudeSample, Estimate, Fix, GnssSample, Known};
 
-/// 1 sigma of bias at the start: accelerometer, m/s², and gyroscope, rad/s.
-const BIAS_SIGMAS: (f64, f64) = (0.15, 0.01);
 /// 1 sigma of a position of which nothing is known before the first fix, metres.
 pub(super) const ANYWHERE_SIGMA_M: f64 = 1e4;
-/// 1 sigma of a level attitude nobody measured, radians.
-const LEVEL_SIGMA_RAD: f64 = 0.15;
 /// The least 1 sigma of an attitude that is measured, radians.
 const LEAST_ATTITUDE_SIGMA_RAD: f64 = 0.02;
 /// Height over ground where nobody knows it, metres.
@@ -43,15 +39,15 @@ fn initialise(settings: &FusionSettings, stamp_ns: i64, position: Geodetic, sigm
     let (pitch, roll) = known.pitch_roll_rad.unwrap_or((0.0, 0.0));
     let heading = known.heading_rad;
     let attitude = measured.map_or_else(|| enu_from_body(heading.map_or(0.0, |h| h.value), pitch, roll), |a| a.enu_from_body);
-    let tilt_sigma = measured.map_or(LEVEL_SIGMA_RAD, |a| a.sigma_rad.max(LEAST_ATTITUDE_SIGMA_RAD));
+    let tilt_sigma = measured.map_or(settings.level_sigma_rad, |a| a.sigma_rad.max(LEAST_ATTITUDE_SIGMA_RAD));
     let heading_sigma = heading.map_or(PI, |h| h.sigma).min(PI);
     let sigmas = InitialSigmas {
         position_m: sigma_m,
         height_m: height.sigma,
         velocity_m_s: settings.speed_sigma_m_s,
         attitude_rad: [tilt_sigma, tilt_sigma, heading_sigma],
-        accel_bias_m_s2: BIAS_SIGMAS.0,
-        gyro_bias_rad_s: BIAS_SIGMAS.1,
+        accel_bias_m_s2: settings.accel_bias_sigma_m_s2,
+        gyro_bias_rad_s: settings.gyro_bias_sigma_rad_s,
         // The first frame tells what to expect of these two.
         lean: 0.0,
         map_offset_m: 0.0,

@@ -3,9 +3,9 @@
 use nalgebra::{Matrix3, Vector3};
 
 use crate::fuse::aiding::Told;
+use crate::fuse::counters::Counters;
 use crate::fuse::measurement::{Attitude, Barometer, Displacement, Gnss, Heading, Height, Observation, Taken, ZeroVelocity};
 use crate::fuse::running::Running;
-use crate::fuse::settings::Counters;
 use crate::fuse::sources::{FrameAid, SourceSettings};
 use crate::fuse::state::BARO_OFFSET;
 use crate::fuse::update::Update;

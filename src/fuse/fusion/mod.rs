@@ -15,11 +15,12 @@ mod smoother_window;
 use nalgebra::UnitQuaternion;
 
 use super::aiding::{Aiding, Told};
+use super::counters::Counters;
 use super::grid::Grid;
 use super::measurement::Displacement;
 use super::running::Running;
-use super::settings::{Counters, FusionSettings};
-use super::track_options::Smoothing;
+use super::settings::FusionSettings;
+use super::track_options::{Smoothing, TrackOptions};
 use super::track_point::lost;
 use crate::geo::{Geodetic, heading_pitch_roll};
 use crate::types::{
@@ -33,7 +34,7 @@ use smoother_window::SmootherWindow;
 /// What fusion makes of a frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fused {
-    /// The track between the frame before and this one; see [`FusionSettings::track_interval_ns`].
+    /// The track between the frame before and this one; see [`TrackOptions::interval_ns`].
     pub between: Vec<TrackPoint>,
     /// The track at the frame's stamp.
     pub track: TrackPoint,
@@ -51,6 +52,7 @@ pub struct Fused {
 #[derive(Clone)]
 pub struct Fusion {
     settings: FusionSettings,
+    track: TrackOptions,
     start: Option<(Geodetic, f64)>,
     running: Option<Running>,
     /// When points between frames are due, where they are asked for.
@@ -68,10 +70,11 @@ pub struct Fusion {
 
 impl Fusion {
     /// `start` is a known position and its 1 sigma, metres.
-    pub fn new(settings: FusionSettings, start: Option<(Geodetic, f64)>) -> Self {
-        let grid = settings.track_interval_ns.map(Grid::new);
+    pub fn new(settings: FusionSettings, track: TrackOptions, start: Option<(Geodetic, f64)>) -> Self {
+        let grid = track.interval_ns.map(Grid::new);
         Self {
             settings,
+            track,
             start,
             running: None,
             grid,
@@ -79,7 +82,7 @@ impl Fusion {
             attitude: None,
             counters: Counters::default(),
             frames: 0,
-            window: SmootherWindow::new(settings.smoothing),
+            window: SmootherWindow::new(track.smoothing),
         }
     }
 
@@ -90,7 +93,7 @@ impl Fusion {
 
     /// Whether frames are settled while the flight goes on.
     pub fn settles(&self) -> bool {
-        matches!(self.settings.smoothing, Smoothing::Lag(_))
+        matches!(self.track.smoothing, Smoothing::Lag(_))
     }
 
     /// Refusals so far.

@@ -3,10 +3,11 @@
 
 use super::smoother_window::SmootherWindow;
 use crate::fuse::aiding::Told;
+use crate::fuse::counters::Counters;
 use crate::fuse::grid::Grid;
 use crate::fuse::navigator::Sampled;
 use crate::fuse::running::Running;
-use crate::fuse::settings::{Counters, FusionSettings};
+use crate::fuse::settings::FusionSettings;
 use crate::fuse::smoother::Passage;
 use crate::time::seconds_between;
 use crate::types::{ImuSample, TrackPoint};
