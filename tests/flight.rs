@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use skyfix::flow::catalogue::Catalogue;
 use skyfix::flow::graph::{GraphError, GraphOptions, run_graph};
-use skyfix::fuse::{Fusion, FusionSettings, Odometry};
+use skyfix::fuse::{Fusion, FusionSettings, Odometry, TrackOptions};
 use skyfix::geo::Geodetic;
 use skyfix::localize::sequential::{match_and_view, match_frame};
 use skyfix::localize::{FrameView, Localizer, MatchSettings, register_frames};
@@ -109,6 +109,7 @@ fn options(flight: &Flight) -> GraphOptions {
         use_prior: true,
         previews: false,
         fusion: FusionSettings::default(),
+        track: TrackOptions::default(),
         start: flight.start.map(|s| (s.position, s.sigma_m)),
         catalogue: Catalogue::default(),
         in_flight: None,
@@ -146,7 +147,7 @@ fn the_graph_equals_the_sequential_oracle_for_one_two_and_four_workers() {
     let flight = flight();
     let (localizer, mut network) = (localizer(), network());
     let settings = FusionSettings { odometry: Odometry::On, ..FusionSettings::default() };
-    let mut fusion = Fusion::new(settings, flight.start.map(|s| (s.position, s.sigma_m)));
+    let mut fusion = Fusion::new(settings, TrackOptions::default(), flight.start.map(|s| (s.position, s.sigma_m)));
     let mut priors: Vec<Option<Prior>> = Vec::new();
     let mut expected = Vec::new();
     let mut before: Option<FrameView> = None;
@@ -230,7 +231,7 @@ fn a_pause_keeps_its_place_between_the_frames_and_changes_none_of_them() {
     events.extend(frames.last().cloned().map(|last| FrameEvent::Frame(Box::new(last))));
     events.reverse();
     let mut options = options(&flight());
-    options.fusion.track_interval_ns = Some(100_000_000);
+    options.track.interval_ns = Some(100_000_000);
     let (mut stamps, mut paused, mut between) = (Vec::new(), Vec::new(), 0);
     run_graph(localizer(), (0..2).map(|_| network()).collect(), Pausing(events), options, |report| {
         match report {

@@ -39,7 +39,7 @@ mod mavlink_link {
     use nalgebra::{Matrix4, Vector2, Vector3};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
-    use skyfix::fuse::{Fusion, FusionSettings};
+    use skyfix::fuse::{Fusion, FusionSettings, TrackOptions};
     use skyfix::geo::{EnuPlane, Geodetic, Homography, heading_pitch_roll};
     use skyfix::recording::reader;
     use skyfix::source::telemetry::mavlink::{MavlinkClock, MavlinkDecoder, MavlinkSettings, MavlinkStream};
@@ -176,7 +176,7 @@ mod mavlink_link {
         mut telemetry: impl FnMut(usize, i64) -> (TelemetryBatch, Known),
     ) -> Vec<TrackState> {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
-        let mut fusion = Fusion::new(FusionSettings::default(), None);
+        let mut fusion = Fusion::new(FusionSettings::default(), TrackOptions::default(), None);
         let step = |(i, frame): (usize, &Frame)| {
             let (batch, known) = telemetry(i, frame.stamp_ns);
             let outcome = fix(flight.truth.at(&frame.name, frame.stamp_ns).unwrap().camera, &mut rng);

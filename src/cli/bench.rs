@@ -59,7 +59,7 @@ fn measure(settings: &[(usize, usize)], plan: &FlightPlan, effective: &Effective
             assemble(plan, &Terminal::new(Some(door))).map_err(|e| spelled(e, door))?;
         let networks = networks(&plan.model, plan.device, *workers, *threads)?;
         let mut options = GraphOptions { previews: false, ..options };
-        options.fusion.smoothing = Smoothing::Off;
+        options.track.smoothing = Smoothing::Off;
         let busy = processor_seconds();
         let begun = std::time::Instant::now();
         let mut summary = SummarySink::create(folder, truth)?;

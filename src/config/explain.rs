@@ -90,10 +90,10 @@ pub fn explain(plan: &FlightPlan) -> String {
         let at = &start.position;
         line("start", format!("{:.5}, {:.5}, give or take {} m", at.lat_deg, at.lon_deg, start.sigma_m));
     }
-    if let Some(interval_ns) = p.fusion.track_interval_ns {
+    if let Some(interval_ns) = p.track.interval_ns {
         line("track", format!("a point every {:.2} s besides those of the frames", interval_ns as f64 / 1e9));
     }
-    if let Smoothing::Lag(lag_ns) = p.fusion.smoothing {
+    if let Smoothing::Lag(lag_ns) = p.track.smoothing {
         line("", format!("smoothed {:.1} s behind", lag_ns as f64 / 1e9));
     }
     line("results", format!("{}{}", o.folder.display(), if o.rrd { ", with flight.rrd" } else { "" }));

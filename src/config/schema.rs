@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::fuse::FusionSettings;
 use crate::localize::MatchSettings;
 use crate::models::Device;
 use crate::settings::{Bound, settings, words, written_as_text};
@@ -279,7 +280,7 @@ settings! {
         /// What is known of the position at the start.
         table start: StartConfig;
         /// The filter.
-        key fusion_shim: bool = false, Bound::Any;
+        flat fusion: FusionSettings;
     }
 }
 

@@ -7,7 +7,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use crate::fuse::state::worst_sigma;
-use crate::fuse::{Fused, Fusion, FusionSettings};
+use crate::fuse::{Fused, Fusion, FusionSettings, TrackOptions};
 use crate::geo::{EnuPlane, Geodetic, Homography};
 use crate::simulate::inertial::{InertialFlight, inertial_flight};
 use crate::simulate::{ImuGrade, Settings, SimulateError};
@@ -116,7 +116,7 @@ impl Scene {
         let flown = Settings { seed, duration_s, imu: ImuGrade::CONSUMER, imu_hz: 50.0, ..Settings::default() };
         let flight = inertial_flight(&flown)?;
         let plane = EnuPlane::at(ORIGIN);
-        let fusion = Fusion::new(settings, None);
+        let fusion = Fusion::new(settings, TrackOptions::default(), None);
         let mut scene = Self { flight, fusion, plane, frame: 1 };
         let mut trial = Trial { fusion: scene.fusion.clone(), scene: &scene, random: ChaCha8Rng::seed_from_u64(seed) };
         for frame in 1..=SETTLE_FRAMES {
@@ -306,7 +306,9 @@ mod tests {
 
     #[test]
     fn an_open_gate_is_found_out() {
-        let scene = Scene::new(5, FusionSettings { fix_gate: f64::INFINITY, ..FusionSettings::default() }).unwrap();
+        let mut open = FusionSettings::default();
+        open.sources.visual.aid.gate = f64::INFINITY;
+        let scene = Scene::new(5, open).unwrap();
         let begin = || Trial { scene: &scene, fusion: scene.fusion.clone(), random: ChaCha8Rng::seed_from_u64(1) };
         assert!(begin().outlier());
         assert!(begin().wrong_place().0);

@@ -12,7 +12,7 @@ use super::attacks::{FRAMES_PER_S, HEIGHT_SIGMA_M, ORIGIN, fix_at, stamp_ns};
 use super::consistency::{MonteCarlo, RESTED};
 use crate::fuse::fusion::heading_rad;
 use crate::fuse::state::worst_sigma;
-use crate::fuse::{Fusion, FusionSettings};
+use crate::fuse::{Fusion, FusionSettings, TrackOptions};
 use crate::geo::EnuPlane;
 use crate::simulate::inertial::{InertialFlight, Truth, inertial_flight};
 use crate::simulate::{ImuGrade, Settings, SimulateError};
@@ -169,7 +169,7 @@ fn fly(flown: &OutageFlights, seed: u64, settings: FusionSettings) -> Result<Flo
     let map_m = random.direction() * MAP_OFFSET_M;
     let start_m = flight.truth.first().map_or(Vector2::zeros(), |t| t.position_m.xy());
     let (lat, lon) = plane.lat_lon_from_ground(start_m.x, start_m.y);
-    let mut fusion = Fusion::new(settings, Some((crate::geo::Geodetic::ground(lat, lon), 5.0)));
+    let mut fusion = Fusion::new(settings, TrackOptions::default(), Some((crate::geo::Geodetic::ground(lat, lon), 5.0)));
     let mut out = Flown {
         seed,
         frames: 0,
@@ -346,7 +346,8 @@ mod tests {
 
     #[test]
     fn a_filter_without_a_gate_is_found_out() {
-        let open = FusionSettings { fix_gate: f64::INFINITY, ..OutageFlights::default().settings() };
+        let mut open = OutageFlights::default().settings();
+        open.sources.visual.aid.gate = f64::INFINITY;
         let result = Outages { flights: vec![fly(&OutageFlights::default(), 1, open).unwrap()] };
         assert!(result.wrongly_visual() > 10 && !result.within_bounds(), "{}", result.table());
     }

@@ -42,7 +42,7 @@ use super::operators::retrieve::Retrieve;
 use super::operators::sinks::Sinks;
 use super::operators::{Network, catalogue};
 use super::permit::FramePermit;
-use crate::fuse::{Fusion, FusionSettings, Smoothing};
+use crate::fuse::{Fusion, FusionSettings, Smoothing, TrackOptions};
 use crate::geo::Geodetic;
 use crate::localize::Localizer;
 use crate::models::DenseExtractor;
@@ -65,6 +65,8 @@ pub struct GraphOptions {
     pub previews: bool,
     /// Filter settings.
     pub fusion: FusionSettings,
+    /// What of the track is asked for.
+    pub track: TrackOptions,
     /// A known start: position and 1 sigma, metres.
     pub start: Option<(Geodetic, f64)>,
     /// Edits of the tile catalogue.
@@ -112,8 +114,8 @@ pub fn run_graph(
     let frames = Arc::new(Mutex::new(Some(frames)));
     let stop = Arc::clone(&options.stop);
     let end: Arc<Mutex<(Intake, Option<SourceError>)>> = Arc::default();
-    let fusion = Arc::new(Mutex::new(Fusion::new(options.fusion, options.start)));
-    let smooths = options.fusion.smoothing != Smoothing::Off;
+    let fusion = Arc::new(Mutex::new(Fusion::new(options.fusion, options.track, options.start)));
+    let smooths = options.track.smoothing != Smoothing::Off;
     let (sender, receiver) = sync_channel::<Report>(REPORT_QUEUE);
     let coordinator = Equipment { network: None, reports: Some(sender) };
     let matchers = networks.into_iter().map(|network| Equipment { network: Some(network), reports: None });

@@ -6,7 +6,7 @@
 
 use nalgebra::Vector3;
 
-use super::state::NoiseDensities;
+use super::noise::NoiseDensities;
 use crate::time::seconds_between;
 use crate::types::ImuSample;
 

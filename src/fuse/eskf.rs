@@ -12,14 +12,15 @@
 
 use nalgebra::{Matrix3, SMatrix, SVector, UnitQuaternion, Vector3};
 
-use super::anchor::{Anchor, Related};
-use super::measurement::Measurement;
+use super::anchor::Anchor;
+use super::noise::{Kept, NoiseDensities};
 use super::state::{
-    ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, ErrorState, GYRO_BIAS, Kept, LEAN, MAP_OFFSET, NoiseDensities, STATES, State,
-    VELOCITY, WIND, worst_sigma,
+    ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, ErrorState, GYRO_BIAS, LEAN, MAP_OFFSET, STATES, State, VELOCITY, WIND,
+    worst_sigma,
 };
 use super::strays::Doubt;
 use super::transition::Transition;
+use super::update::{Measurement, Related, Update, is_covariance};
 
 /// The filter.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,17 +39,6 @@ pub struct Eskf {
     pub anchor: Option<Box<Anchor>>,
     /// The displacement that was used last, while a smoother asks for the transitions.
     pub(super) displaced: Option<Box<Related<2>>>,
-}
-
-/// What an update did.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Update {
-    /// Used; squared Mahalanobis distance of the innovation.
-    Used(f64),
-    /// Beyond the gate; squared Mahalanobis distance of the innovation.
-    Gated(f64),
-    /// Not finite, or its covariance is not positive definite; the state is untouched.
-    Refused,
 }
 
 impl Eskf {
@@ -222,11 +212,6 @@ impl Eskf {
     pub fn sigma(&self, element: usize) -> f64 {
         self.covariance[(element, element)].max(0.0).sqrt()
     }
-}
-
-/// Whether a matrix can be the covariance of a measurement: finite and positive definite.
-pub(super) fn is_covariance<const M: usize>(covariance: &SMatrix<f64, M, M>) -> bool {
-    covariance.iter().all(|v| v.is_finite()) && covariance.cholesky().is_some()
 }
 
 #[cfg(test)]

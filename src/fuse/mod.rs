@@ -1,38 +1,52 @@
 //! Fusion: an error-state Kalman filter that takes fixes, the IMU, height and heading, and predicts where to search.
 //!
-//! - [`state`], `transition`, [`eskf`]: the filter: nominal state, error covariance, prediction and update.
-//! - [`measurement`]: one file a measurement; [`anchor`]: past poses, for measurements that relate two times.
+//! - [`state`], [`initial`], `transition`, [`update`], [`eskf`]: the filter: nominal state, error covariance, prediction and update.
+//! - [`anchor`], `relative`: past poses, and updates that relate two times; [`measurement`]: one file a measurement.
+//! - [`sources`]: gate, noise factor, time-out of each source of measurements.
 //! - [`navigator`]: samples and measurements in order; [`history`]: in any order.
-//! - `aiding`: barometer, GNSS and standing on the ground, between the frames.
+//! - `aiding`: which samples of barometer and GNSS are measured between the frames, and whether the aircraft stands on the ground.
+//! - [`smoother`]: one step back of the Rauch–Tung–Striebel smoother and the walk over a flight.
 //! - [`fusion`]: frames in order in, track points and priors out; gates, start and outages; `hypotheses`: places that rival each other.
 
 mod agitation;
 mod aiding;
 pub mod anchor;
+mod counters;
 pub mod eskf;
 pub mod fusion;
+mod gnss_use;
 mod grid;
 pub mod history;
 mod hypotheses;
+pub mod initial;
 pub mod measurement;
 pub mod navigator;
+mod noise;
 mod odometry;
 mod reanchor;
+mod relative;
 mod running;
 mod settings;
 pub mod smoother;
+pub mod sources;
 pub mod state;
 mod strays;
+mod track_options;
+mod track_point;
 mod transition;
+pub mod update;
 mod withhold;
 
-pub use aiding::GnssUse;
+pub use counters::Counters;
 pub use eskf::Eskf;
 pub use fusion::{Fused, Fusion};
+pub use gnss_use::GnssUse;
 pub use history::History;
 pub use navigator::Navigator;
+pub use noise::NoiseDensities;
 pub use odometry::Odometry;
-pub use settings::{Counters, FusionSettings};
-pub use smoother::Smoothing;
-pub use state::{NoiseDensities, State};
+pub use settings::FusionSettings;
+pub use sources::SourceSettings;
+pub use state::State;
+pub use track_options::{Smoothing, TrackOptions};
 pub use withhold::Withhold;

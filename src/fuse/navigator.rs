@@ -1,10 +1,12 @@
 //! The filter as it goes through time: samples and measurements in order, each source with its gate and its counts.
 
 use super::agitation::Agitation;
-use super::eskf::{Eskf, Update};
-use super::measurement::{Aids, CLOSED, Gnss, Measurement, Observation, Taken};
+use super::eskf::Eskf;
+use super::measurement::{Aids, CLOSED, Gnss, Observation, Taken};
+use super::settings::SURE_M;
 use super::state::{VELOCITY, worst_sigma};
 use super::strays::{Stray, Strays};
+use super::update::{Measurement, Update};
 use crate::time::seconds_between;
 use crate::types::{AidSourceKind, ImuSample, TelemetrySample};
 
@@ -14,8 +16,6 @@ const MAX_IMU_STEP_S: f64 = 0.5;
 const MAX_SAMPLE_STEP_S: f64 = 0.06;
 /// Longest step of the model without an IMU, seconds.
 const MAX_FREE_STEP_S: f64 = 1.0;
-/// While three sigma of the horizontal position stay below this, no agreement of refused measurements tells against the filter, metres.
-pub const SURE_M: f64 = 50.0;
 
 /// A filter, where it is in time, and its sources.
 #[derive(Clone, Debug, PartialEq)]

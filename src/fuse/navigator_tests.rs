@@ -4,7 +4,8 @@ use nalgebra::{Matrix3, UnitQuaternion, Vector3};
 
 use super::*;
 use crate::fuse::NoiseDensities;
-use crate::fuse::state::{ATTITUDE, Covariance, State, VELOCITY};
+use crate::fuse::initial::InitialSigmas;
+use crate::fuse::state::{ATTITUDE, State, VELOCITY};
 use crate::types::AidSourceKind;
 
 const GRAVITY_M_S2: f64 = 9.81;
@@ -16,10 +17,19 @@ fn ms(t: i64) -> i64 {
 /// Hovering at the origin, as it believes so far east of it.
 fn hovering(off_m: f64, sigma_m: f64) -> Navigator {
     let state = State::at(Vector3::new(off_m, 0.0, 0.0), UnitQuaternion::identity());
-    let mut covariance = Covariance::identity() * 1e-8;
-    for i in 0..3 {
-        covariance[(i, i)] = sigma_m * sigma_m;
-    }
+    let sigmas = InitialSigmas {
+        position_m: sigma_m,
+        height_m: sigma_m,
+        velocity_m_s: 1e-4,
+        attitude_rad: [1e-4; 3],
+        accel_bias_m_s2: 1e-4,
+        gyro_bias_rad_s: 1e-4,
+        lean: 1e-4,
+        map_offset_m: 1e-4,
+        baro_offset_m: 1e-4,
+        wind_m_s: 1e-4,
+    };
+    let covariance = sigmas.covariance(&state.enu_from_body);
     let mut navigator = Navigator::new(Eskf::new(state, covariance, GRAVITY_M_S2, NoiseDensities::default()), 0);
     navigator.aids.get_mut(AidSourceKind::Gnss).settings.confirmations = 0;
     navigator

@@ -1,7 +1,9 @@
 //! When frames tell the way since the frame before.
 
+use std::fmt;
 use std::str::FromStr;
 
+use crate::settings::written_as_text;
 use crate::types::TelemetryBatch;
 
 /// When consecutive frames are registered with each other.
@@ -31,6 +33,18 @@ impl Odometry {
         }
     }
 }
+
+impl fmt::Display for Odometry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::On => "on",
+            Self::Off => "off",
+        })
+    }
+}
+
+written_as_text!(Odometry);
 
 impl FromStr for Odometry {
     type Err = String;

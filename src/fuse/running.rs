@@ -1,29 +1,20 @@
 //! The filter while it runs: predicted from sample to sample, and what the track and the prior are where it stands.
 
-use nalgebra::{Matrix2, Vector2};
+use nalgebra::Vector2;
 
-use super::hypotheses::{Demand, Hypotheses, POSSIBLE, Sighting};
+use super::hypotheses::{Demand, Hypotheses};
 use super::measurement::{Observation, Taken, VisualFix};
 use super::navigator::Navigator;
 use super::settings::FusionSettings;
-use super::state::{Covariance, LEAN, MAP_OFFSET, State, VELOCITY, worst_sigma};
-use crate::geo::{EnuPlane, Geodetic};
+use super::sources::FrameAid;
+use super::state::{LEAN, MAP_OFFSET, VELOCITY, worst_sigma};
+use super::track_point::{lost, track_point};
+use crate::geo::EnuPlane;
 use crate::time::seconds_between;
-use crate::types::{AidSourceKind, FreePose, Prior, TrackPoint, TrackSource, TrackState};
+use crate::types::{FreePose, Prior, TrackPoint, TrackSource, TrackState};
 
 /// Without a sample or a frame for so long the track is lost, seconds.
 const MAX_BLIND_S: f64 = 300.0;
-
-/// 95 % of a chi-squared distribution of two dimensions.
-const LIKELY: f64 = 5.99;
-/// What speaks for a place, besides enough fixes: where nothing speaks against it,
-pub(super) const NEAR: Demand = Demand { fixes: 0, spread_m: 15.0, span_s: 2.0 };
-/// where dead reckoning does,
-const DOUBTFUL: Demand = Demand { fixes: 0, spread_m: 100.0, span_s: 5.5 };
-/// and where dead reckoning rules it out. What repeats on the ground seldom does so for longer.
-const FAR: Demand = Demand { fixes: 0, spread_m: 100.0, span_s: 20.0 };
-/// What has to speak for a place at which an outage ended, until nothing else can take it from there as from a start.
-pub(super) const RETURNED: Demand = Demand { fixes: 0, spread_m: 150.0, span_s: 6.0 };
 
 /// A filter and what goes with it.
 #[derive(Clone)]
@@ -42,46 +33,8 @@ pub(super) struct Running {
     pub hypotheses: Hypotheses,
     /// When a position of GNSS was used last.
     pub last_gnss_ns: Option<i64>,
-    /// What the barometer tells at height 0 of the plane, metres; see `aiding`.
+    /// What the barometer tells at height 0 of the plane, metres; it is set by the filter's own height.
     pub barometer_zero_m: Option<f64>,
-}
-
-/// The point of a track that does not know where it is.
-pub(super) fn lost(stamp_ns: i64, fix_age_s: Option<f64>) -> TrackPoint {
-    TrackPoint { stamp_ns, source: TrackSource::Lost, state: None, fix_age_s, nis: None, fix_used: false }
-}
-
-/// A point of the track from a filter's state, with the stamp, and what is known of its fix and of GNSS, of another point.
-pub(super) fn track_point(
-    plane: &EnuPlane,
-    state: &State,
-    covariance: &Covariance,
-    height_known: bool,
-    like: &TrackPoint,
-    settings: &FusionSettings,
-) -> TrackPoint {
-    let horizontal: Matrix2<f64> = covariance.fixed_view::<2, 2>(0, 0).into_owned();
-    let p = state.position_m;
-    if !(worst_sigma(&horizontal) <= settings.lost_sigma_m) || !p.iter().all(|v| v.is_finite()) {
-        return lost(like.stamp_ns, like.fix_age_s);
-    }
-    let (lat, lon) = plane.lat_lon_from_ground(p.x, p.y);
-    let v = state.velocity_m_s;
-    let visual = like.fix_age_s.is_some_and(|age| age <= settings.visual_age_s);
-    let source = match like.source {
-        _ if visual => TrackSource::Visual,
-        TrackSource::Gnss => TrackSource::Gnss,
-        _ => TrackSource::Inertial,
-    };
-    let state = TrackState {
-        position: Geodetic::ground(lat, lon),
-        height_agl_m: height_known.then_some(p.z),
-        velocity_enu_m_s: [v.x, v.y, v.z],
-        enu_from_body: state.enu_from_body,
-        covariance_en_m2: horizontal,
-        sigma_u_m: covariance[(2, 2)].max(0.0).sqrt(),
-    };
-    TrackPoint { source, state: Some(state), ..like.clone() }
 }
 
 impl Running {
@@ -97,56 +50,6 @@ impl Running {
             point.source = without_fix;
         }
         point
-    }
-
-    /// A fix as seen from where the filter is.
-    pub fn sighting(&self, stamp_ns: i64, camera: &Geodetic, covariance: &Matrix2<f64>) -> Sighting {
-        let here = self.plane.ground_from_lat_lon(camera.lat_deg, camera.lon_deg);
-        let en_m = Vector2::new(here.e_m, here.n_m);
-        let off_m = en_m - self.navigator.filter.state.position_m.xy();
-        let together = self.navigator.filter.covariance.fixed_view::<2, 2>(0, 0) + covariance;
-        let distance_squared =
-            together.try_inverse().map_or(f64::INFINITY, |inverse| (off_m.transpose() * inverse * off_m)[(0, 0)]);
-        Sighting { stamp_ns, en_m, off_m, variance_m2: covariance.trace(), distance_squared }
-    }
-
-    /// How far off its speed may be: 3 sigma, m/s.
-    pub fn speed_error_m_s(&self) -> f64 {
-        3.0 * self.navigator.filter.horizontal_sigma(VELOCITY)
-    }
-
-    /// Whether the filter has gone without fixes for so long that its gate is wide, by dead reckoning that
-    /// can be waited on. Without an IMU it cannot: then the next fix is better than none.
-    pub fn is_acquiring(&self, stamp_ns: i64, settings: &FusionSettings) -> bool {
-        let long_ago = self.last_fix_ns.is_none_or(|t| seconds_between(t, stamp_ns) > settings.visual_age_s);
-        self.confirmed && long_ago && self.is_wide(settings) && self.navigator.is_inertial()
-    }
-
-    /// Whether a place `sure_m` off would pass its gate.
-    pub fn is_wide(&self, settings: &FusionSettings) -> bool {
-        settings.fix_gate.sqrt() * self.horizontal_sigma_m() > settings.sure_m
-    }
-
-    /// What has to speak for a place that lies so far from the dead-reckoned one before an outage ends there; `None` beyond what dead
-    /// reckoning can be off by. The less likely the place, the more.
-    pub fn demand_of_return(&self, sighting: &Sighting, fixes: usize) -> Option<Demand> {
-        if sighting.distance_squared <= LIKELY {
-            Some(Demand { fixes, ..NEAR })
-        } else if sighting.distance_squared <= POSSIBLE {
-            Some(Demand { fixes: fixes + 1, ..DOUBTFUL })
-        } else {
-            None
-        }
-    }
-
-    /// What has to speak for a place that the filter does not follow before it starts anew there, once it is not sure of its own.
-    pub fn demand_of_restart(&self, acquiring: bool, fixes: usize) -> Demand {
-        match (acquiring, self.confirmed) {
-            (true, _) => Demand { fixes, ..FAR },
-            // Dead reckoning and several fixes speak for its own.
-            (false, false) if self.confirmation == RETURNED => Demand { fixes: fixes + 1, ..DOUBTFUL },
-            _ => Demand { fixes, ..NEAR },
-        }
     }
 
     /// The track at a later stamp, without going there. What was not measured for so long is not predicted.
@@ -190,27 +93,19 @@ impl Running {
     }
 
     /// A frame's pose as the filter takes it.
-    pub fn visual_fix(&self, pose: &FreePose) -> VisualFix {
+    pub fn visual_fix(&self, pose: &FreePose, visual: &FrameAid) -> VisualFix {
         let here = self.plane.ground_from_lat_lon(pose.camera.lat_deg, pose.camera.lon_deg);
-        VisualFix::of(pose, Vector2::new(here.e_m, here.n_m), self.navigator.filter.noise.lean_jitter)
+        let pose = FreePose { covariance: pose.covariance * visual.variance_factor(), ..*pose };
+        VisualFix::of(&pose, Vector2::new(here.e_m, here.n_m), self.navigator.filter.noise.lean_jitter)
     }
 
     /// Fuses a frame's pose; one that is shunned is measured, and refused whatever comes of it.
-    pub fn take_pose(&mut self, stamp_ns: i64, pose: &FreePose, shunned: bool) -> Taken {
-        let fix = Observation::Visual(self.visual_fix(pose));
+    pub fn take_pose(&mut self, stamp_ns: i64, pose: &FreePose, visual: &FrameAid, shunned: bool) -> Taken {
+        let fix = Observation::Visual(self.visual_fix(pose, visual));
         let taken = if shunned { self.navigator.refuse(stamp_ns, &fix) } else { self.navigator.measure(stamp_ns, &fix) };
         let filter = &self.navigator.filter;
         let (lean, sigma) = (filter.state.lean, [0, 1].map(|i| filter.sigma(LEAN + i)));
         tracing::debug!("{taken:?}, lean {:.4} ± {:.4}, {:.4} ± {:.4}", lean.x, sigma[0], lean.y, sigma[1]);
         taken
-    }
-
-    /// Applies the gates of the settings.
-    pub fn set_gates(&mut self, settings: &FusionSettings) {
-        self.navigator.aids.get_mut(AidSourceKind::Visual).settings.gate = settings.fix_gate;
-        for source in [AidSourceKind::Height, AidSourceKind::Heading, AidSourceKind::Attitude] {
-            self.navigator.aids.get_mut(source).settings.gate = settings.sensor_gate;
-        }
-        self.navigator.sure_m = settings.sure_m;
     }
 }

@@ -1,4 +1,4 @@
-//! The nominal state of the filter, the layout of its error state, and the noise that drives it.
+//! The nominal state of the filter, and the layout of its error state.
 
 use nalgebra::{Matrix2, SMatrix, SVector, UnitQuaternion, Vector2, Vector3};
 
@@ -95,79 +95,6 @@ impl State {
         error[BARO_OFFSET] = self.baro_offset_m - from.baro_offset_m;
         error.fixed_rows_mut::<2>(WIND).copy_from(&(self.wind_m_s - from.wind_m_s));
         error
-    }
-}
-
-/// Noise of an IMU and of what is not measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct NoiseDensities {
-    /// Accelerometer white noise, m/s²/√Hz.
-    pub accel: f64,
-    /// Gyroscope white noise, rad/s/√Hz.
-    pub gyro: f64,
-    /// Accelerometer bias random walk, m/s³/√Hz.
-    pub accel_bias: f64,
-    /// Gyroscope bias random walk, rad/s²/√Hz.
-    pub gyro_bias: f64,
-    /// Acceleration of an aircraft whose IMU is not there, m/s²/√Hz.
-    pub unmeasured_accel: f64,
-    /// Its turning, rad/s/√Hz.
-    pub unmeasured_turn: f64,
-    /// How the force on the aircraft changes while samples are missing, m/s³/√Hz along each axis of the body.
-    pub gap_jerk: [f64; 3],
-    /// How its turning changes while samples are missing, rad/s²/√Hz about each axis of the body.
-    pub gap_turn: [f64; 3],
-    /// Random walk of the camera's lean, rad/√s.
-    pub lean_walk: f64,
-    /// What a frame's lean differs from the lasting one by, 1 sigma an axis, radians: a gimbal that swings, an attitude that is off.
-    pub lean_jitter: f64,
-    /// The map's offset, 1 sigma an axis, metres.
-    pub map_offset_m: f64,
-    /// Time in which it becomes another one, seconds.
-    pub map_offset_time_s: f64,
-    /// The barometer's offset, 1 sigma, metres: weather, draught and warmth since it was set.
-    pub baro_offset_m: f64,
-    /// Time in which it becomes another one, seconds.
-    pub baro_offset_time_s: f64,
-    /// The wind, 1 sigma an axis, m/s.
-    pub wind_m_s: f64,
-    /// Time in which it becomes another one, seconds.
-    pub wind_time_s: f64,
-}
-
-impl Default for NoiseDensities {
-    /// A consumer MEMS unit on a vibrating airframe, and a multirotor that brakes and turns at will. The lean walks by half a degree in
-    /// a minute; a map is off by as much as satellite imagery typically is, over some kilometres. What a gap of samples hides is what the
-    /// mean of its two ends misses of a small fixed-wing aircraft's IMU (0.16 s, 20,000 times).
-    fn default() -> Self {
-        Self {
-            accel: 0.03,
-            gyro: 2e-3,
-            accel_bias: 2e-3,
-            gyro_bias: 1e-4,
-            unmeasured_accel: 1.5,
-            unmeasured_turn: 0.3,
-            gap_jerk: [0.5, 0.5, 7.0],
-            gap_turn: [0.4, 0.4, 0.1],
-            lean_walk: 1.1e-3,
-            lean_jitter: 0.0175,
-            map_offset_m: 2.5,
-            map_offset_time_s: 300.0,
-            baro_offset_m: 5.0,
-            baro_offset_time_s: 600.0,
-            wind_m_s: 5.0,
-            wind_time_s: 300.0,
-        }
-    }
-}
-
-/// What is left of each offset that decays, in the order map, barometer, wind.
-pub type Kept = [f64; 3];
-
-impl NoiseDensities {
-    /// What is left of the offsets after a step.
-    pub(super) fn kept(&self, dt_s: f64) -> Kept {
-        [self.map_offset_time_s, self.baro_offset_time_s, self.wind_time_s].map(|time_s| (-dt_s / time_s).exp())
     }
 }
 

@@ -12,7 +12,8 @@
 
 use nalgebra::{Matrix3, SMatrix, UnitQuaternion, Vector3};
 
-use super::state::{ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, Kept, LEAN, MAP_OFFSET, STATES, VELOCITY, WIND};
+use super::noise::Kept;
+use super::state::{ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, LEAN, MAP_OFFSET, STATES, VELOCITY, WIND};
 
 /// The states before this one move: position, velocity, attitude. Those before the lean move them.
 const MOVED: usize = ACCEL_BIAS;

@@ -1,5 +1,9 @@
 //! Fixes that are kept from the filter, to measure what it is worth without them.
 
+use std::fmt;
+
+use crate::settings::written_as_text;
+
 /// Every so many-th frame, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Withhold {
@@ -13,6 +17,14 @@ impl Withhold {
         frame % self.every == self.phase
     }
 }
+
+impl fmt::Display for Withhold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.every, self.phase)
+    }
+}
+
+written_as_text!(Withhold);
 
 impl std::str::FromStr for Withhold {
     type Err = String;

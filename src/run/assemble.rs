@@ -61,6 +61,7 @@ pub fn assemble(plan: &FlightPlan, observer: &dyn Observer) -> Result<Assembled,
         use_prior: plan.prior,
         previews: plan.outputs.pictures(),
         fusion: plan.fusion,
+        track: plan.track,
         start: start.filter(|_| plan.prior).map(|s| (s.position, s.sigma_m)),
         catalogue: matching.catalogue.clone(),
         // A frame that waits for others grows old: live, no more are taken than can be worked on.

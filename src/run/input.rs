@@ -61,7 +61,7 @@ fn video(plan: &FlightPlan) -> Result<Flight, RunError> {
         .map_err(|reason| RunError::Setting(format!("{shown}: {reason}; {GIVE_A_FOCAL_LENGTH}")))?;
     let mut settings = FootageSettings::new(video, camera, &plan.knowledge);
     settings.first_stamp_ns = plan.first_stamp_ns;
-    settings.pause_interval_ns = plan.fusion.track_interval_ns;
+    settings.pause_interval_ns = plan.track.interval_ns;
     let (mut warnings, mut truth) = (Vec::new(), Vec::new());
     let declination_rad = declination(plan, &mut warnings)?.unwrap_or(0.0);
     let offset_ns = crate::time::nanos_from_seconds(plan.telemetry_minus_video_s);

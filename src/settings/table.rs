@@ -71,7 +71,8 @@ pub(crate) fn from_toml<T: serde::de::DeserializeOwned>(value: &Value) -> Result
 /// Declares a table: a struct with its defaults, and its [`Table`].
 ///
 /// `key NAME: TYPE = DEFAULT, BOUND;` is a setting, `table NAME: TYPE;` a table within, `flat NAME: TYPE;` a table whose keys stand among
-/// this one's. The doc comment of a key is what it means, as the configuration prints it.
+/// this one's. A table within may have defaults of its own here: `table NAME: TYPE = DEFAULT;`. The doc comment of a key is what it means,
+/// as the configuration prints it.
 macro_rules! settings {
     (
         $(#[$meta:meta])*
@@ -90,6 +91,11 @@ macro_rules! settings {
         $(#[doc = $doc:literal])+ table $field:ident: $type:ty; $($rest:tt)*) => {
         $crate::settings::settings!(@fields [$($meta)*] [$vis $name]
             [$($done)* { table $field ($type) (Default::default()) (()) ($($doc),+) }] $($rest)*);
+    };
+    (@fields [$($meta:tt)*] [$vis:vis $name:ident] [$($done:tt)*]
+        $(#[doc = $doc:literal])+ table $field:ident: $type:ty = $default:expr; $($rest:tt)*) => {
+        $crate::settings::settings!(@fields [$($meta)*] [$vis $name]
+            [$($done)* { table $field ($type) ($default) (()) ($($doc),+) }] $($rest)*);
     };
     (@fields [$($meta:tt)*] [$vis:vis $name:ident] [$($done:tt)*]
         $(#[doc = $doc:literal])+ flat $field:ident: $type:ty; $($rest:tt)*) => {
@@ -182,6 +188,8 @@ mod tests {
             key three: [f64; 3] = [1.0, 2.0, 3.0], Bound::Positive;
             /// A table within.
             table inner: Inner;
+            /// Another of its kind, with defaults of its own.
+            table second: Inner = Inner { time_s: 0.5 };
             /// Keys of another table among these.
             flat more: Inner;
         }
@@ -201,6 +209,7 @@ mod tests {
             ("t.name", None),
             ("t.three", Some("[1.0, 2.0, 3.0]")),
             ("t.inner.time_s", Some("2.5")),
+            ("t.second.time_s", Some("0.5")),
             ("t.time_s", Some("2.5")),
         ];
         assert_eq!(paths, expected.map(|(p, v)| (p.to_owned(), v.map(str::to_owned))));
@@ -213,6 +222,8 @@ mod tests {
         assert_eq!(table.set("time_s", &Value::Float(7.0)), Ok(()));
         assert_eq!(table.set("name", &Value::String("x".into())), Ok(()));
         assert_eq!((table.inner.time_s, table.more.time_s, table.name.as_deref()), (4.0, 7.0, Some("x")));
+        assert_eq!(table.set("second.time_s", &Value::Float(6.0)), Ok(()));
+        assert_eq!((table.inner.time_s, table.second.time_s), (4.0, 6.0));
         assert_eq!(table.set("inner", &Value::Integer(4)), Err(SetError::Unknown));
         assert_eq!(table.set("inner.time", &Value::Integer(4)), Err(SetError::Unknown));
         assert!(matches!(table.set("count", &Value::String("x".into())), Err(SetError::Value(_))));

@@ -10,7 +10,7 @@ type Track = Vec<(String, TrackPoint)>;
 fn tracks(smoothing: Smoothing) -> (Track, Track, Track) {
     let flight = flight();
     let mut options = options(&flight);
-    options.fusion.smoothing = smoothing;
+    options.track.smoothing = smoothing;
     let (mut live, mut settled, mut rest) = (Vec::new(), Vec::new(), Vec::new());
     run_graph(localizer(), (0..2).map(|_| network()).collect(), flight.frames, options, |report| {
         match report {

@@ -1,7 +1,7 @@
 //! The filter of a plan.
 
 use crate::config::layers::{ConfigError, Effective};
-use crate::fuse::{FusionSettings, Smoothing};
+use crate::fuse::{Smoothing, TrackOptions};
 use crate::geo::Geodetic;
 use crate::recording::Start;
 use crate::time::nanos_from_seconds;
@@ -30,15 +30,15 @@ pub(super) fn start(effective: &Effective) -> Result<Option<Start>, ConfigError>
     }
 }
 
-/// The filter, with the points of its track and what is smoothed.
-pub(super) fn fusion(effective: &Effective, live: bool) -> Result<FusionSettings, ConfigError> {
+/// The points of the track, and what is smoothed.
+pub(super) fn track(effective: &Effective, live: bool) -> TrackOptions {
     let table = &effective.config.filter;
     let track_rate_hz = table.track_rate_hz.unwrap_or(if live { LIVE_TRACK_RATE_HZ } else { 0.0 });
-    let track_interval_ns = (track_rate_hz > 0.0).then(|| nanos_from_seconds(1.0 / track_rate_hz));
+    let interval_ns = (track_rate_hz > 0.0).then(|| nanos_from_seconds(1.0 / track_rate_hz));
     let smoothing = if live {
         Smoothing::Lag(nanos_from_seconds(table.smoother_lag_s.unwrap_or(LIVE_SMOOTHER_LAG_S)))
     } else {
         Smoothing::Flight
     };
-    Ok(FusionSettings { track_interval_ns, smoothing, ..FusionSettings::default() })
+    TrackOptions { interval_ns, smoothing }
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use super::layers::{ConfigError, Effective};
 use super::schema::{SinksConfig, SourceKind, Transport, ViewerMode};
-use crate::fuse::FusionSettings;
+use crate::fuse::{FusionSettings, TrackOptions};
 use crate::geo::Geodetic;
 use crate::localize::MatchSettings;
 use crate::models::Device;
@@ -141,6 +141,8 @@ pub struct FlightPlan {
     pub lag: u64,
     /// The filter.
     pub fusion: FusionSettings,
+    /// What of the track is asked for.
+    pub track: TrackOptions,
     /// What is known at the start.
     pub start: Option<Start>,
     /// Where results go.
@@ -225,7 +227,8 @@ impl FlightPlan {
             workers: config.r#match.workers,
             prior: config.r#match.prior,
             lag: config.r#match.lag,
-            fusion: filter::fusion(effective, live)?,
+            fusion: effective.config.filter.fusion,
+            track: filter::track(effective, live),
             start: filter::start(effective)?,
             outputs: outputs(effective, &config.sinks)?,
             record: config.sinks.record.clone(),

@@ -1,15 +1,15 @@
 //! One simulated flight, flown by the filter.
 
-use nalgebra::{Matrix2, Vector2, Vector3};
+use nalgebra::{Matrix2, UnitQuaternion, Vector2, Vector3};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::{MonteCarlo, STEP_S};
-use crate::fuse::measurement::{Barometer, Measurement, Observation, Place};
-use crate::fuse::state::{
-    ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, ErrorState, GYRO_BIAS, LEAN, MAP_OFFSET, VELOCITY, WIND,
-};
+use crate::fuse::initial::InitialSigmas;
+use crate::fuse::measurement::{Barometer, Observation, Place};
+use crate::fuse::state::{ACCEL_BIAS, BARO_OFFSET, Covariance, ErrorState, GYRO_BIAS, MAP_OFFSET};
+use crate::fuse::update::Measurement;
 use crate::fuse::{Eskf, Navigator, NoiseDensities, State};
 use crate::simulate::SimulateError;
 use crate::simulate::inertial::{GRAVITY, Truth, inertial_flight};
@@ -61,28 +61,26 @@ impl Offsets {
 /// The filter at the start: off by errors that are drawn from its own covariance.
 fn start(flown: &MonteCarlo, noise: &NoiseDensities, truth: &State, random: &mut Random) -> Eskf {
     let [position, velocity, tilt, heading, lean] = START_SIGMAS;
-    let mut sigmas = ErrorState::zeros();
-    for (at, size, sigma) in [
-        (0, 3, position),
-        (VELOCITY, 3, velocity),
-        (ATTITUDE, 2, tilt),
-        (ATTITUDE + 2, 1, heading),
-        (ACCEL_BIAS, 3, flown.grade.accel_bias),
-        (GYRO_BIAS, 3, flown.grade.gyro_bias),
-        (LEAN, 2, lean),
-        (MAP_OFFSET, 2, noise.map_offset_m),
-        (BARO_OFFSET, 1, noise.baro_offset_m),
-        (WIND, 2, noise.wind_m_s),
-    ] {
-        sigmas.rows_mut(at, size).fill(sigma);
-    }
+    // The attitude's error lies in the body frame, and so do these sigmas.
+    let initial = InitialSigmas {
+        position_m: position,
+        height_m: position,
+        velocity_m_s: velocity,
+        attitude_rad: [tilt, tilt, heading],
+        accel_bias_m_s2: flown.grade.accel_bias,
+        gyro_bias_rad_s: flown.grade.gyro_bias,
+        lean,
+        map_offset_m: noise.map_offset_m,
+        baro_offset_m: noise.baro_offset_m,
+        wind_m_s: noise.wind_m_s,
+    };
     // Biases and offsets of the truth are drawn already, about zero: there the filter's estimate is zero.
-    let mut error = sigmas.map(|sigma| -sigma * random.normal());
+    let mut error = initial.laid_out().map(|sigma| -sigma * random.normal());
     error.fixed_rows_mut::<3>(ACCEL_BIAS).copy_from(&-truth.accel_bias_m_s2);
     error.fixed_rows_mut::<3>(GYRO_BIAS).copy_from(&-truth.gyro_bias_rad_s);
     error.fixed_rows_mut::<2>(MAP_OFFSET).copy_from(&-truth.map_offset_m);
     error[BARO_OFFSET] = -truth.baro_offset_m;
-    Eskf::new(truth.plus(&error), Covariance::from_diagonal(&sigmas.component_mul(&sigmas)), GRAVITY, *noise)
+    Eskf::new(truth.plus(&error), initial.covariance(&UnitQuaternion::identity()), GRAVITY, *noise)
 }
 
 fn state_of(truth: &Truth, offsets: &Offsets) -> State {

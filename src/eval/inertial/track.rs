@@ -4,9 +4,10 @@ use nalgebra::{Matrix3, UnitQuaternion, Vector2, Vector3};
 
 use super::data::{GnssPoint, Recorded};
 use super::degrade::{LateFix, START_SIGMAS, Start};
+use crate::fuse::initial::InitialSigmas;
 use crate::fuse::measurement::{Airflow, Gnss, Observation};
-use crate::fuse::smoother::{Believed, Passage, one_back};
-use crate::fuse::state::{ACCEL_BIAS, ATTITUDE, BARO_OFFSET, Covariance, GYRO_BIAS, LEAN, MAP_OFFSET, VELOCITY, WIND};
+use crate::fuse::smoother::{Believed, Filtered, Passage, SmootherNode, smooth};
+use crate::fuse::state::Covariance;
 use crate::fuse::{Eskf, History, Navigator, NoiseDensities, State};
 use crate::time::{NANOS_PER_SEC, nanos_from_seconds};
 use crate::types::{AidSourceKind, ImuSample};
@@ -29,25 +30,19 @@ pub trait PositionFilter: Clone {
 /// This project's filter at the start.
 pub fn begin(start: &Start, noise: &NoiseDensities) -> Navigator {
     let [position, velocity, tilt, heading] = START_SIGMAS;
-    let [accel_bias, gyro_bias] = BIAS_SIGMAS;
-    let mut covariance = Covariance::zeros();
-    for (first, size, sigma) in [
-        (0, 3, position),
-        (VELOCITY, 3, velocity),
-        (ACCEL_BIAS, 3, accel_bias),
-        (GYRO_BIAS, 3, gyro_bias),
-        (LEAN, 2, noise.lean_jitter),
-        (MAP_OFFSET, 2, noise.map_offset_m),
-        (BARO_OFFSET, 1, noise.baro_offset_m),
-        (WIND, 2, noise.wind_m_s),
-    ] {
-        for i in first..first + size {
-            covariance[(i, i)] = sigma * sigma;
-        }
-    }
-    let turn = start.enu_from_body.to_rotation_matrix().into_inner();
-    let enu = Matrix3::from_diagonal(&Vector3::new(tilt * tilt, tilt * tilt, heading * heading));
-    covariance.fixed_view_mut::<3, 3>(ATTITUDE, ATTITUDE).copy_from(&(turn.transpose() * enu * turn));
+    let sigmas = InitialSigmas {
+        position_m: position,
+        height_m: position,
+        velocity_m_s: velocity,
+        attitude_rad: [tilt, tilt, heading],
+        accel_bias_m_s2: BIAS_SIGMAS[0],
+        gyro_bias_rad_s: BIAS_SIGMAS[1],
+        lean: noise.lean_jitter,
+        map_offset_m: noise.map_offset_m,
+        baro_offset_m: noise.baro_offset_m,
+        wind_m_s: noise.wind_m_s,
+    };
+    let covariance = sigmas.covariance(&start.enu_from_body);
     let state = State { velocity_m_s: start.velocity_m_s, ..State::at(start.position_m, start.enu_from_body) };
     let mut navigator = Navigator::new(Eskf::new(state, covariance, start.gravity_m_s2, *noise), start.stamp_ns);
     // It was in use until the flight began.
@@ -235,14 +230,6 @@ pub(super) fn live(
     (out, history)
 }
 
-/// A stop of the forward pass: the filter there, and how it came from the stop before.
-struct Knot {
-    filtered: Believed,
-    before: Passage,
-    /// Set at a point of the truth.
-    point: Option<GnssPoint>,
-}
-
 /// The track as the whole flight knows it: forward in order, then back (Rauch–Tung–Striebel).
 pub(super) fn smoothed(
     flight: &Recorded,
@@ -255,7 +242,8 @@ pub(super) fn smoothed(
     let mut navigator = start;
     let from_ns = navigator.stamp_ns;
     navigator.filter.transition = Some(Box::new(Covariance::identity()));
-    let mut knots: Vec<Knot> = Vec::new();
+    // Each is about a point of the truth where it lies at one.
+    let mut nodes: Vec<SmootherNode<Option<GnssPoint>>> = Vec::new();
     let points = truth(flight, from_ns, until_ns).iter().map(|p| (p.stamp_ns, None, Some(*p)));
     let fixes = fixes.iter().filter(|f| (from_ns..=until_ns).contains(&f.stamp_ns));
     let fixes = fixes.map(|f| (f.stamp_ns, Some(observation(&f.position_m, sigma_m)), None));
@@ -267,22 +255,15 @@ pub(super) fn smoothed(
         samples(flight, at_ns, stamp_ns).iter().for_each(|s| navigator.take_sample(s));
         navigator.advance(stamp_ns);
         at_ns = stamp_ns;
-        let filter = &mut navigator.filter;
-        let transition = filter.transition.replace(Box::new(Covariance::identity()));
-        let Some(transition) = transition else { continue };
-        let before = Passage { transition: *transition, state: filter.state, covariance: filter.covariance };
+        let before = Passage::of(&mut navigator.filter);
+        navigator.filter.transition = Some(Box::new(Covariance::identity()));
         if let Some(observed) = observed {
             navigator.measure(stamp_ns, &observed);
         }
-        knots.push(Knot { filtered: (navigator.filter.state, navigator.filter.covariance), before, point });
+        nodes.push(SmootherNode::new(point, Some(Filtered::of(&navigator.filter)), before));
     }
     let mut out = Vec::new();
-    let mut after: Option<(Believed, &Passage)> = None;
-    for knot in knots.iter().rev() {
-        let believed = after.and_then(|(next, passage)| one_back(&knot.filtered, &next, passage)).unwrap_or(knot.filtered);
-        out.extend(knot.point.as_ref().map(|point| estimated(point, &believed)));
-        after = Some((believed, &knot.before));
-    }
+    smooth(nodes.iter(), |point, believed| out.extend(point.as_ref().zip(believed).map(|(point, b)| estimated(point, b))));
     out.reverse();
     out
 }

@@ -1,23 +1,14 @@
 //! A source of measurements over time: its gate, whether it is there, and what became of its measurements.
 
-use super::Observation;
-use crate::fuse::eskf::{Eskf, Update};
+use super::observation::Observation;
+use crate::fuse::eskf::Eskf;
+use crate::fuse::sources::{AidSettings, SourceSettings};
+use crate::fuse::update::Update;
 use crate::time::seconds_between;
 use crate::types::{AidCounters, AidSourceKind, AidState, Innovation, SourceStatus};
 
 /// A gate that nothing passes: the filter tells the distance and stays as it is.
 pub const CLOSED: f64 = -1.0;
-
-/// Settings of a source.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AidSettings {
-    /// Measurements beyond this squared Mahalanobis distance are not used.
-    pub gate: f64,
-    /// After so long without a measurement it has stopped, seconds.
-    pub timeout_s: f64,
-    /// So many measurements in a row have to pass the gate before the first is used.
-    pub confirmations: u32,
-}
 
 /// What became of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,26 +98,18 @@ impl Aid {
 pub struct Aids([Aid; AidSourceKind::ALL.len()]);
 
 impl Default for Aids {
-    /// Gates of 99.9 % of a chi-squared distribution. GNSS that comes back may be a fake: it is believed when it agrees three times.
+    /// As a flight has them.
     fn default() -> Self {
-        let aid = |source| {
-            let (gate, timeout_s, confirmations) = match source {
-                AidSourceKind::Visual => (18.47, 2.0, 0),
-                AidSourceKind::Place | AidSourceKind::Displacement | AidSourceKind::Airflow => (13.82, 2.0, 0),
-                AidSourceKind::Height | AidSourceKind::Barometer | AidSourceKind::Rangefinder | AidSourceKind::Heading => {
-                    (10.83, 1.0, 0)
-                }
-                AidSourceKind::Attitude | AidSourceKind::Velocity | AidSourceKind::ZeroVelocity => (16.27, 1.0, 0),
-                AidSourceKind::RelativePose => (22.46, 1.0, 0),
-                AidSourceKind::Gnss => (16.27, 2.0, 3),
-            };
-            Aid::new(AidSettings { gate, timeout_s, confirmations })
-        };
-        Self(AidSourceKind::ALL.map(aid))
+        Self::new(&SourceSettings::default())
     }
 }
 
 impl Aids {
+    /// Sources that have not been heard yet.
+    pub fn new(settings: &SourceSettings) -> Self {
+        Self(AidSourceKind::ALL.map(|source| Aid::new(settings.aid(source))))
+    }
+
     /// A source.
     pub fn get(&self, source: AidSourceKind) -> &Aid {
         &self.0[source as usize]

@@ -2,8 +2,8 @@
 
 use nalgebra::{Matrix2, Matrix3, SMatrix, Vector2, Vector3};
 
-use super::Measurement;
 use crate::fuse::state::{ATTITUDE, STATES, State, VELOCITY, WIND};
+use crate::fuse::update::Measurement;
 
 /// No motion through the air sideways or along the body's down axis. Slip and angle of attack last for seconds, so what is taken more
 /// often than that must be given a larger sigma.

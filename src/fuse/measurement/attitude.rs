@@ -2,8 +2,8 @@
 
 use nalgebra::{Matrix3, SMatrix, UnitQuaternion, Vector3};
 
-use super::Measurement;
 use crate::fuse::state::{ATTITUDE, STATES, State};
+use crate::fuse::update::Measurement;
 
 /// An attitude with the same uncertainty about each axis.
 #[derive(Clone, Copy, Debug, PartialEq)]

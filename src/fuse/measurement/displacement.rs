@@ -2,9 +2,10 @@
 
 use nalgebra::{Matrix2, SMatrix, Vector2};
 
-use crate::fuse::anchor::{Anchor, POSE, RelativeMeasurement};
-use crate::fuse::eskf::{Eskf, Update};
+use crate::fuse::anchor::{Anchor, POSE};
+use crate::fuse::eskf::Eskf;
 use crate::fuse::state::{LEAN, STATES, State};
+use crate::fuse::update::{RelativeMeasurement, Update};
 use crate::time::seconds_between;
 
 /// A way over ground since the filter's anchor.
@@ -67,7 +68,7 @@ impl Eskf {
 
     /// Begins to remember where the camera seems to be by what it sees now: where the filter is, and the sway.
     pub fn set_swaying_anchor(&mut self, stamp_ns: i64) {
-        let mut anchor = Anchor::of(self, stamp_ns);
+        let mut anchor = Anchor::of(&self.state, &self.covariance, stamp_ns);
         let sway = self.sway_m().powi(2);
         anchor.covariance[(0, 0)] += sway;
         anchor.covariance[(1, 1)] += sway;
@@ -101,7 +102,7 @@ impl Eskf {
         self.anchor = None;
         self.reduce(&related);
         self.inject(&(related.gain * related.innovation));
-        let mut anchor = Anchor::of(self, displacement.until_ns);
+        let mut anchor = Anchor::of(&self.state, &self.covariance, displacement.until_ns);
         anchor.sway(&swayed, &correlated, &left);
         self.anchor = Some(Box::new(anchor));
         let update = Update::Used(related.nis);

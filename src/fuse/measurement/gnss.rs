@@ -2,8 +2,9 @@
 
 use nalgebra::{Matrix3, SMatrix, Vector3};
 
-use super::{Measurement, put_lever_arm};
+use super::lever_arm::put_lever_arm;
 use crate::fuse::state::{STATES, State};
+use crate::fuse::update::Measurement;
 
 /// A position of GNSS. The map has no part in it: together with fixes on the map it tells the map's offset.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,8 +2,8 @@
 
 use nalgebra::{Matrix1, RowVector3, SMatrix, Vector1, Vector3};
 
-use super::Measurement;
 use crate::fuse::state::{ATTITUDE, STATES, State};
+use crate::fuse::update::Measurement;
 
 /// A heading, clockwise from true north.
 #[derive(Clone, Copy, Debug, PartialEq)]

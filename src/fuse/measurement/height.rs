@@ -2,8 +2,8 @@
 
 use nalgebra::{Matrix1, RowVector3, SMatrix, Vector1, Vector3};
 
-use super::Measurement;
 use crate::fuse::state::{ATTITUDE, BARO_OFFSET, STATES, State};
+use crate::fuse::update::Measurement;
 
 /// A height in the plane without an offset of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]

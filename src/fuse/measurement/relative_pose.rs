@@ -3,8 +3,9 @@
 use nalgebra::{Matrix3, Matrix6, SMatrix, SVector, UnitQuaternion, Vector3};
 
 use super::attitude::inverse_left_jacobian;
-use crate::fuse::anchor::{Anchor, POSE, RelativeMeasurement};
+use crate::fuse::anchor::{Anchor, POSE};
 use crate::fuse::state::{ATTITUDE, STATES, State};
+use crate::fuse::update::RelativeMeasurement;
 
 /// Where the body went and how it turned since the filter's anchor, seen from the body as it was there.
 #[derive(Clone, Copy, Debug, PartialEq)]

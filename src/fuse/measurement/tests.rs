@@ -1,9 +1,11 @@
 use super::*;
-use crate::fuse::anchor::{Anchor, POSE, RelativeMeasurement};
+use crate::fuse::anchor::{Anchor, POSE};
+use crate::fuse::eskf::Eskf;
 use crate::fuse::eskf::tests::filter;
-use crate::fuse::state::ErrorState;
-use crate::types::AidState;
-use nalgebra::{Matrix2, Matrix3, Matrix4, UnitQuaternion, Vector2};
+use crate::fuse::state::{ErrorState, STATES, State};
+use crate::fuse::update::{Measurement, RelativeMeasurement, Update};
+use crate::types::{AidSourceKind, AidState};
+use nalgebra::{Matrix2, Matrix3, Matrix4, SMatrix, UnitQuaternion, Vector2, Vector3};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -85,7 +87,7 @@ fn jacobians_of_a_relative_pose_equal_finite_differences_on_both_ends() {
     for _ in 0..50 {
         let mut there = filter();
         there.state = random_state(&mut rng);
-        let anchor = Anchor::of(&there, 0);
+        let anchor = Anchor::of(&there.state, &there.covariance, 0);
         let state = random_state(&mut rng);
         let measurement = relative_pose(&state, &anchor, Vector3::new(0.1, -0.2, 0.1));
         let (h, h_anchor) = measurement.jacobians(&state, &anchor);
@@ -133,7 +135,7 @@ fn a_relative_pose_holds_the_growth_of_the_position_and_tells_nothing_of_where_i
 #[test]
 fn a_relative_pose_of_another_time_or_without_an_anchor_is_refused() {
     let mut f = filter();
-    let measurement = relative_pose(&f.state, &Anchor::of(&f, 5), Vector3::zeros());
+    let measurement = relative_pose(&f.state, &Anchor::of(&f.state, &f.covariance, 5), Vector3::zeros());
     assert_eq!(Observation::RelativePose(measurement).fuse(&mut f, 1e9), Update::Refused);
     f.set_anchor(4);
     let before = f.clone();
@@ -238,8 +240,8 @@ fn measurements_that_are_repeated_no_numbers_or_without_a_covariance_are_counted
 fn jacobians_of_a_displacement_equal_finite_differences() {
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     for _ in 0..50 {
-        let there = crate::fuse::Eskf { state: random_state(&mut rng), ..filter() };
-        let anchor = Anchor::of(&there, 0);
+        let there = Eskf { state: random_state(&mut rng), ..filter() };
+        let anchor = Anchor::of(&there.state, &there.covariance, 0);
         let state = random_state(&mut rng);
         super::displacement::tests::assert_jacobians(&state, &anchor);
     }

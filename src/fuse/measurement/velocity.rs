@@ -2,8 +2,8 @@
 
 use nalgebra::{Matrix3, SMatrix, Vector3};
 
-use super::Measurement;
 use crate::fuse::state::{ATTITUDE, STATES, State, VELOCITY};
+use crate::fuse::update::Measurement;
 
 /// The frame that a velocity is told in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

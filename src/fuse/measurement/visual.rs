@@ -2,8 +2,9 @@
 
 use nalgebra::{Matrix2, Matrix4, SMatrix, Vector2, Vector3, Vector4};
 
-use super::{Measurement, put_lever_arm};
+use super::lever_arm::put_lever_arm;
 use crate::fuse::state::{LEAN, MAP_OFFSET, STATES, State};
+use crate::fuse::update::Measurement;
 use crate::types::FreePose;
 
 /// A frame's pose: the camera over the map and its lean, which errors of the match tie together.

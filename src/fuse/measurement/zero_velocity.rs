@@ -2,8 +2,8 @@
 
 use nalgebra::{Matrix3, SMatrix, Vector3};
 
-use super::Measurement;
 use crate::fuse::state::{STATES, State, VELOCITY};
+use crate::fuse::update::Measurement;
 
 /// No velocity.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,15 +1,17 @@
 //! Barometer, GNSS and standing on the ground, between the frames of a flight.
 
-use super::tests::{ORIGIN, fix, known, position_m, second};
+use super::tests::{ORIGIN, SMOOTHED, fix, known, position_m, second};
 use super::*;
 use crate::fuse::GnssUse;
+use crate::geo::EnuPlane;
 use crate::types::{AidSourceKind, AidState, BarometerSample, GnssSample, LandedSample, TrackSource};
+use nalgebra::Vector3;
 
 const NO_FIX: Outcome = Outcome::Abstained(AbstainReason::NoCandidate);
 const SPEED_M_S: f64 = 10.0;
 
 fn by_gnss(gnss: GnssUse) -> Fusion {
-    Fusion::new(FusionSettings { gnss, smoothing: Smoothing::Flight, ..FusionSettings::default() }, None)
+    Fusion::new(FusionSettings { gnss, ..FusionSettings::default() }, SMOOTHED, None)
 }
 
 /// A position of GNSS on a way to the east, so far beside it, metres.
@@ -103,7 +105,8 @@ fn a_pause_goes_on_by_gnss_and_the_flight_after_it_is_smoothed() {
         let (telemetry, ahead) = (positions(t, 0.0), positions(t + 1, 0.0));
         fusion.pause(&Pause { stamp_ns: second(t), telemetry, ahead });
     }
-    assert!(fusion.knots.iter().filter(|k| k.is_frame()).count() == 9 && fusion.knots.len() < 30);
+    let (frames, nodes) = fusion.window.counts();
+    assert!(frames == 9 && nodes < 30, "{frames} {nodes}");
     let fused = fusion.step(second(60), &positions(60, 0.0), &known(), &NO_FIX);
     assert!((position_m(&fused).0 - 60.0 * SPEED_M_S).abs() < 3.0);
     assert_eq!((fused.track.source, fusion.smoothed().len()), (TrackSource::Gnss, 10));
@@ -128,7 +131,7 @@ fn at_rest(t: usize, landed: bool, alt_m: f64) -> TelemetryBatch {
 #[test]
 fn an_aircraft_that_stands_on_the_ground_stays_where_it_is() {
     let drift_m = |landed: bool| {
-        let mut fusion = Fusion::new(FusionSettings::default(), Some((ORIGIN, 5.0)));
+        let mut fusion = Fusion::new(FusionSettings::default(), TrackOptions::default(), Some((ORIGIN, 5.0)));
         let fused = (1..60).map(|t| fusion.step(second(t), &at_rest(t, landed, 0.0), &known(), &NO_FIX)).last().unwrap();
         let heard = fused.sources.iter().any(|s| s.source == AidSourceKind::ZeroVelocity);
         assert_eq!(heard, landed);
@@ -143,7 +146,7 @@ fn an_aircraft_that_stands_on_the_ground_stays_where_it_is() {
 #[test]
 fn a_barometer_tells_a_climb_wherever_its_zero_lies() {
     let height_m = |with_barometer: bool| {
-        let mut fusion = Fusion::new(FusionSettings::default(), Some((ORIGIN, 5.0)));
+        let mut fusion = Fusion::new(FusionSettings::default(), TrackOptions::default(), Some((ORIGIN, 5.0)));
         for t in 1..40 {
             // The climb is 0.5 m/s and slower than this accelerometer could tell.
             let mut telemetry = at_rest(t, false, 1_234.0 + 0.5 * t as f64);
@@ -165,7 +168,7 @@ fn a_barometer_tells_a_climb_wherever_its_zero_lies() {
 
 #[test]
 fn what_was_counted_of_a_source_survives_a_restart() {
-    let mut fusion = Fusion::new(FusionSettings::default(), None);
+    let mut fusion = Fusion::new(FusionSettings::default(), TrackOptions::default(), None);
     for t in 0..10 {
         fusion.step(second(t), &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
     }

@@ -1,11 +1,14 @@
+use super::initialise::ANYWHERE_SIGMA_M;
 use super::*;
-use crate::geo::Homography;
-use crate::types::{AbstainReason, FreePose, TrackSource};
-use nalgebra::{Matrix4, Vector2};
+use crate::geo::{EnuPlane, Homography};
+use crate::types::{Estimate, FreePose, TrackSource};
+use nalgebra::{Matrix4, Vector2, Vector3};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 pub(super) const ORIGIN: Geodetic = Geodetic::ground(47.0, 8.0);
+/// The whole flight is smoothed at its end.
+pub(super) const SMOOTHED: TrackOptions = TrackOptions { interval_ns: None, smoothing: Smoothing::Flight };
 
 pub(super) fn fix(e_m: f64, n_m: f64, sigma_m: f64) -> Outcome {
     let (lat, lon) = EnuPlane::at(ORIGIN).lat_lon_from_ground(e_m, n_m);
@@ -48,7 +51,7 @@ pub(super) fn position_m(fused: &Fused) -> (f64, f64) {
 
 #[test]
 fn a_straight_flight_is_followed_and_predicted() {
-    let mut fusion = Fusion::new(FusionSettings::default(), None);
+    let mut fusion = Fusion::new(FusionSettings::default(), TrackOptions::default(), None);
     let mut last = None;
     for t in 0..30 {
         last = Some(fusion.step(second(t), &TelemetryBatch::default(), &known(), &fix(10.0 * t as f64, 5.0 * t as f64, 4.0)));
@@ -63,7 +66,7 @@ fn a_straight_flight_is_followed_and_predicted() {
 
 #[test]
 fn a_single_wrong_fix_is_gated_and_those_that_agree_restart_once_the_filter_is_not_sure_of_its_place() {
-    let mut fusion = Fusion::new(FusionSettings::default(), None);
+    let mut fusion = Fusion::new(FusionSettings::default(), TrackOptions::default(), None);
     for t in 0..10 {
         fusion.step(second(t), &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
     }
@@ -85,7 +88,7 @@ fn a_single_wrong_fix_is_gated_and_those_that_agree_restart_once_the_filter_is_n
 
 #[test]
 fn without_fixes_the_sigma_grows_the_source_says_so_and_in_the_end_it_is_lost() {
-    let mut fusion = Fusion::new(FusionSettings::default(), Some((ORIGIN, 5.0)));
+    let mut fusion = Fusion::new(FusionSettings::default(), TrackOptions::default(), Some((ORIGIN, 5.0)));
     let mut sources = Vec::new();
     let mut sigma = 0.0;
     fusion.step(0, &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
@@ -104,7 +107,7 @@ fn without_fixes_the_sigma_grows_the_source_says_so_and_in_the_end_it_is_lost() 
 
 #[test]
 fn a_fix_that_is_no_number_changes_nothing() {
-    let mut fusion = Fusion::new(FusionSettings::default(), Some((ORIGIN, 5.0)));
+    let mut fusion = Fusion::new(FusionSettings::default(), TrackOptions::default(), Some((ORIGIN, 5.0)));
     fusion.step(0, &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
     let before = position_m(&fusion.step(second(1), &TelemetryBatch::default(), &known(), &fix(f64::NAN, 0.0, 4.0)));
     assert!(before.0.is_finite());
@@ -122,13 +125,14 @@ fn imu(after: usize, until: usize) -> TelemetryBatch {
 }
 
 fn with_points_every(hundredths: i64) -> Fusion {
-    let track_interval_ns = Some(hundredths * crate::time::NANOS_PER_SEC / 100);
-    Fusion::new(FusionSettings { track_interval_ns, ..FusionSettings::default() }, Some((ORIGIN, 5.0)))
+    let interval_ns = Some(hundredths * crate::time::NANOS_PER_SEC / 100);
+    Fusion::new(FusionSettings::default(), TrackOptions { interval_ns, ..TrackOptions::default() }, Some((ORIGIN, 5.0)))
 }
 
 #[test]
 fn points_between_frames_lie_on_the_first_frames_grid_and_change_nothing() {
-    let (mut plain, mut dense) = (Fusion::new(FusionSettings::default(), Some((ORIGIN, 5.0))), with_points_every(20));
+    let (mut plain, mut dense) =
+        (Fusion::new(FusionSettings::default(), TrackOptions::default(), Some((ORIGIN, 5.0))), with_points_every(20));
     let mut between = Vec::new();
     for (before, t) in [(0, 10), (10, 50), (50, 95), (95, 400)] {
         let at = t as i64 * crate::time::NANOS_PER_SEC / 100;
@@ -227,7 +231,7 @@ fn errors_that_all_fixes_share_leave_the_stated_uncertainty_honest() {
     const FLIGHTS: u64 = 150;
     let (mut live, mut smoothed) = (0.0, 0.0);
     for seed in 0..FLIGHTS {
-        let mut fusion = Fusion::new(FusionSettings { smoothing: Smoothing::Flight, ..FusionSettings::default() }, None);
+        let mut fusion = Fusion::new(FusionSettings::default(), SMOOTHED, None);
         let flight = leaning_flight(&mut fusion, seed, 40);
         let (last, truth) = flight.last().unwrap();
         live += normalised_squared(&last.track, *truth);
@@ -245,7 +249,7 @@ fn a_lean_is_found_from_many_frames_that_each_tell_it_badly_and_the_smoother_tel
     let mut error = [0.0; 3];
     const FLIGHTS: u64 = 40;
     for seed in 0..FLIGHTS {
-        let mut fusion = Fusion::new(FusionSettings { smoothing: Smoothing::Flight, ..FusionSettings::default() }, None);
+        let mut fusion = Fusion::new(FusionSettings::default(), SMOOTHED, None);
         let flight = leaning_flight(&mut fusion, seed, 60);
         let of = |point: &TrackPoint, frame: usize| (place_of(point) - flight[frame].1).norm() / FLIGHTS as f64;
         error[0] += of(&flight[0].0.track, 0);
@@ -317,8 +321,9 @@ fn batch_positions(places: &[(f64, f64)], covariance: &nalgebra::Matrix2<f64>, s
 
 #[test]
 fn the_smoother_equals_least_squares_over_the_whole_flight() {
-    let settings = FusionSettings { smoothing: Smoothing::Flight, fix_gate: f64::INFINITY, ..FusionSettings::default() };
-    let mut fusion = Fusion::new(settings, None);
+    let mut settings = FusionSettings::default();
+    settings.sources.visual.aid.gate = f64::INFINITY;
+    let mut fusion = Fusion::new(settings, SMOOTHED, None);
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let (a, b) = (0.05f64.powi(2), 100.0 * 0.05f64.powi(2));
     let covariance = nalgebra::Matrix2::new(100.0 * b + 1.0, -b, -b, a);
@@ -345,9 +350,8 @@ fn the_smoother_equals_least_squares_over_the_whole_flight() {
 
 #[test]
 fn a_plane_that_moves_along_changes_no_more_than_what_the_earth_bends() {
-    let near = FusionSettings { smoothing: Smoothing::Flight, reanchor_m: 150.0, ..FusionSettings::default() };
-    let (mut moved, mut still) =
-        (Fusion::new(near, None), Fusion::new(FusionSettings { reanchor_m: f64::INFINITY, ..near }, None));
+    let planes = |reanchor_m: f64| Fusion::new(FusionSettings { reanchor_m, ..FusionSettings::default() }, SMOOTHED, None);
+    let (mut moved, mut still) = (planes(150.0), planes(f64::INFINITY));
     let (mut a, mut b) = (Vec::new(), Vec::new());
     for t in 0..120 {
         let outcome = if t % 5 == 4 { fix(900.0, 900.0, 4.0) } else { fix(15.0 * t as f64, 11.0 * t as f64, 4.0) };
@@ -366,7 +370,7 @@ fn a_plane_that_moves_along_changes_no_more_than_what_the_earth_bends() {
 #[test]
 fn two_hundred_kilometres_along_a_parallel_the_heading_is_still_true() {
     let from = Geodetic::ground(60.0, 8.0);
-    let mut fusion = Fusion::new(FusionSettings { smoothing: Smoothing::Flight, ..FusionSettings::default() }, None);
+    let mut fusion = Fusion::new(FusionSettings::default(), SMOOTHED, None);
     let mut last = None;
     // 40 m/s to the east: the tangent's north would be 3 degrees off in the end.
     for t in 0..5000 {
@@ -387,9 +391,9 @@ fn two_hundred_kilometres_along_a_parallel_the_heading_is_still_true() {
 
 #[test]
 fn a_place_is_settled_once_by_what_follows_within_the_lag() {
-    let lagging = FusionSettings { smoothing: Smoothing::Lag(second(5)), ..FusionSettings::default() };
-    let (mut live, mut whole) =
-        (Fusion::new(lagging, None), Fusion::new(FusionSettings { smoothing: Smoothing::Flight, ..lagging }, None));
+    let lagging = TrackOptions { smoothing: Smoothing::Lag(second(5)), ..TrackOptions::default() };
+    let settings = FusionSettings::default();
+    let (mut live, mut whole) = (Fusion::new(settings, lagging, None), Fusion::new(settings, SMOOTHED, None));
     let mut settled = Vec::new();
     // A gap of frames settles several at once.
     for t in (0..20).chain(24..30) {
@@ -408,7 +412,7 @@ fn a_place_is_settled_once_by_what_follows_within_the_lag() {
 
 #[test]
 fn a_restart_is_where_two_smoothed_parts_meet() {
-    let mut fusion = Fusion::new(FusionSettings { smoothing: Smoothing::Flight, ..FusionSettings::default() }, None);
+    let mut fusion = Fusion::new(FusionSettings::default(), SMOOTHED, None);
     for t in 0..10 {
         fusion.step(second(t), &TelemetryBatch::default(), &known(), &fix(0.0, 0.0, 4.0));
     }
@@ -434,7 +438,7 @@ fn flown_east(fusion: &mut Fusion, places: &[Option<f64>]) -> Vec<Fused> {
 
 #[test]
 fn a_first_fix_that_is_wrong_is_outvoted_and_its_place_not_called_visual_once_others_speak_against_it() {
-    let mut fusion = Fusion::new(FusionSettings::default(), None);
+    let mut fusion = Fusion::new(FusionSettings::default(), TrackOptions::default(), None);
     let mut places = vec![Some(600.0)];
     places.extend([Some(0.0); 12]);
     let flown = flown_east(&mut fusion, &places);
@@ -448,7 +452,7 @@ fn a_first_fix_that_is_wrong_is_outvoted_and_its_place_not_called_visual_once_ot
 
 #[test]
 fn a_wrong_fix_after_a_right_first_one_does_not_start_the_filter_anew() {
-    let mut fusion = Fusion::new(FusionSettings::default(), None);
+    let mut fusion = Fusion::new(FusionSettings::default(), TrackOptions::default(), None);
     let mut places = vec![Some(0.0), Some(0.0), Some(600.0), Some(600.0), Some(0.0)];
     places.extend([Some(0.0); 10]);
     let flown = flown_east(&mut fusion, &places);
@@ -460,10 +464,10 @@ fn a_wrong_fix_after_a_right_first_one_does_not_start_the_filter_anew() {
 #[test]
 fn the_first_fix_near_a_roughly_known_start_counts_at_once_and_is_outvoted_like_one_from_nothing() {
     let inertial = |t: usize| imu(100 * t.saturating_sub(1), 100 * t);
-    let mut fusion = Fusion::new(FusionSettings::default(), Some((ORIGIN, 200.0)));
+    let mut fusion = Fusion::new(FusionSettings::default(), TrackOptions::default(), Some((ORIGIN, 200.0)));
     let first = fusion.step(second(1), &inertial(1), &known(), &fix(150.0, -80.0, 4.0));
     assert!(first.track.fix_used && first.track.source == TrackSource::Visual);
-    let mut fusion = Fusion::new(FusionSettings::default(), Some((ORIGIN, 200.0)));
+    let mut fusion = Fusion::new(FusionSettings::default(), TrackOptions::default(), Some((ORIGIN, 200.0)));
     fusion.step(second(1), &inertial(1), &known(), &fix(300.0, 0.0, 4.0));
     let later: Vec<Fused> = (2..12).map(|t| fusion.step(second(t), &inertial(t), &known(), &fix(0.0, 0.0, 4.0))).collect();
     assert_eq!(fusion.counters().restarts, 1);

@@ -1,11 +1,12 @@
 //! Flights without an IMU whose fixes end, and that go on by what consecutive frames both see.
 
+use super::tests::SMOOTHED;
 use super::*;
 use crate::fuse::{Odometry, Withhold};
-use crate::geo::Homography;
+use crate::geo::{EnuPlane, Homography};
 use crate::time::nanos_from_seconds;
-use crate::types::FreePose;
-use nalgebra::{Matrix4, Vector2};
+use crate::types::{Estimate, FreePose};
+use nalgebra::{Matrix2, Matrix4, Vector2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -106,10 +107,7 @@ fn errors_after_long_outages_have_the_size_that_is_stated_live_and_smoothed() {
     let (mut live, mut smoothed, mut used) = ([0.0; 3], [0.0; 3], 0);
     let at = [12, 25, 49];
     for seed in 0..FLIGHTS {
-        let mut fusion = Fusion::new(
-            FusionSettings { odometry: Odometry::On, smoothing: Smoothing::Flight, ..FusionSettings::default() },
-            None,
-        );
+        let mut fusion = Fusion::new(FusionSettings { odometry: Odometry::On, ..FusionSettings::default() }, SMOOTHED, None);
         let flown = flight(&mut fusion, seed, 56, |t| t >= 50);
         let after = fusion.smoothed();
         for (i, t) in at.into_iter().enumerate() {
@@ -130,7 +128,7 @@ fn frames_without_fixes_keep_a_good_track_and_a_switch_takes_that_away() {
     let worst = |odometry: Odometry| {
         let mut worst: f64 = 0.0;
         for seed in 0..20 {
-            let mut fusion = Fusion::new(FusionSettings { odometry, ..FusionSettings::default() }, None);
+            let mut fusion = Fusion::new(FusionSettings { odometry, ..FusionSettings::default() }, TrackOptions::default(), None);
             let flown = flight(&mut fusion, seed, 50, |_| false);
             assert_eq!(flown.iter().any(|(fused, _)| fused.displacement_used), odometry == Odometry::Auto);
             worst = flown.last().map_or(worst, |(fused, truth)| worst.max(error_m(&fused.track, truth).norm()));
@@ -147,8 +145,7 @@ fn the_smoother_takes_more_from_a_later_fix_where_ways_tie_the_frames_to_it() {
     let mut sum = [0.0; 2];
     for seed in 0..40 {
         for (odometry, sum) in [Odometry::On, Odometry::Off].into_iter().zip(&mut sum) {
-            let mut fusion =
-                Fusion::new(FusionSettings { odometry, smoothing: Smoothing::Flight, ..FusionSettings::default() }, None);
+            let mut fusion = Fusion::new(FusionSettings { odometry, ..FusionSettings::default() }, SMOOTHED, None);
             let flown = flight(&mut fusion, seed, 45, |t| t >= 40);
             *sum += error_m(&fusion.smoothed()[25], &flown[25].1).norm() / 40.0;
         }
@@ -158,7 +155,8 @@ fn the_smoother_takes_more_from_a_later_fix_where_ways_tie_the_frames_to_it() {
 
 #[test]
 fn a_wrong_way_is_gated_and_counted() {
-    let mut fusion = Fusion::new(FusionSettings { odometry: Odometry::On, ..FusionSettings::default() }, None);
+    let mut fusion =
+        Fusion::new(FusionSettings { odometry: Odometry::On, ..FusionSettings::default() }, TrackOptions::default(), None);
     let flown = flight(&mut fusion, 3, 20, |_| true);
     let known = Known { height_agl_m: Some(Estimate { value: HEIGHT_M, sigma: 1.0 }), ..Known::default() };
     let since_ns = nanos_from_seconds(STEP_S * 19.0);
@@ -187,7 +185,8 @@ fn withheld_fixes_are_every_so_many_th() {
     for wrong in ["", "3", "3:3", "0:0", "a:b", "3:-1"] {
         assert!(wrong.parse::<Withhold>().is_err(), "{wrong}");
     }
-    let mut fusion = Fusion::new(FusionSettings { withhold: Some(withhold), ..FusionSettings::default() }, None);
+    let mut fusion =
+        Fusion::new(FusionSettings { withhold: Some(withhold), ..FusionSettings::default() }, TrackOptions::default(), None);
     let flown = flight(&mut fusion, 1, 7, |_| true);
     let used: Vec<usize> = (0..7).filter(|t| flown[*t].0.track.fix_used).collect();
     assert_eq!(used, [0, 2, 3, 5, 6]);

@@ -1,0 +1,24 @@
+//! What fusion counts.
+
+/// Fixes and samples that were refused, by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Counters {
+    /// Fixes used.
+    pub fixes_used: u64,
+    /// Fixes beyond the gate, and those after an outage that came before the place was settled.
+    pub fixes_gated: u64,
+    /// Fixes that were no numbers.
+    pub fixes_refused: u64,
+    /// Samples and frames whose time went back, and samples that came twice.
+    pub time_went_back: u64,
+    /// Samples that were no numbers.
+    pub samples_refused: u64,
+    /// Times the filter started anew.
+    pub restarts: u64,
+    /// Ways since the frame before that were used.
+    pub displacements_used: u64,
+    /// Ways beyond the gate.
+    pub displacements_gated: u64,
+    /// Ways that were no numbers, or of no frame that the filter knows.
+    pub displacements_refused: u64,
+}
