@@ -4,10 +4,10 @@
 #![cfg(feature = "onnx")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use skyfix::flow::catalogue::Catalogue;
 use skyfix::flow::graph::{GraphError, GraphOptions, run_graph};
@@ -16,14 +16,15 @@ use skyfix::geo::Geodetic;
 use skyfix::localize::sequential::{match_and_view, match_frame};
 use skyfix::localize::{FrameView, Localizer, MatchSettings, register_frames};
 use skyfix::map::MapStore;
-use skyfix::models::{DenseExtractor, Device, Manifest, OnnxDense};
+use skyfix::models::Manifest;
 use skyfix::recording::FileError;
-use skyfix::retrieve::build::{IndexOptions, build_index};
-use skyfix::retrieve::{MapIndex, index_path};
+use skyfix::retrieve::MapIndex;
 use skyfix::source::frames::collect;
 use skyfix::source::{self, Flight, FrameEvent, FrameList, FrameSource, KnowledgeOptions, SourceError, VideoOptions};
 use skyfix::types::{AbstainReason, Frame, FrameReport, Intake, Outcome, Pause, Prior, Report, TrackPoint};
 
+#[path = "support/bundled.rs"]
+mod bundled;
 #[path = "flight/command.rs"]
 mod command;
 #[path = "flight/edits.rs"]
@@ -38,46 +39,9 @@ mod search;
 #[path = "flight/smoothing.rs"]
 mod smoothing;
 
-const MODEL: &str = "skyfix-dense";
-/// Frames of the bundled flight that these tests use.
-const FRAMES: usize = 10;
+use bundled::{FRAMES, MODEL, map, network, recording, root};
+
 const LAG: u64 = 3;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn network() -> Box<dyn DenseExtractor> {
-    let manifest = Manifest::read(&root().join("models/manifest.toml")).unwrap();
-    Box::new(OnnxDense::load(&manifest, MODEL, Device::Cpu, 1).unwrap())
-}
-
-/// A folder with the first photos of the bundled flight, its telemetry, and its map indexed at 0.6 m/px: made once.
-fn recording() -> &'static Path {
-    static MADE: OnceLock<PathBuf> = OnceLock::new();
-    MADE.get_or_init(|| {
-        let from = root().join("recordings/demo");
-        let to = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("flight");
-        let _ = std::fs::remove_dir_all(&to);
-        std::fs::create_dir_all(to.join("photos")).unwrap();
-        for entry in std::fs::read_dir(&from).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_file() && path.extension().is_none_or(|e| e != "safetensors") {
-                std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
-            }
-        }
-        let mut photos: Vec<PathBuf> = std::fs::read_dir(from.join("photos")).unwrap().map(|e| e.unwrap().path()).collect();
-        photos.sort();
-        for photo in &photos[..FRAMES] {
-            std::fs::copy(photo, to.join("photos").join(photo.file_name().unwrap())).unwrap();
-        }
-        let map = MapStore::open(&to.join("map.mbtiles")).unwrap();
-        let options = IndexOptions { finest_gsd_m: 0.6, threads: 2 };
-        let index = build_index(&map, &|| Ok(network()), &options, &|_, _| {}).unwrap();
-        index.save(&index_path(map.path(), MODEL)).unwrap();
-        to
-    })
-}
 
 fn flight() -> Flight {
     open(recording()).unwrap()
@@ -380,8 +344,4 @@ fn skyfix(arguments: &[&str], environment: &[(&str, &Path)]) -> Output {
         command.env(name, value);
     }
     command.output().unwrap()
-}
-
-fn map() -> String {
-    recording().join("map.mbtiles").display().to_string()
 }

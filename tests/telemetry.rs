@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
+#[cfg(feature = "mavlink")]
+#[path = "support/autopilot.rs"]
+mod autopilot;
 mod common;
 
 use skyfix::source::telemetry::srt;
@@ -32,20 +35,18 @@ mod mavlink_link {
     use std::path::Path;
     use std::time::{Duration, Instant};
 
-    use mavlink::dialects::common::{
-        ATTITUDE_DATA, GLOBAL_POSITION_INT_DATA, HIGHRES_IMU_DATA, HighresImuUpdatedFlags, MavMessage,
-    };
-    use mavlink::{MavHeader, MavlinkVersion, write_versioned_msg};
-    use nalgebra::{Matrix4, Vector2, Vector3};
+    use nalgebra::{Matrix4, Vector2};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
     use skyfix::fuse::{Fusion, FusionSettings, TrackOptions};
-    use skyfix::geo::{EnuPlane, Geodetic, Homography, heading_pitch_roll};
+    use skyfix::geo::{EnuPlane, Geodetic, Homography};
     use skyfix::recording::reader;
     use skyfix::source::telemetry::mavlink::{MavlinkClock, MavlinkDecoder, MavlinkSettings, MavlinkStream};
     use skyfix::source::{self, Flight, KnowledgeOptions, TelemetryBuffer, TelemetryStream};
     use skyfix::time::NANOS_PER_SEC;
     use skyfix::types::{Estimate, Fix, Frame, FreePose, Known, Outcome, TelemetryBatch, TelemetrySample, TrackState};
+
+    use super::autopilot::Autopilot;
 
     /// Time between messages of a kind: 50 Hz.
     const PERIOD_NS: i64 = NANOS_PER_SEC / 50;
@@ -75,57 +76,14 @@ mod mavlink_link {
     /// The messages of the reader, each with the time it is sent, in the order they are sent: some twice, some late, some never.
     fn sent(telemetry: &TelemetryBatch, seed: u64, drift: f64) -> Vec<(i64, Vec<u8>)> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let buffer = TelemetryBuffer::of_recording(telemetry);
+        let mut autopilot = Autopilot::new(telemetry);
         let end = telemetry.imu.last().unwrap().stamp_ns;
-        let (mut sequence, mut next) = (0u8, 0);
         let mut out: Vec<(i64, i64, Vec<u8>)> = Vec::new();
         for tick in 0..=end / PERIOD_NS {
             let t = tick * PERIOD_NS;
             let boot_us = ((t as f64 * (1.0 + drift)) as i64 + BOOTED_NS) / 1000;
-            let first = next;
-            next += telemetry.imu[first..].iter().take_while(|s| s.stamp_ns <= t).count();
-            let imu = &telemetry.imu[first..next];
-            let mean = |f: fn(&skyfix::types::ImuSample) -> Vector3<f64>| {
-                (imu.iter().map(f).sum::<Vector3<f64>>() / imu.len() as f64).map(|v| v as f32)
-            };
-            let (gyro, accel) = (mean(|s| s.gyro_rad_s), mean(|s| s.accel_m_s2));
-            let known = buffer.known_at(t);
-            let i = telemetry.attitude.partition_point(|s| s.stamp_ns <= t).clamp(1, telemetry.attitude.len() - 1);
-            let (a, b) = (&telemetry.attitude[i - 1], &telemetry.attitude[i]);
-            let part = ((t - a.stamp_ns) as f64 / (b.stamp_ns - a.stamp_ns) as f64).clamp(0.0, 1.0);
-            let (yaw, pitch, roll) = heading_pitch_roll(&a.enu_from_body.slerp(&b.enu_from_body, part));
-            let time_boot_ms = (boot_us / 1000) as u32;
-            let messages = [
-                MavMessage::HIGHRES_IMU(HIGHRES_IMU_DATA {
-                    time_usec: boot_us as u64,
-                    xacc: accel.x,
-                    yacc: accel.y,
-                    zacc: accel.z,
-                    xgyro: gyro.x,
-                    ygyro: gyro.y,
-                    zgyro: gyro.z,
-                    fields_updated: HighresImuUpdatedFlags::all(),
-                    ..Default::default()
-                }),
-                MavMessage::ATTITUDE(ATTITUDE_DATA {
-                    time_boot_ms,
-                    roll: roll as f32,
-                    pitch: pitch as f32,
-                    yaw: yaw as f32,
-                    ..Default::default()
-                }),
-                MavMessage::GLOBAL_POSITION_INT(GLOBAL_POSITION_INT_DATA {
-                    time_boot_ms,
-                    relative_alt: (known.height_agl_m.unwrap().value * 1000.0).round() as i32,
-                    hdg: (known.heading_rad.unwrap().value.to_degrees().rem_euclid(360.0) * 100.0) as u16,
-                    ..Default::default()
-                }),
-            ];
-            for message in &messages {
-                let mut bytes = Vec::new();
-                let header = MavHeader { system_id: 1, component_id: 1, sequence };
-                write_versioned_msg(&mut bytes, MavlinkVersion::V2, header, message).unwrap();
-                sequence = sequence.wrapping_add(1);
+            for message in &autopilot.messages(t, boot_us) {
+                let bytes = autopilot.datagram(message);
                 if rng.random::<f64>() < SHARE {
                     continue;
                 }
@@ -298,7 +256,8 @@ fn sync(reader: &std::path::Path) -> (bool, String) {
 
 #[test]
 fn sync_finds_the_whole_offset_of_a_recording_that_states_a_wrong_one() {
-    use skyfix::simulate::{Mounting, Settings, simulate};
+    use skyfix::simulate::{Settings, simulate};
+    use skyfix::types::Mounting;
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings {
         seed: 21,

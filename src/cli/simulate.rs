@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use skyfix::simulate::{ImuGrade, Mounting, Settings, WorldSource, simulate};
+use skyfix::simulate::{ImuGrade, Settings, WorldSource, simulate};
+use skyfix::types::Mounting;
 
 use super::progress::progress_bar;
 

@@ -12,26 +12,27 @@ use crate::source::{Setting, redact};
 /// Every key with its value, where that came from, and what it means: a pipeline file in which only what was given is no comment. What
 /// is read has its whole path, so that the file may lie anywhere.
 pub fn keys(effective: &Effective) -> String {
-    let mut out = String::new();
-    let mut table = String::new();
+    // A table's own keys come before those of tables within, wherever it declares them.
+    let mut tables: Vec<(String, String)> = Vec::new();
     effective.config.visit("", &mut |key| {
         let (of, name) = key.path.rsplit_once('.').unwrap_or(("", &key.path));
-        // Writing to a string cannot fail.
-        if of != table {
-            let _ = writeln!(out, "\n[{of}]");
-            table = of.to_owned();
-        }
+        let at = tables.iter().position(|(table, _)| table == of).unwrap_or_else(|| {
+            tables.push((of.to_owned(), format!("[{of}]\n")));
+            tables.len() - 1
+        });
+        let out = &mut tables[at].1;
         for line in key.meaning.lines() {
             let _ = writeln!(out, "#{}{}", if line.starts_with(' ') { "" } else { " " }, line.trim_end());
         }
         let origin = effective.origin(&key.path);
+        // Writing to a string cannot fail.
         let _ = match (&key.value, origin) {
             (Some(value), Origin::Default) => writeln!(out, "# {name} = {value}    (default)"),
             (Some(value), _) => writeln!(out, "{name} = {}    # {origin}", shown(&key.path, value)),
             (None, _) => writeln!(out, "# {name} is not given"),
         };
     });
-    out.trim_start().to_owned()
+    tables.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join("\n")
 }
 
 /// A value as it may be shown.

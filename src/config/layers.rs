@@ -186,10 +186,11 @@ impl ConfigBuilder {
         self.assign(key.trim(), text.trim(), Origin::Set)
     }
 
-    /// Sets a key to a text: as it is written in a file, else as it stands (whoever writes at a shell seldom writes quotes), else as a list.
+    /// Sets a key to a text: as it stands (whoever writes at a shell seldom writes quotes), else as it is written in a file, else as a list.
     fn assign(mut self, key: &str, text: &str, origin: Origin) -> Result<Self, ConfigError> {
         let parsed = |text: &str| toml::from_str::<toml::Table>(&format!("v = {text}")).ok().and_then(|mut t| t.remove("v"));
-        let as_text = || Value::String(text.to_owned());
+        // In quotes it is what is within them.
+        let as_text = || parsed(text).filter(Value::is_str).unwrap_or_else(|| Value::String(text.to_owned()));
         let item = |item: &str| parsed(item).unwrap_or_else(|| Value::String(item.trim().to_owned()));
         let as_list = Value::Array(text.split(',').map(item).collect());
         // What is wrong with the text is what is wrong with it as it stands.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::fuse::state::worst_sigma;
 use crate::fuse::{Fused, Fusion, FusionSettings, TrackOptions};
-use crate::geo::{EnuPlane, Geodetic, Homography};
+use crate::geo::{EnuPlane, Geodetic, Homography, heading_pitch_roll};
 use crate::simulate::inertial::{InertialFlight, inertial_flight};
 use crate::simulate::{ImuGrade, Settings, SimulateError};
 use crate::types::{AbstainReason, Estimate, Fix, FreePose, ImuSample, Known, Outcome, TelemetryBatch, TrackPoint};
@@ -136,7 +136,7 @@ impl Scene {
 
     fn heading_rad(&self, frame: i64) -> f64 {
         let at = self.flight.truth.partition_point(|t| t.stamp_ns < stamp_ns(frame));
-        self.flight.truth.get(at).map_or(0.0, |t| crate::fuse::fusion::heading_rad(&t.enu_from_body))
+        self.flight.truth.get(at).map_or(0.0, |t| heading_pitch_roll(&t.enu_from_body).0)
     }
 
     fn samples(&self, frame: i64) -> Vec<ImuSample> {

@@ -10,10 +10,9 @@ use rayon::prelude::*;
 
 use super::attacks::{FRAMES_PER_S, HEIGHT_SIGMA_M, ORIGIN, fix_at, stamp_ns};
 use super::consistency::{MonteCarlo, RESTED};
-use crate::fuse::fusion::heading_rad;
 use crate::fuse::state::worst_sigma;
 use crate::fuse::{Fusion, FusionSettings, TrackOptions};
-use crate::geo::EnuPlane;
+use crate::geo::{EnuPlane, heading_pitch_roll};
 use crate::simulate::inertial::{InertialFlight, Truth, inertial_flight};
 use crate::simulate::{ImuGrade, Settings, SimulateError};
 use crate::types::{AbstainReason, Estimate, Known, Outcome, TelemetryBatch, TrackPoint, TrackSource};
@@ -188,7 +187,7 @@ fn fly(flown: &OutageFlights, seed: u64, settings: FusionSettings) -> Result<Flo
         let truth_m = truth.position_m.xy();
         let stamp = stamp_ns(frame);
         let imu = std::iter::from_fn(|| samples.next_if(|s| s.stamp_ns <= stamp)).copied().collect();
-        let heading = heading_rad(&truth.enu_from_body) + HEADING_SIGMA_RAD * random.normal();
+        let heading = heading_pitch_roll(&truth.enu_from_body).0 + HEADING_SIGMA_RAD * random.normal();
         let known = Known {
             height_agl_m: Some(Estimate { value: truth.position_m.z + HEIGHT_SIGMA_M * random.normal(), sigma: HEIGHT_SIGMA_M }),
             heading_rad: Some(Estimate { value: heading, sigma: HEADING_SIGMA_RAD }),

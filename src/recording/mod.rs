@@ -13,5 +13,5 @@ pub mod writer;
 
 pub use error::FileError;
 pub use reader::{Recording, Start, StartTable, VideoPart, read};
-pub use truth::{Truth, TruthRow};
-pub use writer::{RecordingWriter, as_recorded};
+pub use truth::{Truth, TruthRecord, TruthRow};
+pub use writer::{Description, RecordingWriter, as_recorded};

@@ -8,8 +8,8 @@ use crate::types::{
     AttitudeSample, BarometerSample, Estimate, GnssSample, HeadingSample, HeightSample, ImuSample, Known, LandedSample,
 };
 
-/// A row that stands for a sample. Rows hold degrees where samples hold radians, so a sample that went through a file may differ in
-/// its last bit: [`SidecarRow::as_recorded`] is the sample that reading the file will give.
+/// A row that stands for a sample. Rows hold degrees, to a billionth, where samples hold radians, so a sample that went through a file may
+/// differ a little: [`SidecarRow::as_recorded`] is the sample that reading the file will give.
 pub trait SidecarRow: Serialize + for<'de> Deserialize<'de> + Sized {
     /// The sample.
     type Sample: Copy;
@@ -29,6 +29,24 @@ pub trait SidecarRow: Serialize + for<'de> Deserialize<'de> + Sized {
     }
 }
 
+/// A sample that recordings hold.
+pub trait Recorded: Copy {
+    /// Its row.
+    type Row: SidecarRow<Sample = Self>;
+}
+
+/// An angle as it is written, degrees: to a billionth, so that a round number of degrees is one in the file, too.
+fn written_deg(rad: f64) -> f64 {
+    written(rad.to_degrees())
+}
+
+/// A number as it is written where only its first nine decimals mean anything.
+fn written(value: f64) -> f64 {
+    let rounded = (value * 1e9).round() / 1e9;
+    // Not one that is too large to be rounded so, or that would be none.
+    if rounded.is_finite() && rounded != 0.0 { rounded } else { value }
+}
+
 /// A row of `imu.csv`.
 #[derive(Serialize, Deserialize)]
 pub struct ImuRow {
@@ -39,6 +57,10 @@ pub struct ImuRow {
     accel_x_m_s2: f64,
     accel_y_m_s2: f64,
     accel_z_m_s2: f64,
+}
+
+impl Recorded for ImuSample {
+    type Row = ImuRow;
 }
 
 impl SidecarRow for ImuRow {
@@ -77,6 +99,10 @@ pub struct HeightRow {
     sigma_m: f64,
 }
 
+impl Recorded for HeightSample {
+    type Row = HeightRow;
+}
+
 impl SidecarRow for HeightRow {
     type Sample = HeightSample;
 
@@ -104,11 +130,15 @@ pub struct HeadingRow {
     sigma_deg: f64,
 }
 
+impl Recorded for HeadingSample {
+    type Row = HeadingRow;
+}
+
 impl SidecarRow for HeadingRow {
     type Sample = HeadingSample;
 
     fn of(sample: &HeadingSample) -> Self {
-        let (heading_deg, sigma_deg) = (sample.heading_rad.to_degrees(), sample.sigma_rad.to_degrees());
+        let (heading_deg, sigma_deg) = (written_deg(sample.heading_rad), written_deg(sample.sigma_rad));
         Self { t_ns: sample.stamp_ns, heading_deg, sigma_deg }
     }
 
@@ -135,12 +165,16 @@ pub struct AttitudeRow {
     sigma_deg: f64,
 }
 
+impl Recorded for AttitudeSample {
+    type Row = AttitudeRow;
+}
+
 impl SidecarRow for AttitudeRow {
     type Sample = AttitudeSample;
 
     fn of(sample: &AttitudeSample) -> Self {
-        let q = sample.enu_from_body.quaternion();
-        Self { t_ns: sample.stamp_ns, qw: q.w, qx: q.i, qy: q.j, qz: q.k, sigma_deg: sample.sigma_rad.to_degrees() }
+        let [qx, qy, qz, qw] = sample.enu_from_body.coords.map(written).into();
+        Self { t_ns: sample.stamp_ns, qw, qx, qy, qz, sigma_deg: written_deg(sample.sigma_rad) }
     }
 
     fn stamp_ns(&self) -> i64 {
@@ -165,6 +199,10 @@ pub struct BarometerRow {
     t_ns: i64,
     alt_m: f64,
     sigma_m: f64,
+}
+
+impl Recorded for BarometerSample {
+    type Row = BarometerRow;
 }
 
 impl SidecarRow for BarometerRow {
@@ -197,6 +235,10 @@ pub struct GnssRow {
     sigma_m: Option<f64>,
 }
 
+impl Recorded for GnssSample {
+    type Row = GnssRow;
+}
+
 impl SidecarRow for GnssRow {
     type Sample = GnssSample;
 
@@ -226,6 +268,10 @@ pub struct LandedRow {
     t_ns: i64,
     /// 1 on the ground, 0 in the air.
     landed: u8,
+}
+
+impl Recorded for LandedSample {
+    type Row = LandedRow;
 }
 
 impl SidecarRow for LandedRow {

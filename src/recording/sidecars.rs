@@ -1,32 +1,46 @@
-//! Telemetry sidecars of a recording: `imu.csv`, `height.csv`, `heading.csv`, `attitude.csv`, `barometer.csv`, `gnss.csv`, `landed.csv`, in time
-//! order.
+//! Telemetry sidecars of a recording, one table for each kind of sample (`imu.csv`, `height.csv` and so on), in time order.
 
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
 use super::FileError;
-use super::rows::{AttitudeRow, BarometerRow, GnssRow, HeadingRow, HeightRow, ImuRow, LandedRow, SidecarRow};
-use crate::types::TelemetryBatch;
+use super::rows::{Recorded, SidecarRow};
+use crate::types::{TelemetryBatch, telemetry_kinds};
 
-/// Reads the sidecars that are there; stamps are shifted by `-telemetry_minus_video_ns` to the frames' clock.
-///
-/// # Errors
-/// When a file cannot be read or a row makes no sense.
-pub fn read(folder: &Path, telemetry_minus_video_ns: i64) -> Result<TelemetryBatch, FileError> {
-    fn all<R: SidecarRow>(folder: &Path, name: &str, shift_ns: i64) -> Result<Vec<R::Sample>, FileError> {
-        rows(&folder.join(name), |row: R| Ok((row.stamp_ns(), row.sample(shift_ns)?)))
-    }
-    let shift_ns = telemetry_minus_video_ns;
-    Ok(TelemetryBatch {
-        imu: all::<ImuRow>(folder, "imu.csv", shift_ns)?,
-        height: all::<HeightRow>(folder, "height.csv", shift_ns)?,
-        heading: all::<HeadingRow>(folder, "heading.csv", shift_ns)?,
-        attitude: all::<AttitudeRow>(folder, "attitude.csv", shift_ns)?,
-        barometer: all::<BarometerRow>(folder, "barometer.csv", shift_ns)?,
-        gnss: all::<GnssRow>(folder, "gnss.csv", shift_ns)?,
-        landed: all::<LandedRow>(folder, "landed.csv", shift_ns)?,
-    })
+macro_rules! sidecars {
+    ($($(#[$doc:meta])* $list:ident: $kind:ident($sample:ident),)*) => {
+        /// Names of all sidecars.
+        pub const NAMES: &[&str] = &[$(concat!(stringify!($list), ".csv")),*];
+
+        /// Reads the sidecars that are there; stamps are shifted by `-telemetry_minus_video_ns` to the frames' clock.
+        ///
+        /// # Errors
+        /// When a file cannot be read or a row makes no sense.
+        pub fn read(folder: &Path, telemetry_minus_video_ns: i64) -> Result<TelemetryBatch, FileError> {
+            Ok(TelemetryBatch {
+                $($list: samples(&folder.join(concat!(stringify!($list), ".csv")), telemetry_minus_video_ns)?,)*
+            })
+        }
+
+        /// Reads one sidecar. `None` when a file of this name is no sidecar.
+        ///
+        /// # Errors
+        /// As [`read`].
+        pub fn read_one(path: &Path) -> Option<Result<TelemetryBatch, FileError>> {
+            match path.file_name()?.to_str()? {
+                $(name if name == concat!(stringify!($list), ".csv") => {
+                    Some(samples(path, 0).map(|$list| TelemetryBatch { $list, ..TelemetryBatch::default() }))
+                })*
+                _ => None,
+            }
+        }
+    };
+}
+telemetry_kinds!(sidecars);
+
+fn samples<S: Recorded>(path: &Path, shift_ns: i64) -> Result<Vec<S>, FileError> {
+    rows(path, |row: S::Row| Ok((row.stamp_ns(), row.sample(shift_ns)?)))
 }
 
 /// Rows of a CSV file; an absent file is no rows. Stamps must increase.

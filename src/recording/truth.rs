@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{FileError, sidecars};
 use crate::geo::Geodetic;
@@ -39,6 +39,43 @@ struct TruthCsv {
     centre_lat: Option<f64>,
     centre_lon: Option<f64>,
     centre_trusted: Option<String>,
+}
+
+/// A row of `truth.csv` as it is written: all that a simulator knows of a frame.
+#[derive(Clone, Debug, Serialize)]
+pub struct TruthRecord {
+    /// The frame's name.
+    pub frame: String,
+    /// Time of capture.
+    pub stamp_ns: i64,
+    /// Latitude of the camera, degrees.
+    pub lat: f64,
+    /// Longitude of the camera, degrees.
+    pub lon: f64,
+    /// Height of the camera above the ellipsoid, metres.
+    pub alt_m: f64,
+    /// Its height above ground, metres.
+    pub height_agl_m: f64,
+    /// Velocity, east, m/s.
+    pub vel_e_m_s: f64,
+    /// Velocity, north, m/s.
+    pub vel_n_m_s: f64,
+    /// Velocity, up, m/s.
+    pub vel_u_m_s: f64,
+    /// `enu_from_body`, scalar part.
+    pub qw: f64,
+    /// `enu_from_body`, x.
+    pub qx: f64,
+    /// `enu_from_body`, y.
+    pub qy: f64,
+    /// `enu_from_body`, z.
+    pub qz: f64,
+    /// Latitude of the ground in the middle of the frame, degrees.
+    pub centre_lat: Option<f64>,
+    /// Longitude of the ground in the middle of the frame, degrees.
+    pub centre_lon: Option<f64>,
+    /// "yes" where the middle may be scored, "no" where it is not known.
+    pub centre_trusted: &'static str,
 }
 
 /// What a row of `truth.csv` goes by.

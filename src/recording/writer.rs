@@ -1,56 +1,56 @@
-//! Writes what comes in while flying as a recording: telemetry with its stamps, and which frames of the video were served.
+//! Writes recordings: `flight.toml`, telemetry with its stamps, which frames there are, and the truth where it is known.
 //!
-//! The video itself is recorded as it came by the source of the frames. A replay of the recording serves the same frames with the same
-//! knowledge, so it gives the same fixes.
+//! Pixels are written by whoever has them. A recording of a live flight serves the same frames with the same knowledge when it is replayed,
+//! so it gives the same fixes.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::rows::{AttitudeRow, BarometerRow, FrameRow, GnssRow, HeadingRow, HeightRow, ImuRow, LandedRow, SidecarRow};
-use super::{FileError, Start, reader};
-use crate::types::{Camera, Mounting, TelemetryBatch, nadir_body_from_camera};
+use super::rows::{FrameRow, Recorded, SidecarRow};
+use super::truth::TruthRecord;
+use super::{FileError, Start, reader, sidecars};
+use crate::types::{Camera, Mounting, TelemetryBatch, nadir_body_from_camera, telemetry_kinds};
 
-/// Name of the video in a recording made while flying.
+/// Name of the video of a recording that skyfix writes.
 pub const VIDEO: &str = "video.mkv";
+/// The table of a video's frames.
+pub const FRAMES: &str = "frames.csv";
+/// The table of photos.
+pub const PHOTOS: &str = "photos.csv";
+/// The table of what is true.
+pub const TRUTH: &str = "truth.csv";
+
+/// What `flight.toml` says.
+#[derive(Clone, Copy, Debug)]
+pub struct Description<'a> {
+    /// The first line: what the recording is.
+    pub title: &'a str,
+    /// The camera.
+    pub camera: &'a Camera,
+    /// What is known at the start.
+    pub start: Option<&'a Start>,
+    /// Licence of what is in the folder.
+    pub licence: Option<&'a str>,
+    /// How it was made.
+    pub made_by: &'a str,
+}
+
+/// A row of `frames.csv` or `photos.csv` that gives no more than a stamp.
+#[derive(Serialize)]
+struct StampRow<'a> {
+    frame: &'a str,
+    stamp_ns: i64,
+}
 
 /// A recording being written.
 pub struct RecordingWriter {
     folder: PathBuf,
-    frames: Table,
-    imu: Table,
-    height: Table,
-    heading: Table,
-    attitude: Table,
-    barometer: Table,
-    gnss: Table,
-    landed: Table,
-}
-
-/// A CSV file that appears with its first row.
-struct Table {
-    path: PathBuf,
-    writer: Option<csv::Writer<File>>,
-}
-
-impl Table {
-    fn add(&mut self, row: impl Serialize) -> Result<(), FileError> {
-        let failed = |path: &Path, source: std::io::Error| FileError::Io { path: path.into(), source };
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            none => {
-                let file = File::create(&self.path).map_err(|e| failed(&self.path, e))?;
-                none.insert(csv::Writer::from_writer(file))
-            }
-        };
-        writer.serialize(row).map_err(|e| failed(&self.path, e.into()))
-    }
-
-    fn finish(&mut self) -> Result<(), FileError> {
-        let flushed = self.writer.as_mut().map_or(Ok(()), csv::Writer::flush);
-        flushed.map_err(|source| FileError::Io { path: self.path.clone(), source })
-    }
+    /// Tables by their name; each appears with its first row.
+    tables: BTreeMap<&'static str, csv::Writer<File>>,
 }
 
 impl RecordingWriter {
@@ -65,18 +65,23 @@ impl RecordingWriter {
             let reason = "the folder to record into is not empty; give another, so that no recording is overwritten".into();
             return Err(FileError::Nothing { path: folder.into(), reason });
         }
-        let table = |name: &str| Table { path: folder.join(name), writer: None };
-        Ok(Self {
-            folder: folder.into(),
-            frames: table("frames.csv"),
-            imu: table("imu.csv"),
-            height: table("height.csv"),
-            heading: table("heading.csv"),
-            attitude: table("attitude.csv"),
-            barometer: table("barometer.csv"),
-            gnss: table("gnss.csv"),
-            landed: table("landed.csv"),
-        })
+        Ok(Self { folder: folder.into(), tables: BTreeMap::new() })
+    }
+
+    /// Starts a recording in a folder whose tables and video, where it has some, are removed first.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn replace(folder: &Path) -> Result<Self, FileError> {
+        std::fs::create_dir_all(folder).map_err(|source| FileError::Io { path: folder.into(), source })?;
+        for name in sidecars::NAMES.iter().chain(&[VIDEO, FRAMES, PHOTOS, TRUTH]) {
+            let path = folder.join(name);
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(FileError::Io { path, source }),
+                _ => {}
+            }
+        }
+        Ok(Self { folder: folder.into(), tables: BTreeMap::new() })
     }
 
     /// Where the video belongs.
@@ -88,9 +93,9 @@ impl RecordingWriter {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn describe(&self, camera: &Camera, start: Option<&Start>) -> Result<Camera, FileError> {
+    pub fn describe(&self, description: &Description<'_>) -> Result<Camera, FileError> {
         let path = self.folder.join("flight.toml");
-        std::fs::write(&path, flight_toml(camera, start)).map_err(|source| FileError::Io { path, source })?;
+        std::fs::write(&path, flight_toml(description)).map_err(|source| FileError::Io { path, source })?;
         Ok(reader::read(&self.folder)?.camera)
     }
 
@@ -100,50 +105,81 @@ impl RecordingWriter {
     /// When a table cannot be written.
     pub fn frame(&mut self, row: &FrameRow, telemetry: &TelemetryBatch) -> Result<(), FileError> {
         self.telemetry(telemetry)?;
-        self.frames.add(row)
+        self.add(FRAMES, row)
     }
 
-    /// Adds telemetry that no frame took.
+    /// Adds the stamp of a frame of the video, or of a photo where `table` is [`PHOTOS`].
     ///
     /// # Errors
-    /// When a table cannot be written.
-    pub fn telemetry(&mut self, telemetry: &TelemetryBatch) -> Result<(), FileError> {
-        telemetry.imu.iter().try_for_each(|s| self.imu.add(ImuRow::of(s)))?;
-        telemetry.height.iter().try_for_each(|s| self.height.add(HeightRow::of(s)))?;
-        telemetry.heading.iter().try_for_each(|s| self.heading.add(HeadingRow::of(s)))?;
-        telemetry.attitude.iter().try_for_each(|s| self.attitude.add(AttitudeRow::of(s)))?;
-        telemetry.barometer.iter().try_for_each(|s| self.barometer.add(BarometerRow::of(s)))?;
-        telemetry.gnss.iter().try_for_each(|s| self.gnss.add(GnssRow::of(s)))?;
-        telemetry.landed.iter().try_for_each(|s| self.landed.add(LandedRow::of(s)))
+    /// When the table cannot be written.
+    pub fn stamp(&mut self, table: &'static str, frame: &str, stamp_ns: i64) -> Result<(), FileError> {
+        self.add(table, StampRow { frame, stamp_ns })
     }
 
-    /// Completes the tables.
+    /// Adds what is true of a frame.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub fn truth(&mut self, row: &TruthRecord) -> Result<(), FileError> {
+        self.add(TRUTH, row)
+    }
+
+    /// Completes the tables; returns their size, bytes.
     ///
     /// # Errors
     /// When they cannot be written.
-    pub fn finish(&mut self) -> Result<(), FileError> {
-        let Self { folder: _, frames, imu, height, heading, attitude, barometer, gnss, landed } = self;
-        [frames, imu, height, heading, attitude, barometer, gnss, landed].into_iter().try_for_each(Table::finish)
+    pub fn finish(&mut self) -> Result<u64, FileError> {
+        let mut bytes = 0;
+        for (name, table) in &mut self.tables {
+            let failed = |source| FileError::Io { path: self.folder.join(name), source };
+            table.flush().map_err(failed)?;
+            bytes += table.get_ref().metadata().map_err(failed)?.len();
+        }
+        Ok(bytes)
+    }
+
+    fn add(&mut self, name: &'static str, row: impl Serialize) -> Result<(), FileError> {
+        let path = || self.folder.join(name);
+        let table = match self.tables.entry(name) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let file = File::create(path()).map_err(|source| FileError::Io { path: path(), source })?;
+                entry.insert(csv::Writer::from_writer(file))
+            }
+        };
+        table.serialize(row).map_err(|e| FileError::Io { path: path(), source: e.into() })
     }
 }
 
-/// A batch as a replay of its recording reads it; samples that cannot be written are left out.
-pub fn as_recorded(batch: &TelemetryBatch) -> TelemetryBatch {
-    fn all<R: SidecarRow>(samples: &[R::Sample]) -> Vec<R::Sample> {
-        samples.iter().filter_map(R::as_recorded).collect()
-    }
-    TelemetryBatch {
-        imu: all::<ImuRow>(&batch.imu),
-        height: all::<HeightRow>(&batch.height),
-        heading: all::<HeadingRow>(&batch.heading),
-        attitude: all::<AttitudeRow>(&batch.attitude),
-        barometer: all::<BarometerRow>(&batch.barometer),
-        gnss: all::<GnssRow>(&batch.gnss),
-        landed: all::<LandedRow>(&batch.landed),
-    }
+macro_rules! recorded {
+    ($($(#[$doc:meta])* $list:ident: $kind:ident($sample:ident),)*) => {
+        impl RecordingWriter {
+            /// Adds telemetry that no frame took.
+            ///
+            /// # Errors
+            /// When a table cannot be written.
+            pub fn telemetry(&mut self, telemetry: &TelemetryBatch) -> Result<(), FileError> {
+                $(telemetry.$list.iter().try_for_each(|s| self.add(concat!(stringify!($list), ".csv"), row_of(s)))?;)*
+                Ok(())
+            }
+        }
+
+        /// A batch as a replay of its recording reads it; samples that cannot be written are left out.
+        pub fn as_recorded(batch: &TelemetryBatch) -> TelemetryBatch {
+            TelemetryBatch {
+                $($list: batch.$list.iter().filter_map(<crate::types::$sample as Recorded>::Row::as_recorded).collect(),)*
+            }
+        }
+    };
+}
+telemetry_kinds!(recorded);
+
+fn row_of<S: Recorded>(sample: &S) -> S::Row {
+    S::Row::of(sample)
 }
 
-fn flight_toml(camera: &Camera, start: Option<&Start>) -> String {
+fn flight_toml(description: &Description<'_>) -> String {
+    let Description { title, camera, start, licence, made_by } = description;
     let i = &camera.intrinsics;
     let [k1, k2, p1, p2, k3] = <[f64; 5]>::from(camera.distortion);
     let mounting = match camera.mounting {
@@ -161,15 +197,17 @@ fn flight_toml(camera: &Camera, start: Option<&Start>) -> String {
     };
     let start = start.map_or(String::new(), |s| {
         format!(
-            "\n[start]\n# What was known of the position at the start, and its standard deviation an axis, metres.\nlat_deg = {:?}\nlon_deg = {:?}\nsigma_m = {:?}\n",
+            "\n[start]\n# What is known of the position at the start, and its standard deviation an axis, metres.\nlat_deg = {:?}\nlon_deg = {:?}\nsigma_m = {:?}\n",
             s.position.lat_deg, s.position.lon_deg, s.sigma_m
         )
     });
+    let licence =
+        licence.map_or(String::new(), |l| format!("# Licence of everything in this folder.\nlicence = {}\n", quoted(l)));
     format!(
-        r#"# Recorded by skyfix. frames.csv lists the frames of the video that were served, and what was known of each.
+        r#"# {title}
 
 [camera]
-# Size of the frames, pixels.
+# Size of the frames as stored, pixels.
 width_px = {width}
 height_px = {height}
 # Focal length, pixels.
@@ -180,19 +218,20 @@ cx_px = {cx:?}
 cy_px = {cy:?}
 # Brown-Conrady k1 k2 p1 p2 k3, as in OpenCV.
 distortion = [{k1:?}, {k2:?}, {p1:?}, {p2:?}, {k3:?}]
-# "stabilised": a gimbal keeps the camera looking down; "strapdown": it tilts with the airframe.
+# "stabilised": a gimbal keeps the camera looking down and follows the heading; "strapdown": it tilts with the airframe.
 mounting = "{mounting}"
 {body_from_camera}# How far from nominal the camera may lean, standard deviation, degrees.
 tilt_sigma_deg = {tilt:?}
 
 [clock]
-# The telemetry's stamps are on the video's clock already.
+# Seconds that the clock of the telemetry is ahead of that of the frames.
 telemetry_minus_video_s = 0.0
 {start}
 [about]
-# How it was made.
-made_by = "skyfix run"
+{licence}# How it was made.
+made_by = {made_by}
 "#,
+        made_by = quoted(made_by),
         width = i.width_px,
         height = i.height_px,
         fx = i.fx_px,
@@ -201,6 +240,11 @@ made_by = "skyfix run"
         cy = i.cy_px,
         tilt = camera.tilt_sigma_rad.to_degrees(),
     )
+}
+
+/// A text as TOML writes it.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
 }
 
 #[cfg(test)]
@@ -218,9 +262,15 @@ mod tests {
         camera.tilt_sigma_rad = 0.1;
         camera.mounting = Mounting::Strapdown;
         let start = Start { position: Geodetic::ground(47.1, 8.3), sigma_m: 55.5 };
-        let read = writer.describe(&camera, Some(&start)).unwrap();
+        let describe = |camera: &Camera| {
+            let start = Some(&start);
+            writer
+                .describe(&Description { title: "A test.", camera, start, licence: Some("\"his\" own"), made_by: "hand" })
+                .unwrap()
+        };
+        let read = describe(&camera);
         assert_eq!(read.intrinsics, camera.intrinsics);
-        assert_eq!(writer.describe(&read, Some(&start)).unwrap(), read);
+        assert_eq!(describe(&read), read);
         let known = Known { height_agl_m: Some(Estimate { value: 120.25, sigma: 3.0 }), ..Known::default() };
         let sample = HeightSample { stamp_ns: 5, height_agl_m: 120.25, sigma_m: 3.0 };
         let telemetry = TelemetryBatch { height: vec![sample], ..TelemetryBatch::default() };
@@ -229,6 +279,7 @@ mod tests {
         let recording = reader::read(&into).unwrap();
         assert_eq!(recording.telemetry, telemetry);
         assert_eq!(recording.file.start.unwrap().sigma_m, 55.5);
+        assert_eq!(recording.file.about.unwrap().licence.as_deref(), Some("\"his\" own"));
         assert!(!into.join("imu.csv").exists());
     }
 

@@ -45,7 +45,7 @@ fn video(plan: &FlightPlan) -> Result<Flight, RunError> {
                 Transport::Udp => RtspTransport::Udp,
             },
         },
-        Source::Device(path) => VideoInput::Launch(format!("v4l2src device=\"{}\"", path.display())),
+        Source::Device(path) => VideoInput::Device(path.clone()),
         Source::Launch(description) => VideoInput::Launch(description.clone()),
     };
     let shown = input.shown();
@@ -123,7 +123,7 @@ fn mavlink(
     let epoch = std::time::Instant::now();
     let wait = std::time::Duration::from_secs_f64(plan.wait_s);
     let stream = MavlinkStream::open(settings, epoch)?;
-    Ok(crate::source::footage::LiveTelemetry::new(Box::new(stream), epoch, wait))
+    Ok(crate::source::footage::LiveTelemetry::new(Box::new(stream), epoch, wait).map_err(crate::source::SourceError::from)?)
 }
 
 #[cfg(all(feature = "gst", not(feature = "mavlink")))]

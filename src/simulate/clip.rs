@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::settings::Settings;
 use super::{FIRST_PHOTO_S, Plan, SimulateError, photo_times, plan, sensor, telemetry};
 use crate::time::nanos_from_seconds;
-use crate::types::{AttitudeSample, Camera, HeadingSample, HeightSample, ImuSample, Intrinsics, Mounting, TelemetryBatch};
+use crate::types::{Camera, Intrinsics, TelemetryBatch};
 
 /// Frames with their stamps, and what the sensors said meanwhile.
 pub struct Clip {
@@ -24,7 +24,7 @@ pub struct Clip {
 /// When settings make no sense, or a raster cannot be read or is too small.
 pub fn clip(settings: &Settings) -> Result<Clip, SimulateError> {
     settings.check()?;
-    let Plan { flight, flown, .. } = plan(settings)?;
+    let Plan { plane, flight, flown, .. } = plan(settings)?;
     let frames = photo_times(settings)
         .par_iter()
         .enumerate()
@@ -35,38 +35,10 @@ pub fn clip(settings: &Settings) -> Result<Clip, SimulateError> {
         })
         .collect();
     let end_s = FIRST_PHOTO_S + settings.duration_s;
-    let imu = telemetry::imu(settings, &flight, end_s).into_iter().map(|s| ImuSample {
-        stamp_ns: nanos_from_seconds(s.t_s),
-        gyro_rad_s: s.gyro,
-        accel_m_s2: s.accel,
-    });
-    let height = telemetry::heights(settings, &flight, end_s).into_iter().map(|(t, h)| HeightSample {
-        stamp_ns: nanos_from_seconds(t),
-        height_agl_m: h,
-        sigma_m: settings.height_sigma_m,
-    });
-    let heading = telemetry::headings(settings, &flight, end_s).into_iter().map(|(t, deg)| HeadingSample {
-        stamp_ns: nanos_from_seconds(t),
-        heading_rad: deg.to_radians(),
-        sigma_rad: settings.heading_sigma_deg.to_radians(),
-    });
-    let attitude = telemetry::attitudes(settings, &flight, end_s).into_iter().map(|(t, enu_from_body)| AttitudeSample {
-        stamp_ns: nanos_from_seconds(t),
-        enu_from_body,
-        sigma_rad: settings.attitude_sigma_deg.to_radians(),
-    });
-    let telemetry = TelemetryBatch {
-        imu: imu.collect(),
-        height: height.collect(),
-        heading: heading.collect(),
-        attitude: attitude.collect(),
-        ..TelemetryBatch::default()
-    };
-    let mounting = match settings.mounting {
-        super::Mounting::Stabilised => Mounting::Stabilised,
-        super::Mounting::Strapdown => Mounting::Strapdown,
-    };
+    let all = telemetry::batch(settings, &plane, &flight, end_s);
+    // What looks at clips wants neither of the others.
+    let telemetry = TelemetryBatch { barometer: Vec::new(), gnss: Vec::new(), ..all };
     let intrinsics = Intrinsics::centred(settings.width_px, settings.height_px, settings.focal_px);
-    let camera = Camera { mounting, distortion: settings.distortion.into(), ..Camera::nadir(intrinsics) };
+    let camera = Camera { mounting: settings.mounting, distortion: settings.distortion.into(), ..Camera::nadir(intrinsics) };
     Ok(Clip { frames, telemetry, camera })
 }

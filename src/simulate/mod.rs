@@ -26,14 +26,16 @@ mod world;
 
 use crate::geo::{Enu, EnuPlane};
 use crate::map::{BuildOptions, MapError, MapStore, MetricView, build_layers};
+use crate::recording::FileError;
 use crate::simulate::appearance::{PosedFrame, correlation, median};
+use crate::types::Mounting;
 use image::RgbImage;
 use look::Look;
 use nalgebra::Vector3;
 use rayon::prelude::*;
 use satellite::{Area, Satellite};
 use scene::{RasterScene, Scene, WorldScene};
-pub use settings::{ImuGrade, Mounting, Settings, WorldSource};
+pub use settings::{ImuGrade, Settings, WorldSource};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use trajectory::Flight;
@@ -67,6 +69,9 @@ pub enum SimulateError {
     /// Something of the map.
     #[error(transparent)]
     Map(#[from] MapError),
+    /// Something of the recording.
+    #[error(transparent)]
+    Recording(#[from] FileError),
     /// A file cannot be written.
     #[error("{}: cannot be written: {source}; choose another folder or free some space", path.display())]
     Write {
@@ -143,8 +148,7 @@ impl Scene for Box<dyn Scene> {
 pub fn simulate(settings: &Settings, out: &Path, progress: &dyn Fn(u64, u64)) -> Result<Report, SimulateError> {
     settings.check()?;
     let Plan { plane, area, flight, flown, mapped } = plan(settings)?;
-    std::fs::create_dir_all(out).map_err(|source| SimulateError::Write { path: out.to_owned(), source })?;
-    record::remove_old_frames(out)?;
+    let recording = record::begin(out)?;
 
     let stamps = photo_times(settings);
     let total = stamps.len() as u64 + u64::from(area.count.0) * u64::from(area.count.1);
@@ -176,7 +180,7 @@ pub fn simulate(settings: &Settings, out: &Path, progress: &dyn Fn(u64, u64)) ->
         progress(stamps.len() as u64 + p.done, total);
     })?;
     report.map_bytes = map.bytes;
-    report.table_bytes = record::write_tables(settings, &plane, &flight, &stamps, out)?;
+    report.table_bytes = record::write_tables(settings, &plane, &flight, &stamps, recording)?;
     if settings.video_per_s.is_none() && settings.distortion.iter().all(|&k| k == 0.0) {
         report.median_correlation = median_correlation(settings, &plane, &flight, &stamps, out)?;
     }
@@ -197,7 +201,7 @@ impl Film {
             std::fs::create_dir_all(&photos).map_err(|source| SimulateError::Write { path: photos.clone(), source })?;
             return Ok(Self::Photos(photos));
         };
-        let path = out.join(record::VIDEO_NAME);
+        let path = out.join(crate::recording::writer::VIDEO);
         #[cfg(feature = "gst")]
         return Ok(Self::Video(video::VideoWriter::create(&path, (settings.width_px, settings.height_px), rate_hz)?));
         #[cfg(not(feature = "gst"))]

@@ -1,6 +1,7 @@
 //! What is to be simulated.
 
 use super::SimulateError;
+use crate::types::Mounting;
 use std::path::PathBuf;
 
 use rand::{RngExt, SeedableRng};
@@ -13,15 +14,6 @@ pub enum WorldSource {
     Procedural,
     /// A map as built by `skyfix map build`; its first region, flat, with changes of appearance.
     Raster(PathBuf),
-}
-
-/// How the camera is fixed to the aircraft.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mounting {
-    /// A gimbal keeps it looking down; it follows the heading.
-    Stabilised,
-    /// It tilts with the airframe.
-    Strapdown,
 }
 
 /// Errors of an inertial sensor.

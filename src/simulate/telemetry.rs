@@ -2,20 +2,42 @@
 
 use super::settings::{ImuGrade, Settings};
 use super::trajectory::Flight;
+use crate::geo::EnuPlane;
+use crate::time::nanos_from_seconds;
+use crate::types::{AttitudeSample, BarometerSample, GnssSample, HeadingSample, HeightSample, ImuSample, TelemetryBatch};
 use nalgebra::{UnitQuaternion, Vector3};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
 /// Rate of height, heading and attitude, hertz.
-pub(crate) const SLOW_HZ: f64 = 10.0;
+const SLOW_HZ: f64 = 10.0;
 
-/// One sample of the IMU: time, rad/s and m/s² in the body frame.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ImuSample {
-    pub t_s: f64,
-    pub gyro: Vector3<f64>,
-    pub accel: Vector3<f64>,
+/// What all sensors say from the start to `end_s`.
+pub(crate) fn batch(settings: &Settings, plane: &EnuPlane, flight: &Flight, end_s: f64) -> TelemetryBatch {
+    let ns = nanos_from_seconds;
+    let (heading_sigma_rad, attitude_sigma_rad) =
+        (settings.heading_sigma_deg.to_radians(), settings.attitude_sigma_deg.to_radians());
+    let height = |(t, height_agl_m)| HeightSample { stamp_ns: ns(t), height_agl_m, sigma_m: settings.height_sigma_m };
+    let heading =
+        |(t, deg): (f64, f64)| HeadingSample { stamp_ns: ns(t), heading_rad: deg.to_radians(), sigma_rad: heading_sigma_rad };
+    let attitude = |(t, enu_from_body)| AttitudeSample { stamp_ns: ns(t), enu_from_body, sigma_rad: attitude_sigma_rad };
+    let gnss = |(t, e, n)| {
+        let (lat_deg, lon_deg) = plane.lat_lon_from_ground(e, n);
+        GnssSample { stamp_ns: ns(t), lat_deg, lon_deg, sigma_m: GNSS_SIGMA_M }
+    };
+    TelemetryBatch {
+        imu: imu(settings, flight, end_s),
+        height: heights(settings, flight, end_s).into_iter().map(height).collect(),
+        heading: headings(settings, flight, end_s).into_iter().map(heading).collect(),
+        attitude: attitudes(settings, flight, end_s).into_iter().map(attitude).collect(),
+        barometer: pressure_heights(settings, flight, end_s)
+            .into_iter()
+            .map(|(t, alt_m)| BarometerSample { stamp_ns: ns(t), alt_m, sigma_m: BAROMETER_SIGMA_M })
+            .collect(),
+        gnss: gnss_positions(settings, flight, end_s).into_iter().map(gnss).collect(),
+        ..TelemetryBatch::default()
+    }
 }
 
 /// A stream of standard normal numbers of its own for each sensor, so that settings of one do not change another.
@@ -47,16 +69,16 @@ pub(crate) fn imu(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<ImuSa
             gyro_offset += gyro_walk * dt.sqrt() * noise.vector();
             accel_offset += accel_walk * dt.sqrt() * noise.vector();
             ImuSample {
-                t_s,
-                gyro: flight.angular_rate(t_s) + gyro_offset + gyro_noise / dt.sqrt() * noise.vector(),
-                accel: flight.specific_force(t_s) + accel_offset + accel_noise / dt.sqrt() * noise.vector(),
+                stamp_ns: nanos_from_seconds(t_s),
+                gyro_rad_s: flight.angular_rate(t_s) + gyro_offset + gyro_noise / dt.sqrt() * noise.vector(),
+                accel_m_s2: flight.specific_force(t_s) + accel_offset + accel_noise / dt.sqrt() * noise.vector(),
             }
         })
         .collect()
 }
 
 /// Height above ground: white noise and a slow drift, as a barometer's, each of 0.7 of the stated sigma.
-pub(crate) fn heights(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, f64)> {
+fn heights(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, f64)> {
     let mut noise = Noise::new(settings.seed, 2);
     let mut drift = settings.height_sigma_m * 0.7 * noise.next();
     // A first-order process of 60 s.
@@ -70,7 +92,7 @@ pub(crate) fn heights(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(
 }
 
 /// Heading, degrees in 0..360: white noise and a constant error, as a compass's.
-pub(crate) fn headings(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, f64)> {
+fn headings(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, f64)> {
     let mut noise = Noise::new(settings.seed, 3);
     let constant = 0.8 * settings.heading_sigma_deg * flight.offset(1);
     times(end_s)
@@ -82,7 +104,7 @@ pub(crate) fn headings(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<
 }
 
 /// Attitude of the airframe, `enu_from_body`, with white noise about each axis.
-pub(crate) fn attitudes(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, UnitQuaternion<f64>)> {
+fn attitudes(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, UnitQuaternion<f64>)> {
     let mut noise = Noise::new(settings.seed, 4);
     times(end_s)
         .map(|t| {
@@ -93,10 +115,10 @@ pub(crate) fn attitudes(settings: &Settings, flight: &Flight, end_s: f64) -> Vec
 }
 
 /// 1 sigma of the barometer's white noise, metres.
-pub(crate) const BAROMETER_SIGMA_M: f64 = 0.3;
+const BAROMETER_SIGMA_M: f64 = 0.3;
 
 /// Height by air pressure: white noise on a level of its own that drifts by 2 m in ten minutes.
-pub(crate) fn pressure_heights(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, f64)> {
+fn pressure_heights(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, f64)> {
     let mut noise = Noise::new(settings.seed, 6);
     let (zero, mut drift) = (200.0 + 50.0 * noise.next(), 0.0);
     let keep = (-1.0 / (SLOW_HZ * 600.0)).exp();
@@ -111,10 +133,10 @@ pub(crate) fn pressure_heights(settings: &Settings, flight: &Flight, end_s: f64)
 /// Seconds between positions of GNSS.
 const GNSS_INTERVAL_S: f64 = 0.5;
 /// 1 sigma an axis of a position of GNSS, metres.
-pub(crate) const GNSS_SIGMA_M: f64 = 2.0;
+const GNSS_SIGMA_M: f64 = 2.0;
 
 /// Positions by GNSS, metres east and north: white noise and, as large, an error that lasts for a minute.
-pub(crate) fn gnss(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, f64, f64)> {
+fn gnss_positions(settings: &Settings, flight: &Flight, end_s: f64) -> Vec<(f64, f64, f64)> {
     let mut noise = Noise::new(settings.seed, 7);
     let share = GNSS_SIGMA_M * std::f64::consts::FRAC_1_SQRT_2;
     let keep = (-GNSS_INTERVAL_S / 60.0).exp();

@@ -69,12 +69,12 @@ fn a_perfect_imu_integrates_back_to_the_trajectory() {
     let (mut q, mut v, mut p) = (flight.attitude(0.0), flight.velocity(0.0), flight.position(0.0));
     let gravity = Vector3::new(0.0, 0.0, -GRAVITY_M_S2);
     for pair in samples.windows(2) {
-        let dt = pair[1].t_s - pair[0].t_s;
+        let dt = crate::time::seconds_between(pair[0].stamp_ns, pair[1].stamp_ns);
         // Rounded as in the file.
         let round = |x: &Vector3<f64>, digits: f64| x.map(|c| (c * digits).round() / digits);
-        let (g0, g1) = (round(&pair[0].gyro, 1e6), round(&pair[1].gyro, 1e6));
+        let (g0, g1) = (round(&pair[0].gyro_rad_s, 1e6), round(&pair[1].gyro_rad_s, 1e6));
         let next = q * UnitQuaternion::from_scaled_axis((g0 + g1) / 2.0 * dt);
-        let (a0, a1) = (q * round(&pair[0].accel, 1e4) + gravity, next * round(&pair[1].accel, 1e4) + gravity);
+        let (a0, a1) = (q * round(&pair[0].accel_m_s2, 1e4) + gravity, next * round(&pair[1].accel_m_s2, 1e4) + gravity);
         p += v * dt + (2.0 * a0 + a1) / 6.0 * dt * dt;
         v += (a0 + a1) / 2.0 * dt;
         q = next;

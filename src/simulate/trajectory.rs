@@ -4,7 +4,8 @@
 //! agree to well under a millimetre.
 
 use super::noise::{mix, signed, unit};
-use super::settings::{Mounting, Settings};
+use super::settings::Settings;
+use crate::types::Mounting;
 use nalgebra::{Matrix3, Rotation3, UnitQuaternion, Vector3};
 use std::f64::consts::{PI, TAU};
 

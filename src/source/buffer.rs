@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use crate::geo::heading_pitch_roll;
 use crate::time::{NANOS_PER_SEC, nanos_from_seconds, seconds_between};
 use crate::types::{
-    AttitudeSample, BarometerSample, Estimate, GnssSample, HeadingSample, HeightSample, ImuSample, Known, LandedSample,
-    TelemetryBatch, TelemetrySample,
+    AttitudeSample, BarometerSample, Estimate, GnssSample, HeadingSample, HeightSample, ImuSample, Known, LandedSample, Sample,
+    TelemetryBatch, TelemetrySample, telemetry_kinds,
 };
 
 /// A sample further than this from a frame says nothing of it.
@@ -31,21 +31,6 @@ pub struct TelemetryCounters {
     pub overflowed: u64,
 }
 
-trait Stamped: Copy + PartialEq {
-    fn stamp_ns(&self) -> i64;
-}
-
-macro_rules! stamped {
-    ($($kind:ty),*) => {
-        $(impl Stamped for $kind {
-            fn stamp_ns(&self) -> i64 {
-                self.stamp_ns
-            }
-        })*
-    };
-}
-stamped!(ImuSample, HeightSample, HeadingSample, AttitudeSample, BarometerSample, GnssSample, LandedSample);
-
 enum Insertion {
     Accepted,
     Duplicate,
@@ -59,7 +44,7 @@ struct Lane<T> {
     taken: usize,
 }
 
-impl<T: Stamped> Lane<T> {
+impl<T: Sample> Lane<T> {
     fn new() -> Self {
         Self { samples: VecDeque::new(), taken: 0 }
     }
@@ -118,6 +103,40 @@ impl<T: Stamped> Lane<T> {
     }
 }
 
+macro_rules! lanes {
+    ($($(#[$doc:meta])* $list:ident: $kind:ident($sample:ident),)*) => {
+        /// A lane for each kind of sample.
+        struct Lanes {
+            $($list: Lane<$sample>,)*
+        }
+
+        impl Lanes {
+            fn new() -> Self {
+                Self { $($list: Lane::new(),)* }
+            }
+
+            fn insert(&mut self, sample: TelemetrySample, taken_until_ns: Option<i64>) -> Insertion {
+                match sample {
+                    $(TelemetrySample::$kind(s) => self.$list.insert(s, taken_until_ns),)*
+                }
+            }
+
+            fn take(&mut self, until_ns: i64) -> TelemetryBatch {
+                TelemetryBatch { $($list: self.$list.take(until_ns),)* }
+            }
+
+            fn ahead(&self, until_ns: i64) -> TelemetryBatch {
+                TelemetryBatch { $($list: self.$list.ahead(until_ns),)* }
+            }
+
+            fn forget(&mut self, before_ns: i64, most: usize) -> u64 {
+                [$(self.$list.forget(before_ns, most)),*].iter().sum()
+            }
+        }
+    };
+}
+telemetry_kinds!(lanes);
+
 /// Telemetry that no frame has taken yet, and the second before the last frame, for interpolation.
 ///
 /// ```
@@ -137,13 +156,7 @@ pub struct TelemetryBuffer {
     most: usize,
     taken_until_ns: Option<i64>,
     latest_ns: Option<i64>,
-    imu: Lane<ImuSample>,
-    height: Lane<HeightSample>,
-    heading: Lane<HeadingSample>,
-    attitude: Lane<AttitudeSample>,
-    barometer: Lane<BarometerSample>,
-    gnss: Lane<GnssSample>,
-    landed: Lane<LandedSample>,
+    lanes: Lanes,
     counters: TelemetryCounters,
 }
 
@@ -158,13 +171,7 @@ impl TelemetryBuffer {
             most: (limit_s * MAX_RATE_HZ) as usize,
             taken_until_ns: None,
             latest_ns: None,
-            imu: Lane::new(),
-            height: Lane::new(),
-            heading: Lane::new(),
-            attitude: Lane::new(),
-            barometer: Lane::new(),
-            gnss: Lane::new(),
-            landed: Lane::new(),
+            lanes: Lanes::new(),
             counters: TelemetryCounters::default(),
         }
     }
@@ -182,17 +189,7 @@ impl TelemetryBuffer {
             self.counters.invalid += 1;
             return;
         }
-        let until = self.taken_until_ns;
-        let insertion = match sample {
-            TelemetrySample::Imu(s) => self.imu.insert(s, until),
-            TelemetrySample::Height(s) => self.height.insert(s, until),
-            TelemetrySample::Heading(s) => self.heading.insert(s, until),
-            TelemetrySample::Attitude(s) => self.attitude.insert(s, until),
-            TelemetrySample::Barometer(s) => self.barometer.insert(s, until),
-            TelemetrySample::Gnss(s) => self.gnss.insert(s, until),
-            TelemetrySample::Landed(s) => self.landed.insert(s, until),
-        };
-        match insertion {
+        match self.lanes.insert(sample, self.taken_until_ns) {
             Insertion::Accepted => {
                 self.counters.accepted += 1;
                 self.latest_ns = self.latest_ns.max(Some(sample.stamp_ns()));
@@ -214,15 +211,7 @@ impl TelemetryBuffer {
     /// time: one whose stamp lies before an earlier frame's finds no samples, and is known by what is left of the second before.
     pub fn take(&mut self, stamp_ns: i64) -> (TelemetryBatch, Known) {
         let known = self.known_at(stamp_ns);
-        let batch = TelemetryBatch {
-            imu: self.imu.take(stamp_ns),
-            height: self.height.take(stamp_ns),
-            heading: self.heading.take(stamp_ns),
-            attitude: self.attitude.take(stamp_ns),
-            barometer: self.barometer.take(stamp_ns),
-            gnss: self.gnss.take(stamp_ns),
-            landed: self.landed.take(stamp_ns),
-        };
+        let batch = self.lanes.take(stamp_ns);
         let until = self.taken_until_ns.map_or(stamp_ns, |until| until.max(stamp_ns));
         self.taken_until_ns = Some(until);
         // Handed out and too old to interpolate a later frame: nothing that a frame still waits for.
@@ -232,29 +221,22 @@ impl TelemetryBuffer {
 
     /// The samples up to a stamp that [`TelemetryBuffer::take`] would give, left where they are.
     pub fn ahead(&self, stamp_ns: i64) -> TelemetryBatch {
-        TelemetryBatch {
-            imu: self.imu.ahead(stamp_ns),
-            height: self.height.ahead(stamp_ns),
-            heading: self.heading.ahead(stamp_ns),
-            attitude: self.attitude.ahead(stamp_ns),
-            barometer: self.barometer.ahead(stamp_ns),
-            gnss: self.gnss.ahead(stamp_ns),
-            landed: self.landed.ahead(stamp_ns),
-        }
+        self.lanes.ahead(stamp_ns)
     }
 
     /// What telemetry says at a stamp: interpolated between neighbours, absent when the nearest is over a second away.
     pub fn known_at(&self, stamp_ns: i64) -> Known {
-        let height = self.height.around(stamp_ns).map(|(a, b, t)| Estimate {
+        let height = self.lanes.height.around(stamp_ns).map(|(a, b, t)| Estimate {
             value: a.height_agl_m + t * (b.height_agl_m - a.height_agl_m),
             sigma: a.sigma_m.max(b.sigma_m),
         });
-        let heading = self.heading.around(stamp_ns).map(|(a, b, t)| {
+        let heading = self.lanes.heading.around(stamp_ns).map(|(a, b, t)| {
             let turn =
                 (b.heading_rad - a.heading_rad + std::f64::consts::PI).rem_euclid(std::f64::consts::TAU) - std::f64::consts::PI;
             Estimate { value: a.heading_rad + t * turn, sigma: a.sigma_rad.max(b.sigma_rad) }
         });
         let attitude = self
+            .lanes
             .attitude
             .around(stamp_ns)
             .map(|(a, b, t)| (heading_pitch_roll(&a.enu_from_body.slerp(&b.enu_from_body, t)), a.sigma_rad));
@@ -271,14 +253,7 @@ impl TelemetryBuffer {
     }
 
     fn forget(&mut self, before_ns: i64) -> u64 {
-        let most = self.most;
-        self.imu.forget(before_ns, most)
-            + self.height.forget(before_ns, most)
-            + self.heading.forget(before_ns, most)
-            + self.attitude.forget(before_ns, most)
-            + self.barometer.forget(before_ns, most)
-            + self.gnss.forget(before_ns, most)
-            + self.landed.forget(before_ns, most)
+        self.lanes.forget(before_ns, self.most)
     }
 }
 

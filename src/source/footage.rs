@@ -10,10 +10,10 @@ use super::flight::{Flight, VideoOptions};
 use super::frames::{FrameEvent, FrameSource};
 use super::photos::{CameraOptions, field_of_view_of_model};
 use super::telemetry::srt::{self, SrtTelemetry};
-use super::video::{VideoEvent, VideoFrame, VideoInput, VideoParts, VideoSettings, monotonic_ns};
+use super::video::{MonotonicClock, VideoEvent, VideoFrame, VideoInput, VideoParts, VideoSettings};
 use super::{KnowledgeOptions, Setting, SourceError, TelemetryBuffer};
 use crate::recording::rows::FrameRow;
-use crate::recording::{FileError, Recording, RecordingWriter, Start, Truth, VideoPart, as_recorded, sidecars};
+use crate::recording::{Description, FileError, Recording, RecordingWriter, Start, Truth, VideoPart, as_recorded, sidecars};
 use crate::types::{Camera, Frame, Intake, Intrinsics, Known, Pause, Pixels, TelemetryBatch};
 
 pub use live::LiveTelemetry;
@@ -71,6 +71,7 @@ pub struct Footage {
     first_stamp_ns: Option<i64>,
     shift_ns: i64,
     live: Option<LiveTelemetry>,
+    clock: MonotonicClock,
     pauses: PauseClock,
     record: Option<(RecordingWriter, Option<Start>)>,
     /// A frame that waits for its telemetry, and since when.
@@ -137,21 +138,19 @@ pub fn telemetry(path: &Path) -> Result<SrtTelemetry, FileError> {
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("srt")) {
         return srt::read(path);
     }
-    let all = sidecars::read(path.parent().unwrap_or(Path::new("")), 0)?;
-    let none = TelemetryBatch::default();
-    match path.file_name().and_then(|n| n.to_str()).unwrap_or_default() {
-        "imu.csv" => Ok(samples(TelemetryBatch { imu: all.imu, ..none })),
-        "height.csv" => Ok(samples(TelemetryBatch { height: all.height, ..none })),
-        "heading.csv" => Ok(samples(TelemetryBatch { heading: all.heading, ..none })),
-        "attitude.csv" => Ok(samples(TelemetryBatch { attitude: all.attitude, ..none })),
-        "barometer.csv" => Ok(samples(TelemetryBatch { barometer: all.barometer, ..none })),
-        "gnss.csv" => Ok(samples(TelemetryBatch { gnss: all.gnss, ..none })),
-        "landed.csv" => Ok(samples(TelemetryBatch { landed: all.landed, ..none })),
-        other => nothing(format!(
-            "'{other}' is no telemetry; give imu.csv, height.csv, heading.csv, attitude.csv, barometer.csv, gnss.csv, landed.csv, \
-             their folder, or a .srt file"
-        )),
+    match sidecars::read_one(path) {
+        Some(read) => read.map(samples),
+        None => {
+            let name = path.file_name().unwrap_or_default().display();
+            nothing(format!("'{name}' is no telemetry; give {}, their folder, or a .srt file", sidecars::NAMES.join(", ")))
+        }
     }
+}
+
+/// What a recording of a live flight says of itself.
+fn recorded_by_run<'a>(camera: &'a Camera, start: Option<&'a Start>) -> Description<'a> {
+    let title = "Recorded by skyfix. frames.csv lists the frames of the video that were served, and what was known of each.";
+    Description { title, camera, start, licence: None, made_by: "skyfix run" }
 }
 
 impl FootageCamera {
@@ -230,6 +229,7 @@ impl Footage {
             first_stamp_ns: settings.first_stamp_ns,
             shift_ns: 0,
             live: settings.live,
+            clock: MonotonicClock::obtain()?,
             pauses: PauseClock::new(settings.pause_interval_ns),
             record: settings.record,
             held: None,
@@ -290,7 +290,7 @@ impl Footage {
         let ordinal = self.next_ordinal;
         self.next_ordinal += 1;
         let captured = shown.captured_ns.and_then(|captured| {
-            let age_ns = u64::try_from(monotonic_ns().saturating_sub(captured)).ok()?;
+            let age_ns = u64::try_from(self.clock.now_ns().saturating_sub(captured)).ok()?;
             Instant::now().checked_sub(Duration::from_nanos(age_ns))
         });
         FrameEvent::Frame(Box::new(Frame {
@@ -329,7 +329,7 @@ impl Footage {
             && let FootageCamera::Known(camera) = &self.camera
         {
             // The camera that a replay will read, to the last bit.
-            let camera = writer.describe(camera, start.as_ref()).map_err(|e| e.to_string())?;
+            let camera = writer.describe(&recorded_by_run(camera, start.as_ref())).map_err(|e| e.to_string())?;
             self.camera = FootageCamera::Known(camera);
         }
         let (FootageCamera::Known(camera) | FootageCamera::FieldOfView(_, camera)) = &self.camera;
@@ -349,7 +349,7 @@ impl Footage {
 
     /// What is known of the time since the last frame, when that is long ago.
     fn pause(&mut self) -> FrameEvent {
-        let now_ns = monotonic_ns();
+        let now_ns = self.clock.now_ns();
         let Some(stamp_ns) = self.pauses.due(now_ns) else { return FrameEvent::Pending };
         let settled_ns = stamp_ns.saturating_sub(LATEST_FRAME_NS);
         let (mut telemetry, _) = self.recorded.take(settled_ns);

@@ -13,8 +13,9 @@ pub use camera::{Camera, Distortion, Intrinsics, Mounting, ground_offset_of_ray,
 pub use fix::{AbstainReason, Fix, FreePose, Match, Outcome, Prior, TrackPoint, TrackSource, TrackState};
 pub use frame::{Estimate, Frame, Intake, Known, Pixels};
 pub use report::{FrameMatch, FrameReport, Report, SearchRoute, StageTimes};
+pub(crate) use telemetry::telemetry_kinds;
 pub use telemetry::{
-    AttitudeSample, BarometerSample, GnssSample, HeadingSample, HeightSample, ImuSample, LandedSample, Pause, TelemetryBatch,
-    TelemetrySample,
+    AttitudeSample, BarometerSample, GnssSample, HeadingSample, HeightSample, ImuSample, LandedSample, Pause, Sample,
+    TelemetryBatch, TelemetrySample,
 };
 pub use tensor::ImageTensor;

@@ -81,7 +81,36 @@ pub struct LandedSample {
     pub landed: bool,
 }
 
-/// One line for each kind of sample: its list in a batch, its name among the kinds, its type.
+/// A sample of telemetry.
+pub trait Sample: Copy + PartialEq {
+    /// Time of validity, nanoseconds.
+    fn stamp_ns(&self) -> i64;
+}
+
+/// The kinds of sample, one line each: its list in a batch, which is also the name of its table in a recording, its name among the kinds,
+/// and its type in [`crate::types`]. A macro that is given as `$each` gets all lines, so that whatever holds a list of each kind follows from this one.
+macro_rules! telemetry_kinds {
+    ($each:ident) => {
+        $each! {
+            /// Inertial.
+            imu: Imu(ImuSample),
+            /// Height above ground.
+            height: Height(HeightSample),
+            /// Heading.
+            heading: Heading(HeadingSample),
+            /// Attitude.
+            attitude: Attitude(AttitudeSample),
+            /// Height by air pressure.
+            barometer: Barometer(BarometerSample),
+            /// Position by GNSS.
+            gnss: Gnss(GnssSample),
+            /// On the ground or not.
+            landed: Landed(LandedSample),
+        }
+    };
+}
+pub(crate) use telemetry_kinds;
+
 macro_rules! telemetry {
     ($($(#[$doc:meta])* $list:ident: $kind:ident($sample:ident),)*) => {
         /// The samples between the frame before (exclusive) and this frame (inclusive), each list in time order.
@@ -95,6 +124,12 @@ macro_rules! telemetry {
         pub enum TelemetrySample {
             $($(#[$doc])* $kind($sample),)*
         }
+
+        $(impl Sample for $sample {
+            fn stamp_ns(&self) -> i64 {
+                self.stamp_ns
+            }
+        })*
 
         impl TelemetrySample {
             /// Time of validity, nanoseconds.
@@ -127,22 +162,7 @@ macro_rules! telemetry {
     };
 }
 
-telemetry! {
-    /// Inertial.
-    imu: Imu(ImuSample),
-    /// Height above ground.
-    height: Height(HeightSample),
-    /// Heading.
-    heading: Heading(HeadingSample),
-    /// Attitude.
-    attitude: Attitude(AttitudeSample),
-    /// Height by air pressure.
-    barometer: Barometer(BarometerSample),
-    /// Position by GNSS.
-    gnss: Gnss(GnssSample),
-    /// On the ground or not.
-    landed: Landed(LandedSample),
-}
+telemetry_kinds!(telemetry);
 
 /// A time without frames, while the aircraft flies on.
 #[derive(Clone, Debug, PartialEq, Default)]

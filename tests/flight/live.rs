@@ -212,7 +212,7 @@ fn pictures() -> Vec<Vec<Vec<u8>>> {
     let source = format!("filesrc location=\"{}\" ! decodebin ! videoconvert ! identity eos-after=80", video.display());
     let mut pictures = vec![Vec::new()];
     for packet in senders::rtp_packets(&source, 1) {
-        let ends = packet[1] & 0x80 != 0;
+        let ends = senders::ends_picture(&packet);
         pictures.last_mut().unwrap().push(packet);
         if ends {
             pictures.push(Vec::new());
@@ -264,4 +264,34 @@ fn an_outage_shows_as_inertial_and_then_as_visual_without_a_restart_and_is_repla
     let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(live.join("summary.json")).unwrap()).unwrap();
     assert!(summary["intake"]["reconnects"].as_u64() >= Some(1), "{summary:#}");
     assert_replays_the_same(folder.path());
+}
+
+#[test]
+#[cfg(feature = "mavlink")]
+fn a_pipeline_with_mavlink_starts_though_its_telemetry_asks_for_the_time_before_any_video_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mavlink.toml");
+    let text = format!(
+        r#"
+[source]
+kind = "test"
+[source.camera]
+hfov_deg = 69.0
+[telemetry]
+mavlink = "127.0.0.1:0"
+[map]
+path = "{map}"
+[sinks]
+out = "{out}"
+rrd = false
+"#,
+        map = map(),
+        out = folder.path().join("out").display(),
+    );
+    std::fs::write(&file, text).unwrap();
+    let output = super::skyfix(&["run", &file.display().to_string(), "--for", "1"], &[]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    // Nothing of a test picture is on the map.
+    assert_eq!(output.status.code(), Some(3), "{errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
 }

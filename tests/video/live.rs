@@ -187,6 +187,19 @@ fn a_camera_that_is_not_there_is_tried_again_and_its_password_is_not_told() {
 }
 
 #[test]
+fn a_camera_of_this_computer_that_does_not_open_at_the_start_is_an_error_that_names_it() {
+    let no_camera = tempfile::NamedTempFile::new().unwrap();
+    for device in [std::path::Path::new("/dev/video-none"), no_camera.path()] {
+        let settings = VideoSettings::new(VideoInput::Device(device.to_owned()));
+        assert!(settings.live && settings.reconnect);
+        let r = read(settings);
+        assert!(r.reconnects.is_empty(), "{:?}", r.reconnects);
+        let text = r.failure.unwrap().to_string();
+        assert!(text.starts_with(&device.display().to_string()) && text.contains("plugged in"), "{text}");
+    }
+}
+
+#[test]
 fn without_reconnection_a_stream_that_breaks_off_fails_after_its_last_frame() {
     let folder = tempfile::tempdir().unwrap();
     let ts = clip(folder.path(), "a.ts", &format!("{} ! {H264} ! mpegtsmux", pictures(10, "width=64,height=48,framerate=10/1")));

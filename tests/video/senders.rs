@@ -42,8 +42,13 @@ pub fn rtp_packets(pictures: &str, key_every: u32) -> Vec<Vec<u8>> {
     packets
 }
 
-/// Serves one RTSP client: answers until it plays, then sends the packets, each picture after its own pause.
-pub fn serve_rtsp(listener: &TcpListener, packets: &[Vec<u8>], pauses_ms: &[u64]) -> TcpStream {
+/// Whether a packet is the last one of its picture: the marker bit.
+pub fn ends_picture(packet: &[u8]) -> bool {
+    packet[1] & 0x80 != 0
+}
+
+/// Answers an RTSP client until it plays.
+pub fn play_rtsp(listener: &TcpListener) -> TcpStream {
     let (mut stream, _) = listener.accept().unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let address = listener.local_addr().unwrap();
@@ -74,19 +79,29 @@ pub fn serve_rtsp(listener: &TcpListener, packets: &[Vec<u8>], pauses_ms: &[u64]
         let cseq = header("CSeq:");
         write!(stream, "RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\n{more}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
         if verb == "PLAY" {
-            break;
+            return stream;
         }
     }
+}
+
+/// Sends a packet to an RTSP client that plays.
+pub fn send_interleaved(stream: &mut TcpStream, packet: &[u8]) -> std::io::Result<()> {
+    let mut framed = vec![b'$', 0];
+    framed.extend(u16::try_from(packet.len()).unwrap().to_be_bytes());
+    framed.extend(packet);
+    stream.write_all(&framed)
+}
+
+/// Serves one RTSP client: the packets once it plays, each picture after its own pause.
+#[allow(dead_code, reason = "not every test binary uses it")]
+pub fn serve_rtsp(listener: &TcpListener, packets: &[Vec<u8>], pauses_ms: &[u64]) -> TcpStream {
+    let mut stream = play_rtsp(listener);
     let mut picture = 0;
     for packet in packets {
-        let mut framed = vec![b'$', 0];
-        framed.extend(u16::try_from(packet.len()).unwrap().to_be_bytes());
-        framed.extend(packet);
-        if stream.write_all(&framed).is_err() {
+        if send_interleaved(&mut stream, packet).is_err() {
             break;
         }
-        // The marker bit ends a picture.
-        if packet[1] & 0x80 != 0 {
+        if ends_picture(packet) {
             std::thread::sleep(Duration::from_millis(pauses_ms[picture % pauses_ms.len()]));
             picture += 1;
         }

@@ -1,8 +1,8 @@
 use super::*;
+use crate::simulate::Settings;
 use crate::simulate::clip::{Clip, clip};
-use crate::simulate::{Mounting, Settings};
 use crate::time::nanos_from_seconds;
-use crate::types::{Camera, TelemetryBatch};
+use crate::types::{Camera, Mounting, TelemetryBatch};
 
 /// A low and slow flight with two turns, small frames.
 fn settings(mounting: Mounting) -> Settings {

@@ -4,7 +4,7 @@ use super::tests::{ORIGIN, SMOOTHED, fix, known, position_m, second};
 use super::*;
 use crate::fuse::GnssUse;
 use crate::geo::EnuPlane;
-use crate::types::{AidSourceKind, AidState, BarometerSample, GnssSample, LandedSample, TrackSource};
+use crate::types::{AidSourceKind, AidState, BarometerSample, GnssSample, LandedSample, SourceStatus, TrackSource};
 use nalgebra::Vector3;
 
 const NO_FIX: Outcome = Outcome::Abstained(AbstainReason::NoCandidate);

@@ -6,13 +6,12 @@
 //! - `smoother_window`: what the smoother will look back over.
 
 mod accept;
+mod fused;
 mod initialise;
 mod measure;
 mod propagate;
 mod reacquire;
 mod smoother_window;
-
-use nalgebra::UnitQuaternion;
 
 use super::aiding::{Aiding, Told};
 use super::counters::Counters;
@@ -21,32 +20,13 @@ use super::measurement::Displacement;
 use super::running::Running;
 use super::settings::FusionSettings;
 use super::track_options::{Smoothing, TrackOptions};
-use super::track_point::lost;
-use crate::geo::{Geodetic, heading_pitch_roll};
-use crate::types::{
-    AbstainReason, AttitudeSample, Fix, ImuSample, Known, Outcome, Pause, Prior, SourceStatus, TelemetryBatch, TrackPoint,
-};
+use crate::geo::Geodetic;
+use crate::types::{AbstainReason, AttitudeSample, Fix, ImuSample, Known, Outcome, Pause, TelemetryBatch, TrackPoint};
 use accept::Verdict;
+pub use fused::Fused;
 use initialise::Sensed;
 use propagate::Propagation;
 use smoother_window::SmootherWindow;
-
-/// What fusion makes of a frame.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fused {
-    /// The track between the frame before and this one; see [`TrackOptions::interval_ns`].
-    pub between: Vec<TrackPoint>,
-    /// The track at the frame's stamp.
-    pub track: TrackPoint,
-    /// Where to search for a later frame; `None` when that is not known.
-    pub prior: Option<Prior>,
-    /// Whether the way since the frame before was used.
-    pub displacement_used: bool,
-    /// The smoothed track at the frames that the lag has come to settle, in order.
-    pub settled: Vec<TrackPoint>,
-    /// The sources that were heard so far, as they are at the frame.
-    pub sources: Vec<SourceStatus>,
-}
 
 /// The fusion of a flight: one instance, frames in order.
 #[derive(Clone)]
@@ -153,14 +133,9 @@ impl Fusion {
                 (None, false)
             }
         };
-        let Some(running) = &self.running else {
-            let track = TrackPoint { nis, fix_used, ..lost(stamp_ns, None) };
-            return Fused { between, track, prior: None, displacement_used, settled: Vec::new(), sources: Vec::new() };
-        };
-        let track = TrackPoint { nis, fix_used, ..running.track(stamp_ns, &self.settings) };
-        let prior = track.state.as_ref().and_then(|state| running.prior(stamp_ns, state, &self.settings));
-        let sources = running.navigator.aids.status(stamp_ns);
-        Fused { between, track, prior, displacement_used, settled: Vec::new(), sources }
+        let fused = Fused::at(stamp_ns, self.running.as_ref(), &self.settings);
+        let track = TrackPoint { nis, fix_used, ..fused.track };
+        Fused { between, track, displacement_used, ..fused }
     }
 
     /// Starts a filter that does not run yet where a position is known, or at the first one of GNSS. What of the telemetry is left to be
@@ -276,14 +251,13 @@ impl Fusion {
     }
 }
 
-/// Heading of a track state, radians clockwise from north.
-pub fn heading_rad(enu_from_body: &UnitQuaternion<f64>) -> f64 {
-    heading_pitch_roll(enu_from_body).0
-}
-
 #[cfg(test)]
 mod aiding_tests;
 #[cfg(test)]
 mod odometry_tests;
+#[cfg(test)]
+mod reacquire_tests;
+#[cfg(test)]
+mod smoother_tests;
 #[cfg(test)]
 mod tests;

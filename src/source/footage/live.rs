@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::source::TelemetryBuffer;
 use crate::source::telemetry::TelemetryStream;
-use crate::source::video::monotonic_ns;
+use crate::source::video::{MonotonicClock, VideoError};
 use crate::time::NANOS_PER_SEC;
 use crate::types::{Known, TelemetryBatch};
 
@@ -28,10 +28,15 @@ pub struct LiveTelemetry {
 
 impl LiveTelemetry {
     /// A stream whose stamps count from `epoch`. A frame waits for telemetry of its time, but no longer than `wait`.
-    pub fn new(stream: Box<dyn TelemetryStream>, epoch: Instant, wait: Duration) -> Self {
+    ///
+    /// # Errors
+    /// When GStreamer, whose clock relates the two, does not start.
+    pub fn new(stream: Box<dyn TelemetryStream>, epoch: Instant, wait: Duration) -> Result<Self, VideoError> {
+        // First, because it may take its time, which must not pass between the two readings.
+        let clock = MonotonicClock::obtain()?;
         let age_ns = i64::try_from(epoch.elapsed().as_nanos()).unwrap_or(i64::MAX);
-        let epoch_monotonic_ns = monotonic_ns().saturating_sub(age_ns);
-        Self { stream, buffer: TelemetryBuffer::new(TELEMETRY_LIMIT_S), epoch_monotonic_ns, wait }
+        let epoch_monotonic_ns = clock.now_ns().saturating_sub(age_ns);
+        Ok(Self { stream, buffer: TelemetryBuffer::new(TELEMETRY_LIMIT_S), epoch_monotonic_ns, wait })
     }
 
     /// A time on the stream's clock.

@@ -146,16 +146,17 @@ impl VideoError {
 }
 
 /// An error message of the bus, classified. `started` says whether frames have come: then a read error is a stream that broke off.
-pub(super) fn from_message(input: &str, error: &gstreamer::message::Error, started: bool) -> VideoError {
+/// `advice` is what to do about an input that cannot be opened.
+pub(super) fn from_message(input: &str, advice: &'static str, error: &gstreamer::message::Error, started: bool) -> VideoError {
     let cause = error.error();
     let detail = error.debug().map(|d| d.to_string()).unwrap_or_default();
     // The last line of the debug text is the reason; what is before it names a source file of GStreamer.
     let detail = detail.lines().last().filter(|l| !l.contains("gst_")).unwrap_or_default();
     let text = if detail.is_empty() { cause.message().to_string() } else { format!("{} ({detail})", cause.message()) };
-    classify(input, &cause, redact(&text), started)
+    classify(input, advice, &cause, redact(&text), started)
 }
 
-fn classify(input: &str, cause: &gstreamer::glib::Error, reason: String, started: bool) -> VideoError {
+fn classify(input: &str, advice: &'static str, cause: &gstreamer::glib::Error, reason: String, started: bool) -> VideoError {
     use gstreamer::{CoreError, ResourceError, StreamError};
     let input = input.to_owned();
     let missing = |reason: &str| VideoError::MissingDecoder {
@@ -168,7 +169,7 @@ fn classify(input: &str, cause: &gstreamer::glib::Error, reason: String, started
             ResourceError::NotAuthorized => VideoError::Refused { input, reason },
             ResourceError::Settings => VideoError::Negotiation { input, reason },
             _ if started => VideoError::Lost { input, reason },
-            _ => VideoError::Open { input, reason, advice: "is the address right, and is the source on?" },
+            _ => VideoError::Open { input, reason, advice },
         };
     }
     match (cause.kind::<StreamError>(), cause.kind::<CoreError>()) {
@@ -226,7 +227,7 @@ mod tests {
 
     #[test]
     fn errors_of_gstreamer_are_told_apart() {
-        let of = |cause: Error, started| classify("x", &cause, cause.message().to_owned(), started);
+        let of = |cause: Error, started| classify("x", "is it on?", &cause, cause.message().to_owned(), started);
         let refused = of(Error::new(ResourceError::NotAuthorized, "401"), false);
         assert!(matches!(refused, VideoError::Refused { .. }) && !refused.may_pass());
         assert!(matches!(of(Error::new(ResourceError::Read, "gone"), true), VideoError::Lost { .. }));

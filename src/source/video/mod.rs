@@ -18,6 +18,7 @@
 //! position in the recorded file, too, or in a part of it beyond that part's first.
 
 mod backoff;
+mod clock;
 mod error;
 mod parts;
 mod pipeline;
@@ -39,6 +40,7 @@ use image::RgbImage;
 use crate::source::redact;
 
 use backoff::Backoff;
+pub use clock::MonotonicClock;
 pub use error::VideoError;
 pub use parts::VideoParts;
 use pipeline::Connection;
@@ -55,12 +57,6 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// A file that gives nothing for this long is looked at: nothing may be at work on it any more.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Now on the clock of [`VideoFrame::captured_ns`]: nanoseconds.
-pub fn monotonic_ns() -> i64 {
-    let time = gst::SystemClock::obtain().time();
-    i64::try_from(time.nseconds()).unwrap_or(i64::MAX)
-}
-
 /// A decoded frame.
 #[derive(Clone, Debug)]
 pub struct VideoFrame {
@@ -70,7 +66,7 @@ pub struct VideoFrame {
     pub pts_ns: i64,
     /// The picture: upright by the orientation its container states, square pixels, RGB.
     pub image: Arc<RgbImage>,
-    /// The same time on the monotonic system clock, nanoseconds; live sources only.
+    /// The same time on the [`MonotonicClock`], nanoseconds; live sources only.
     pub captured_ns: Option<i64>,
 }
 
@@ -133,15 +129,15 @@ impl VideoSource {
     /// What is wrong before anything is read: settings, a file that is not there, a description that is not understood, an element
     /// or a recording file that cannot be made. All else comes from [`VideoSource::poll`].
     pub fn start(settings: VideoSettings) -> Result<Self, VideoError> {
-        gst::init().map_err(|e| VideoError::GStreamer { reason: e.to_string() })?;
+        let clock = MonotonicClock::obtain()?;
         settings.check()?;
-        let clock = gst::SystemClock::obtain();
         let base = clock.time();
         let base_ns = i64::try_from(base.nseconds()).unwrap_or(i64::MAX);
         let timeline = if settings.live { Timeline::Live { base_ns } } else { Timeline::Container };
         let recorder = settings.record.as_deref().map(Recorder::create).transpose()?.map(Mutex::new);
         let shared = Arc::new(Shared {
             input: settings.input.shown(),
+            advice: settings.input.advice(),
             timeline,
             clock,
             base,
@@ -240,7 +236,7 @@ impl VideoSource {
                     *missing = element.structure().and_then(|s| missing_plugin(input, s));
                 }
                 gst::MessageView::Error(error) if failure.is_none() => {
-                    let error = error::from_message(input, error, started);
+                    let error = error::from_message(input, self.shared.advice, error, started);
                     connection.drain();
                     *failure = Some((error, Instant::now()));
                 }
@@ -303,8 +299,12 @@ impl VideoSource {
             None if self.settings.reconnect => Some(VideoError::Lost { input: input(), reason: "the sender ended it".into() }),
             other => other,
         };
+        // A camera of this computer that does not open before its first frame is no link that comes and goes: it is not there, not
+        // this one, or somebody else's.
+        let is_device = matches!(self.settings.input, VideoInput::Device(_));
+        let hopeless = |reason: &VideoError| is_device && !started && matches!(reason, VideoError::Open { .. });
         match error {
-            Some(reason) if self.settings.reconnect && reason.may_pass() => {
+            Some(reason) if self.settings.reconnect && reason.may_pass() && !hopeless(&reason) => {
                 let (attempt, wait) = self.backoff.next_attempt();
                 let waiting = State::Waiting { until: Instant::now() + wait };
                 if let State::Running(running) = std::mem::replace(&mut self.state, waiting) {

@@ -81,7 +81,7 @@ impl Connection {
         watch_parsed(&parse, &decode, number, is_file, shared, &findings);
         watch_decoded(&decode, &queue, number, shared, &findings);
         let bus = pipeline.bus().ok_or_else(|| broken("the pipeline has no bus"))?;
-        pipeline.use_clock(Some(&shared.clock));
+        pipeline.use_clock(Some(shared.clock.of_pipelines()));
         // One zero of running time for all connections, instead of a new one at each start.
         pipeline.set_start_time(gst::ClockTime::NONE);
         pipeline.set_base_time(shared.base);
@@ -107,8 +107,8 @@ impl Connection {
                 // The bus has the cause, if there is one; this is for elements that post none.
                 tracing::debug!("{}: {error}", shared.input);
                 if pipeline.bus().is_none_or(|bus| !bus.have_pending()) {
-                    let advice = "is the address right, and is the source on?";
-                    findings.fail(VideoError::Open { input: shared.input.clone(), reason: error.to_string(), advice });
+                    let (input, advice) = (shared.input.clone(), shared.advice);
+                    findings.fail(VideoError::Open { input, reason: error.to_string(), advice });
                 }
             }
         });
@@ -168,6 +168,11 @@ fn source(settings: &VideoSettings, input: &str) -> Result<(gst::Pipeline, gst::
         VideoInput::File(path) => {
             let source = make(input, "filesrc")?;
             source.set_property("location", path.as_path());
+            source
+        }
+        VideoInput::Device(path) => {
+            let source = make(input, "v4l2src")?;
+            source.set_property("device", path.display().to_string());
             source
         }
         VideoInput::Rtsp { url, latency_ms, transport } => {

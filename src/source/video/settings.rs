@@ -34,6 +34,8 @@ pub enum VideoInput {
         /// TCP or UDP.
         transport: RtspTransport,
     },
+    /// A camera of this computer (Video4Linux).
+    Device(PathBuf),
     /// A pipeline as for `gst-launch-1.0`, without a sink; its last element gives out encoded or raw video (or a container). It can
     /// name any element and so do anything: it is code.
     Launch(String),
@@ -43,8 +45,19 @@ impl VideoInput {
     /// The input as shown to users: without credentials.
     pub fn shown(&self) -> String {
         match self {
-            Self::File(path) => path.display().to_string(),
+            Self::File(path) | Self::Device(path) => path.display().to_string(),
             Self::Uri(text) | Self::Launch(text) | Self::Rtsp { url: text, .. } => redact(text),
+        }
+    }
+
+    /// What to do when it cannot be opened.
+    pub(super) fn advice(&self) -> &'static str {
+        match self {
+            Self::File(_) => "check the path",
+            Self::Device(_) => {
+                "is the camera plugged in, and does no other program use it? `v4l2-ctl --list-devices` names those that are there"
+            }
+            Self::Uri(_) | Self::Launch(_) | Self::Rtsp { .. } => "is the address right, and is the source on?",
         }
     }
 }
@@ -69,7 +82,7 @@ pub struct VideoSettings {
 }
 
 impl VideoSettings {
-    /// Sensible settings: RTSP is live and reconnects, everything else is read to its end at the pace it is asked for.
+    /// Sensible settings: RTSP and cameras are live and reconnect, everything else is read to its end at the pace it is asked for.
     pub fn new(input: VideoInput) -> Self {
         let input = match input {
             VideoInput::Uri(url) if url.starts_with("rtsp://") || url.starts_with("rtsps://") => {
@@ -77,7 +90,7 @@ impl VideoSettings {
             }
             other => other,
         };
-        let live = matches!(input, VideoInput::Rtsp { .. });
+        let live = matches!(input, VideoInput::Rtsp { .. } | VideoInput::Device(_));
         let stall_timeout = Duration::from_secs(5);
         Self { input, frame_rate: None, live, reconnect: live, record: None, queue: 4, stall_timeout }
     }
@@ -92,14 +105,18 @@ impl VideoSettings {
             return Err(VideoError::Setting { name: "queue", value: self.queue.to_string(), wanted });
         }
         let open = |reason: &str, advice| Err(VideoError::Open { input: self.input.shown(), reason: reason.into(), advice });
-        if let VideoInput::File(path) = &self.input {
-            match std::fs::metadata(path) {
-                Err(e) => return open(&e.to_string(), "check the path"),
-                Ok(m) if m.is_dir() => return open("it is a folder", "give a video file"),
-                Ok(m) if m.len() == 0 => return open("the file is empty", "copy or record it again"),
-                Ok(_) => {}
+        match &self.input {
+            VideoInput::File(path) => match std::fs::metadata(path) {
+                Err(e) => open(&e.to_string(), self.input.advice()),
+                Ok(m) if m.is_dir() => open("it is a folder", "give a video file"),
+                Ok(m) if m.len() == 0 => open("the file is empty", "copy or record it again"),
+                Ok(_) => Ok(()),
+            },
+            // One that is pulled out later is waited for.
+            VideoInput::Device(path) => {
+                std::fs::metadata(path).map_or_else(|e| open(&e.to_string(), self.input.advice()), |_| Ok(()))
             }
+            VideoInput::Uri(_) | VideoInput::Rtsp { .. } | VideoInput::Launch(_) => Ok(()),
         }
-        Ok(())
     }
 }

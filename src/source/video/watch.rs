@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
+use super::clock::MonotonicClock;
 use super::error::VideoError;
 use super::record::Recorder;
 use super::tap::{Picture, Tap, Timeline};
@@ -18,8 +19,10 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Shared {
     /// Input as shown to users.
     pub input: String,
+    /// What to do when it cannot be opened.
+    pub advice: &'static str,
     pub timeline: Timeline,
-    pub clock: gst::Clock,
+    pub clock: MonotonicClock,
     pub base: gst::ClockTime,
     pub tap: Mutex<Tap>,
     pub recorder: Option<Mutex<Recorder>>,
