@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test models test-export clean
+.PHONY: help setup demo test test-long models test-export clean
 
 target := $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
@@ -18,13 +18,18 @@ demo: setup ## replay the bundled flight and show how well it was located
 	@"$(target)/release/skyfix" replay recordings/demo --out out/demo
 	@printf '\nThe flight in pictures:\n\n    .venv/bin/rerun out/demo/flight.rrd\n\n'
 
-test: setup ## format, lints, all tests, documentation
+test: setup ## format, lints, all tests (each binary says what it took), documentation
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --no-default-features -- -D warnings
 	cargo test --locked --lib --bins --tests --examples
 	cargo test --locked --doc
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+test-long: setup ## what takes longer than a change should wait for: whole flights with every number of workers, exported networks
+	cargo test --locked --tests -- --ignored
+	@cargo build --release --locked
+	@scripts/test_export.sh
 
 models: setup ## train the bundled networks from $SKYFIX_DATA/train (hours; resumes)
 	@cargo build --release --locked

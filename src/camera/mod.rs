@@ -1,7 +1,7 @@
 //! What a camera sees of level ground: the views of a frame to try, and the frame as such a view shows it.
 
 mod rectify;
-pub mod view_hypotheses;
+pub(crate) mod view_hypotheses;
 
 pub use rectify::{FramePyramid, RectifiedFrame, footprint, rectify, view_around_footprint};
 pub use view_hypotheses::{UnknownHeight, ViewHypothesis, view_hypotheses};

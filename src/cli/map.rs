@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use skyfix::config::FlightConfig;
+use skyfix::config::{Door, FlightConfig};
 use skyfix::map::{BuildOptions, MapStore, MergeOrder, build};
 use skyfix::models::{Device, Manifest};
 use skyfix::retrieve::build::IndexOptions;
@@ -13,6 +13,10 @@ use skyfix::retrieve::{MapIndex, index_path};
 use skyfix::run::compute_index;
 
 use super::progress::{Terminal, progress_bar};
+use super::session::spelled;
+
+/// Flags of `map index` that are keys of a flight.
+const FLAGS: &[(&str, &str)] = &[("model.device", "--device"), ("model.name", "--model")];
 
 /// Verbs on maps.
 #[derive(Subcommand)]
@@ -129,7 +133,8 @@ fn index(arguments: &IndexArguments) -> anyhow::Result<()> {
     let manifest = Manifest::find()?;
     let entry = manifest.entry(&arguments.model)?;
     let options = IndexOptions { finest_gsd_m: arguments.finest, ..IndexOptions::default() };
-    let index = compute_index(&map, &manifest, entry, arguments.device, &options, &Terminal::new(None))?;
+    let computed = compute_index(&map, &manifest, entry, arguments.device, &options, &Terminal::new(None));
+    let index = computed.map_err(|error| spelled(error, &Door::CommandLine(FLAGS)))?;
     let path = index_path(map.path(), &entry.name);
     let bytes = std::fs::metadata(&path).with_context(|| path.display().to_string())?.len();
     say!("{}: {:.1} MB", path.display(), bytes as f64 / 1e6);

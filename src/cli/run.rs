@@ -47,7 +47,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    fn effective(&self) -> Result<Effective, ConfigError> {
+    pub(super) fn effective(&self) -> Result<Effective, ConfigError> {
         let config = file(&self.file)?
             .flag("sinks.record", self.record.as_ref(), "--record")?
             .flag("sinks.out", self.out.as_ref(), "--out")?

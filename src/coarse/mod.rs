@@ -8,19 +8,24 @@
 //! - [`sascm`]: the paper's way: regions of frame and map matched by neighbourhood consensus. Its parts: [`tensor`] (4D
 //!   correlation), [`mutual`] (soft mutual matching), [`conv4d`] and [`consensus`] (the network), [`vote`] (where the matches lie).
 
+#[doc(hidden)]
 pub mod consensus;
+#[doc(hidden)]
 pub mod conv4d;
+#[doc(hidden)]
 pub mod correlation;
-pub mod field;
+pub(crate) mod field;
 mod kernel;
-pub mod mutual;
-pub mod overlap;
-pub mod peaks;
-pub mod refine;
-pub mod sascm;
+pub(crate) mod mutual;
+pub(crate) mod overlap;
+pub(crate) mod peaks;
+pub(crate) mod refine;
+pub(crate) mod sascm;
+#[doc(hidden)]
 pub mod template;
+#[doc(hidden)]
 pub mod tensor;
-pub mod vote;
+pub(crate) mod vote;
 
 /// A place where a view of the frame may lie.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,9 +11,9 @@
 //! name any GStreamer element, so it is code: run only files that you trust.
 
 pub mod explain;
-pub mod layers;
-pub mod plan;
-pub mod schema;
+pub(crate) mod layers;
+pub(crate) mod plan;
+pub(crate) mod schema;
 
 #[cfg(test)]
 mod tests;

@@ -106,14 +106,19 @@ fn every_key_arrives_from_both_doors_and_changes_what_is_planned() {
                 let mut rest: Vec<&str> = base.lines().filter(|l| !l.starts_with(&format!("{} ", key.path))).collect();
                 let line = format!("{} = {value}", key.path);
                 rest.push(&line);
+                // Neither goes without the other.
+                let companion = (key.path == "telemetry.heading_is_magnetic").then_some("telemetry.date = '2026-05-01'");
+                rest.extend(companion.filter(|line| !base.contains(line)));
                 let by_file = in_file(&rest.join("\n")).ok().and_then(planned);
-                let by_set = base.lines().try_fold(ConfigBuilder::new(Door::CommandLine(FLAGS)), |config, line| {
-                    let (name, text) = line.split_once(" = ").unwrap();
-                    let text = text.trim_matches('\'');
-                    // Paths of the file lie beside it.
-                    let beside = if name == "source.path" { folder.path().join(text).display().to_string() } else { text.into() };
-                    config.set(&format!("{name}={beside}"))
-                });
+                let by_set =
+                    base.lines().chain(companion).try_fold(ConfigBuilder::new(Door::CommandLine(FLAGS)), |config, line| {
+                        let (name, text) = line.split_once(" = ").unwrap();
+                        let text = text.trim_matches('\'');
+                        // Paths of the file lie beside it.
+                        let beside =
+                            if name == "source.path" { folder.path().join(text).display().to_string() } else { text.into() };
+                        config.set(&format!("{name}={beside}"))
+                    });
                 let by_set = by_set.ok().and_then(|config| {
                     let mut written = value.to_string();
                     if let (Value::String(text), true) = (value, super::layers::READ_PATHS.contains(&key.path.as_str())) {

@@ -5,10 +5,11 @@
 //! - [`pose`]: the pose of the camera from the matches, with its covariance.
 //! - [`mod@consensus`]: the similarity that most matches agree on, within what is known of rotation and scale, then a homography.
 
+#[doc(hidden)]
 pub mod consensus;
-pub mod guided;
-pub mod pose;
-pub mod registration;
+pub(crate) mod guided;
+pub(crate) mod pose;
+pub(crate) mod registration;
 mod rim;
 
 pub use consensus::{Consensus, consensus};

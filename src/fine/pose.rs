@@ -372,5 +372,4 @@ pub fn heading_sigma_rad(pose: &Pose) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "pose_tests.rs"]
 mod tests;

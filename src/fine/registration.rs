@@ -259,5 +259,4 @@ fn fit(agreeing: &[(GuidedMatch, f64)], cell_m: f64, prior: &RegistrationPrior) 
 }
 
 #[cfg(test)]
-#[path = "registration_tests.rs"]
 mod tests;

@@ -4,9 +4,10 @@
 //! - [`active_cells`]: a worker's copy of the catalogue.
 //! - [`catalogue`]: edits of the map while the system flies.
 
-pub mod active_cells;
+pub(crate) mod active_cells;
+#[doc(hidden)]
 pub mod catalogue;
 pub mod graph;
-pub mod message;
-pub mod operators;
-pub mod permit;
+pub(crate) mod message;
+pub(crate) mod operators;
+pub(crate) mod permit;

@@ -215,5 +215,4 @@ impl Eskf {
 }
 
 #[cfg(test)]
-#[path = "eskf_tests.rs"]
 pub(super) mod tests;

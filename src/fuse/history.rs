@@ -155,5 +155,4 @@ fn take(navigator: &mut Navigator, stamp_ns: i64, event: &Event) -> Placed {
 }
 
 #[cfg(test)]
-#[path = "history_tests.rs"]
 mod tests;

@@ -10,31 +10,33 @@
 
 mod agitation;
 mod aiding;
-pub mod anchor;
+pub(crate) mod anchor;
 mod counters;
-pub mod eskf;
-pub mod fusion;
+pub(crate) mod eskf;
+pub(crate) mod fusion;
 mod gnss_use;
 mod grid;
-pub mod history;
+pub(crate) mod history;
 mod hypotheses;
-pub mod initial;
+pub(crate) mod initial;
+#[doc(hidden)]
 pub mod measurement;
-pub mod navigator;
+pub(crate) mod navigator;
 mod noise;
 mod odometry;
 mod reanchor;
 mod relative;
 mod running;
 mod settings;
-pub mod smoother;
-pub mod sources;
+pub(crate) mod smoother;
+pub(crate) mod sources;
+#[doc(hidden)]
 pub mod state;
 mod strays;
 mod track_options;
 mod track_point;
 mod transition;
-pub mod update;
+pub(crate) mod update;
 mod withhold;
 
 pub use counters::Counters;

@@ -165,5 +165,4 @@ impl Navigator {
 }
 
 #[cfg(test)]
-#[path = "navigator_tests.rs"]
 mod tests;

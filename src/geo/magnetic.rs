@@ -79,13 +79,6 @@ pub fn declination(at: Geodetic, date: Date) -> Result<Declination, DeclinationE
     })
 }
 
-impl Declination {
-    /// The true heading of a magnetic one, radians clockwise from true north, 0..2π.
-    pub fn true_from_magnetic_rad(&self, magnetic_rad: f64) -> f64 {
-        (magnetic_rad + self.angle_rad).rem_euclid(std::f64::consts::TAU)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,13 +103,6 @@ mod tests {
             assert!((got.angle_rad.to_degrees() - want).abs() < 0.011, "{day} {lat_deg} {lon_deg}: {got:?}, not {want}");
             assert!(got.sigma_rad > 0.0);
         }
-    }
-
-    #[test]
-    fn an_easterly_declination_turns_headings_clockwise() {
-        let d = Declination { angle_rad: 0.1, sigma_rad: 0.01, warning: None };
-        assert!((d.true_from_magnetic_rad(1.0) - 1.1).abs() < 1e-12);
-        assert!((d.true_from_magnetic_rad(std::f64::consts::TAU - 0.05) - 0.05).abs() < 1e-12);
     }
 
     #[test]

@@ -7,12 +7,13 @@
 //! - [`homography`]: projective maps of the plane.
 //! - [`view`]: north-up rasters in metres.
 
-pub mod attitude;
-pub mod homography;
-pub mod magnetic;
+pub(crate) mod attitude;
+pub(crate) mod homography;
+pub(crate) mod magnetic;
+#[doc(hidden)]
 pub mod mercator;
-pub mod view;
-pub mod wgs84;
+pub(crate) mod view;
+pub(crate) mod wgs84;
 
 pub use attitude::{enu_from_body, heading_pitch_roll};
 pub use homography::Homography;

@@ -21,10 +21,11 @@ mod decide;
 mod describe;
 mod early_exit;
 mod fallback;
-pub mod observe;
+pub(crate) mod observe;
 mod odometry;
 mod retrieve;
 mod sascm;
+#[doc(hidden)]
 pub mod sequential;
 mod settings;
 mod verify;

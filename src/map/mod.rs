@@ -5,7 +5,7 @@
 
 mod build;
 mod cache;
-pub mod elevation;
+pub(crate) mod elevation;
 mod error;
 mod import;
 mod overlay;

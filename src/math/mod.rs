@@ -5,7 +5,7 @@
 //! - [`similarity`]: similarities of the plane and their fit.
 //! - [`sinkhorn`]: optimal transport by Sinkhorn's iterations.
 
-pub mod fft;
-pub mod percentile;
-pub mod similarity;
-pub mod sinkhorn;
+pub(crate) mod fft;
+pub(crate) mod percentile;
+pub(crate) mod similarity;
+pub(crate) mod sinkhorn;

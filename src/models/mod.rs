@@ -11,6 +11,7 @@ use crate::types::ImageTensor;
 
 #[cfg(feature = "onnx")]
 mod aggregation;
+#[doc(hidden)]
 pub mod manifest;
 #[cfg(feature = "onnx")]
 mod onnx;
@@ -190,7 +191,7 @@ pub enum ModelError {
     Runtime(String),
     /// The device asked for cannot be used.
     #[error(
-        "device {device} was asked for and cannot be used: {reason}; use --device cpu, or install what is missing (`skyfix doctor`)"
+        "device {device} was asked for and cannot be used: {reason}; set `model.device` to cpu, or install what is missing (`skyfix doctor`)"
     )]
     Device {
         /// The device.

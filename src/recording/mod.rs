@@ -6,10 +6,10 @@
 
 mod error;
 pub mod reader;
-pub mod rows;
-pub mod sidecars;
+pub(crate) mod rows;
+pub(crate) mod sidecars;
 mod truth;
-pub mod writer;
+pub(crate) mod writer;
 
 pub use error::FileError;
 pub use reader::{Recording, Start, StartTable, VideoPart, read};

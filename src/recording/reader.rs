@@ -158,13 +158,20 @@ struct StampRow {
     stamp_ns: i64,
 }
 
+/// Reads what a `flight.toml` says, with the camera that it describes.
+pub(super) fn read_description(path: &Path) -> Result<(FlightFile, Camera), FileError> {
+    let text = std::fs::read_to_string(path).map_err(|source| FileError::Io { path: path.into(), source })?;
+    let bad = |reason: String| FileError::Bad { path: path.into(), line: None, reason };
+    let file: FlightFile = toml::from_str(&text).map_err(|e| bad(e.to_string().trim().into()))?;
+    let camera = camera(&file.camera).map_err(bad)?;
+    Ok((file, camera))
+}
+
 /// Reads a recording.
 pub fn read(folder: &Path) -> Result<Recording, FileError> {
     let path = folder.join("flight.toml");
-    let text = std::fs::read_to_string(&path).map_err(|source| FileError::Io { path: path.clone(), source })?;
     let bad = |reason: String| FileError::Bad { path: path.clone(), line: None, reason };
-    let file: FlightFile = toml::from_str(&text).map_err(|e| bad(e.to_string().trim().into()))?;
-    let camera = camera(&file.camera).map_err(bad)?;
+    let (file, camera) = read_description(&path)?;
     if !file.clock.telemetry_minus_video_s.is_finite() {
         return Err(bad("telemetry_minus_video_s is not a number".into()));
     }

@@ -95,8 +95,8 @@ impl RecordingWriter {
     /// When it cannot be written.
     pub fn describe(&self, description: &Description<'_>) -> Result<Camera, FileError> {
         let path = self.folder.join("flight.toml");
-        std::fs::write(&path, flight_toml(description)).map_err(|source| FileError::Io { path, source })?;
-        Ok(reader::read(&self.folder)?.camera)
+        std::fs::write(&path, flight_toml(description)).map_err(|source| FileError::Io { path: path.clone(), source })?;
+        Ok(reader::read_description(&path)?.1)
     }
 
     /// Adds a frame that was served and the telemetry that it took.

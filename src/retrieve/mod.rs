@@ -7,13 +7,14 @@
 //! - [`patch`]: further regions that show the map where tiles of it were replaced.
 //! - [`search`]: exact top-k, within the prior where there is one.
 
+#[doc(hidden)]
 pub mod aggregate;
 pub mod build;
-pub mod clusters;
+pub(crate) mod clusters;
 pub mod index;
-pub mod patch;
-pub mod projection;
-pub mod search;
+pub(crate) mod patch;
+pub(crate) mod projection;
+pub(crate) mod search;
 mod store;
 
 pub use store::index_path;

@@ -7,6 +7,7 @@ use super::networks::NetworkFiles;
 use super::{Observer, RunError, Session, Work, input, networks, processors};
 use crate::coarse::consensus::ConsensusNetwork;
 use crate::config::FlightPlan;
+use crate::config::explain::explain;
 use crate::config::layers::BUNDLED_WEIGHTS;
 use crate::flow::catalogue::{Catalogue, MapEdits};
 use crate::flow::graph::GraphOptions;
@@ -84,7 +85,8 @@ impl Assembled {
     pub fn session(self, plan: &FlightPlan) -> Result<Session, RunError> {
         let networks = networks(&plan.model, plan.device, workers(plan), plan.threads)?;
         let Self { matching: Matching { map, localizer, .. }, frames, truth, options } = self;
-        Ok(Session { map, localizer, networks, frames, truth, options })
+        let about = format!("```text\n{}```\n", explain(plan));
+        Ok(Session { map, localizer, networks, frames, truth, options, about })
     }
 }
 

@@ -17,16 +17,21 @@
 
 pub mod assemble;
 mod error;
-pub mod input;
+pub(crate) mod input;
 mod networks;
-pub mod session;
+pub(crate) mod session;
 
 pub use assemble::{Assembled, Matching, assemble, compute_index, matching};
 pub use error::RunError;
 pub use networks::{NetworkFiles, networks};
-pub use session::{RunEnd, Session, run};
+pub use session::{RunEnd, Session};
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::config::FlightPlan;
 
 /// What there is progress of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,22 @@ pub trait Observer: Sync {
 pub struct Quiet;
 
 impl Observer for Quiet {}
+
+/// Makes a plan ready and localizes its flight. `stop` ends it in order: frames under way are finished, and every file is completed.
+///
+/// # Errors
+/// What is missing, what broke off, what could not be written.
+pub fn run(plan: FlightPlan, observer: &dyn Observer, stop: Arc<AtomicBool>) -> Result<RunEnd, RunError> {
+    let mut session = assemble(&plan, observer)?.session(&plan)?;
+    session.options.stop = Arc::clone(&stop);
+    if let Some(seconds) = plan.stop_after_s {
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs_f64(seconds));
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+    session.run(plan.outputs, observer)
+}
 
 /// Processors to use where nothing is said.
 pub fn processors() -> usize {

@@ -2,11 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{Observer, RunError, Work, assemble};
-use crate::config::FlightPlan;
+use super::{Observer, RunError, Work};
 use crate::config::plan::Outputs;
 use crate::flow::graph::{GraphOptions, run_graph};
 use crate::localize::Localizer;
@@ -39,6 +37,8 @@ pub struct Session {
     pub truth: Truth,
     /// How the graph runs.
     pub options: GraphOptions,
+    /// What the viewer says of the run, in markdown.
+    pub about: String,
 }
 
 /// A flight that was localized to its end.
@@ -49,34 +49,18 @@ pub struct RunEnd {
     pub outputs: Outputs,
 }
 
-/// Makes a plan ready and localizes its flight. `stop` ends it in order: frames under way are finished, and every file is completed.
-///
-/// # Errors
-/// What is missing, what broke off, what could not be written.
-pub fn run(plan: FlightPlan, observer: &dyn Observer, stop: Arc<AtomicBool>) -> Result<RunEnd, RunError> {
-    let mut session = assemble::assemble(&plan, observer)?.session(&plan)?;
-    session.options.stop = Arc::clone(&stop);
-    if let Some(seconds) = plan.stop_after_s {
-        std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_secs_f64(seconds));
-            stop.store(true, Ordering::Relaxed);
-        });
-    }
-    session.run(plan.outputs, observer)
-}
-
 impl Session {
     /// Localizes the flight and writes what comes of it.
     ///
     /// # Errors
     /// When a result cannot be written, or the flight broke off: then what came before is written.
     pub fn run(self, outputs: Outputs, observer: &dyn Observer) -> Result<RunEnd, RunError> {
-        let Self { map, localizer, networks, frames, truth, options } = self;
+        let Self { map, localizer, networks, frames, truth, options, about } = self;
         let folder = |source| RunError::Folder { path: outputs.folder.clone(), source };
         std::fs::create_dir_all(&outputs.folder).map_err(folder)?;
         let mut summary = SummarySink::create(&outputs.folder, truth.clone()).map_err(RunError::Sink)?;
-        let mut sinks = files(&outputs, &map, &truth).map_err(RunError::Sink)?;
-        sinks.extend(live(&outputs, &map, &truth).map_err(RunError::Sink)?);
+        let mut sinks = files(&outputs, &map, &truth, &about).map_err(RunError::Sink)?;
+        sinks.extend(live(&outputs, &map, &truth, &about).map_err(RunError::Sink)?);
         if options.in_flight.is_some() {
             observer.live();
         }
@@ -110,7 +94,7 @@ impl Session {
     }
 }
 
-fn files(outputs: &Outputs, map: &MapStore, truth: &Truth) -> Result<Vec<Box<dyn Sink>>, SinkError> {
+fn files(outputs: &Outputs, map: &MapStore, truth: &Truth, about: &str) -> Result<Vec<Box<dyn Sink>>, SinkError> {
     let folder = &outputs.folder;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(CsvSink::create(folder)?), Box::new(GeoJsonSink::create(folder)?)];
     if outputs.jsonl_file {
@@ -118,15 +102,17 @@ fn files(outputs: &Outputs, map: &MapStore, truth: &Truth) -> Result<Vec<Box<dyn
     }
     #[cfg(feature = "viz")]
     if outputs.rrd {
-        sinks.push(Box::new(crate::sink::viewer::ViewerSink::create(&folder.join("flight.rrd"), map, truth)?));
+        let mut viewer = crate::sink::viewer::ViewerSink::create(&folder.join("flight.rrd"), map, truth)?;
+        viewer.describe(about)?;
+        sinks.push(Box::new(viewer));
     }
     #[cfg(not(feature = "viz"))]
-    let _ = (map, truth);
+    let _ = (map, truth, about);
     Ok(sinks)
 }
 
 /// Outputs to whoever listens now; none of them may hold the flight up.
-fn live(outputs: &Outputs, map: &MapStore, truth: &Truth) -> Result<Vec<Box<dyn Sink>>, SinkError> {
+fn live(outputs: &Outputs, map: &MapStore, truth: &Truth, about: &str) -> Result<Vec<Box<dyn Sink>>, SinkError> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
     if outputs.jsonl_stdout {
         sinks.push(Box::new(BackgroundSink::start("stdout", PATIENCE, || Ok(JsonLinesSink::stdout()))?));
@@ -136,15 +122,18 @@ fn live(outputs: &Outputs, map: &MapStore, truth: &Truth) -> Result<Vec<Box<dyn 
     }
     #[cfg(feature = "viz")]
     if let Some(target) = outputs.viewer {
-        let (map, truth, rate) = (map.path().to_owned(), truth.clone(), outputs.viewer_image_rate);
+        let (map, truth, about) = (map.path().to_owned(), truth.clone(), about.to_owned());
+        let rate = outputs.viewer_image_rate;
         let make = move || {
             // The set-up puts the viewer into the clone.
             let own = [Path::new(".venv/bin/rerun")].into_iter().find(|p| p.exists());
-            crate::sink::viewer::ViewerSink::live(&target, &map, &truth, rate, own)
+            let mut viewer = crate::sink::viewer::ViewerSink::live(&target, &map, &truth, rate, own)?;
+            viewer.describe(&about)?;
+            Ok(viewer)
         };
         sinks.push(Box::new(BackgroundSink::start("viewer", PATIENCE, make)?));
     }
     #[cfg(not(feature = "viz"))]
-    let _ = (map, truth, Path::new(""));
+    let _ = (map, truth, about, Path::new(""));
     Ok(sinks)
 }

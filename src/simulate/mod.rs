@@ -5,9 +5,11 @@
 //! another sun, shadows, colours and sensor, houses that are new or gone and cars that moved. The ground is the plane `u = 0` of
 //! the map's region; houses and trees stand on it and show their parallax. The same seed gives the same bytes.
 
+#[doc(hidden)]
 pub mod appearance;
-pub mod clip;
-pub mod inertial;
+#[cfg(test)]
+pub(crate) mod clip;
+pub(crate) mod inertial;
 mod land;
 mod lines;
 mod look;

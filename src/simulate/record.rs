@@ -26,6 +26,7 @@ pub(super) fn photo_name(number: u64) -> String {
 
 /// Starts a recording; photos of an earlier flight must not stay among those of this one.
 pub(super) fn begin(out: &Path) -> Result<RecordingWriter, SimulateError> {
+    std::fs::create_dir_all(out).map_err(|source| SimulateError::Write { path: out.to_owned(), source })?;
     let writer = RecordingWriter::replace(out)?;
     let folder = out.join("photos");
     if folder.is_dir() {

@@ -1,7 +1,5 @@
 //! A sink on a thread of its own, behind a bounded queue: one that is slow, wedged or closed by its user slows nothing.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -17,7 +15,8 @@ pub struct BackgroundSink {
     reports: Option<SyncSender<Report>>,
     finished: Receiver<()>,
     patience: Duration,
-    dropped: Arc<AtomicU64>,
+    dropped: u64,
+    name: String,
 }
 
 impl BackgroundSink {
@@ -46,20 +45,15 @@ impl BackgroundSink {
             let _ = done.send(());
         });
         spawned.map_err(|source| SinkError::Io { path: name.into(), source })?;
-        Ok(Self { reports: Some(reports), finished, patience, dropped: Arc::default() })
+        Ok(Self { reports: Some(reports), finished, patience, dropped: 0, name: name.into() })
     }
 
-    fn hand_over(&self, report: Report) {
+    fn hand_over(&mut self, report: Report) {
         if let Some(reports) = &self.reports
             && let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = reports.try_send(report)
         {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped += 1;
         }
-    }
-
-    /// Reports dropped so far, readable while the sink is in use.
-    pub fn dropped(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.dropped)
     }
 }
 
@@ -82,7 +76,10 @@ impl Sink for BackgroundSink {
     fn finish(&mut self) -> Result<(), SinkError> {
         self.reports = None;
         if let Err(RecvTimeoutError::Timeout) = self.finished.recv_timeout(self.patience) {
-            tracing::warn!("a live output did not finish in time and is left behind");
+            tracing::warn!("{}: did not finish in time and is left behind", self.name);
+        }
+        if self.dropped > 0 {
+            tracing::warn!("{}: did not keep up; {} reports were left out", self.name, self.dropped);
         }
         Ok(())
     }
@@ -92,7 +89,7 @@ impl Sink for BackgroundSink {
 mod tests {
     use super::*;
     use crate::sink::tests::abstained;
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     struct Collects(Arc<Mutex<Vec<u64>>>);
 
@@ -130,7 +127,7 @@ mod tests {
             sink.frame(&abstained(ordinal)).unwrap();
         }
         sink.finish().unwrap();
-        assert_eq!(sink.dropped().load(Ordering::Relaxed), 0);
+        assert_eq!(sink.dropped, 0);
         let expected: Vec<u64> = (0..QUEUE as u64).chain([u64::MAX]).collect();
         assert_eq!(*seen.lock().unwrap(), expected);
     }
@@ -143,7 +140,7 @@ mod tests {
             sink.frame(&abstained(ordinal)).unwrap();
         }
         // One may be in the sink's hands, and the queue is full.
-        assert!((100 - QUEUE as u64 - 1..=100 - QUEUE as u64).contains(&sink.dropped().load(Ordering::Relaxed)));
+        assert!((100 - QUEUE as u64 - 1..=100 - QUEUE as u64).contains(&sink.dropped));
         sink.finish().unwrap();
         drop(release);
     }

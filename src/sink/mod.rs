@@ -1,12 +1,12 @@
 //! Where results go: files, the terminal, the viewer. Each sink takes one report a frame, in frame order, and the track between.
 
-pub mod background;
-pub mod csv;
-pub mod geojson;
-pub mod jsonl;
+pub(crate) mod background;
+pub(crate) mod csv;
+pub(crate) mod geojson;
+pub(crate) mod jsonl;
 pub mod summary;
 #[cfg(feature = "viz")]
-pub mod viewer;
+pub(crate) mod viewer;
 
 use std::fs::File;
 use std::io::BufWriter;

@@ -1,19 +1,22 @@
 //! Where frames and telemetry come from: photo folders, videos, recordings, subtitles, live links.
 
-pub mod buffer;
-pub mod calibration;
-pub mod flight;
+pub(crate) mod buffer;
+pub(crate) mod calibration;
+pub(crate) mod flight;
 #[cfg(feature = "gst")]
-pub mod footage;
+pub(crate) mod footage;
+#[doc(hidden)]
 pub mod frames;
-pub mod knowledge;
+pub(crate) mod knowledge;
 mod metadata;
 mod open;
 pub mod photos;
 mod redact;
 mod sensors;
+#[doc(hidden)]
 pub mod telemetry;
 #[cfg(feature = "gst")]
+#[doc(hidden)]
 pub mod video;
 
 pub use buffer::{TelemetryBuffer, TelemetryCounters};

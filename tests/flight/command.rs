@@ -157,3 +157,52 @@ fn a_video_without_its_decoder_is_an_error_that_says_what_to_install() {
     assert!(text.contains("install gstreamer1.0-libav"), "{text}");
     assert!(text.contains("broke off after 0 frames"), "{text}");
 }
+
+#[test]
+#[cfg(feature = "gst")]
+fn each_door_says_in_its_own_words_what_a_video_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = root().join("recordings/demo-video/video.mkv").display().to_string();
+    let out = folder.path().join("out").display().to_string();
+    let by_flags = error_of(&skyfix(&["replay", &video, "--map", &map(), "--out", &out, "--no-viewer"], &[]));
+    assert!(by_flags.contains("give --hfov, --calibration or "), "{by_flags}");
+    let file = folder.path().join("flight.toml");
+    std::fs::write(&file, format!("[source]\nkind = \"video\"\npath = '{video}'\n[map]\npath = '{}'\n", map())).unwrap();
+    let by_file = error_of(&skyfix(&["run", &file.display().to_string(), "--out", &out], &[]));
+    assert!(by_file.contains("give [source.camera] hfov_deg, [source.camera] calibration or "), "{by_file}");
+    assert!(!by_file.contains("--hfov"), "{by_file}");
+}
+
+#[test]
+fn both_doors_refuse_the_same_and_give_the_same_bytes() {
+    let folder = copy_of_the_recording();
+    let source = folder.path().display().to_string();
+    let file = folder.path().join("pipeline.toml");
+    let text = format!(
+        "[source]\nkind = \"recording\"\npath = '{source}'\n[map]\npath = '{}'\n[sinks]\nrrd = false\n\
+         [telemetry]\nheading = \"none\"\n[match]\nplaces = 4\n[filter]\nspeed_sigma_m_s = 9.0\nnoise.lean_jitter = 0.03\n",
+        map()
+    );
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let by_file = |matching: &str, out: &str| {
+        std::fs::write(&file, text.replace("[match]\nplaces", matching)).unwrap();
+        skyfix(&["run", &file.display().to_string(), "--out", &at(out)], &[])
+    };
+    let by_command = |more: &[&str], out: &str| {
+        let settings = ["--set", "match.places=4", "--set", "filter.speed_sigma_m_s=9", "--set", "filter.noise.lean_jitter=0.03"];
+        let (map, out) = (map(), at(out));
+        let arguments = ["replay", &source, "--map", &map, "--out", &out, "--no-viewer", "--heading", "none"];
+        skyfix(&[&arguments[..], &settings, more].concat(), &[])
+    };
+    let (file_run, command_run) = (by_file("[match]\nplaces", "a"), by_command(&[], "b"));
+    assert!(file_run.status.success(), "{}", String::from_utf8_lossy(&file_run.stderr));
+    assert!(command_run.status.success(), "{}", String::from_utf8_lossy(&command_run.stderr));
+    for name in ["fixes.csv", "track.csv", "track_smoothed.csv"] {
+        let read = |which: &str| std::fs::read(folder.path().join(which).join(name)).unwrap();
+        assert_eq!(read("a"), read("b"), "{name}");
+    }
+    let refused = error_of(&by_command(&["-w", "65"], "c"));
+    assert!(refused.contains("--workers 65: give 1 to 64"), "{refused}");
+    let refused = error_of(&by_file("[match]\nworkers = 65\nplaces", "d"));
+    assert!(refused.contains("workers = 65: give 1 to 64"), "{refused}");
+}

@@ -11,7 +11,7 @@ use gstreamer::prelude::*;
 
 use super::{map, recording, root};
 
-#[path = "../video/senders.rs"]
+#[path = "../support/senders.rs"]
 mod senders;
 
 /// Frames of the bundled video that are sent: the first seconds of the flight.

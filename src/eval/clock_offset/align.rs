@@ -97,7 +97,7 @@ pub enum ClockOffsetError {
         second_s: f64,
     },
     /// The best offset lies at the end of the search.
-    #[error("the offset lies beyond ±{limit_s} s; search further (--max-offset), or check the clocks")]
+    #[error("the offset lies beyond ±{limit_s} s; search further, or check the clocks")]
     AtTheLimit {
         /// The limit.
         limit_s: f64,

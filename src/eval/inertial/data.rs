@@ -33,7 +33,7 @@ pub enum FlightError {
     },
     /// The flight does not reach as far as it is to be scored.
     #[error(
-        "the flight ends before {from_s} s, where the scoring begins, or less than {least_s} s after it; give another --from"
+        "the flight ends before {from_s} s, where the scoring begins, or less than {least_s} s after it; score from an earlier time"
     )]
     Short {
         /// Where the scoring was to begin, seconds.

@@ -1,18 +1,18 @@
 //! The operators of the graph, one a file: glue between timely and the stages, no algorithm.
 
-pub mod admit;
-pub mod catalogue;
-pub mod coarse;
-pub mod early_exit;
-pub mod fallback_search;
-pub mod fine;
-pub mod fix;
-pub mod fuse;
-pub mod observe;
-pub mod rectify;
-pub mod register;
-pub mod retrieve;
-pub mod sinks;
+pub(crate) mod admit;
+pub(crate) mod catalogue;
+pub(crate) mod coarse;
+pub(crate) mod early_exit;
+pub(crate) mod fallback_search;
+pub(crate) mod fine;
+pub(crate) mod fix;
+pub(crate) mod fuse;
+pub(crate) mod observe;
+pub(crate) mod rectify;
+pub(crate) mod register;
+pub(crate) mod retrieve;
+pub(crate) mod sinks;
 mod stage;
 
 use std::cell::RefCell;

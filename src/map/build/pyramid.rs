@@ -1,7 +1,7 @@
 //! The pyramid, depth first: a tile at the finest zoom of its area is drawn from the layers, any other is the average of its four
 //! children. So each layer is read once, and only one tile a zoom is in memory.
 
-use super::writer::Writer;
+use super::writer::{Encoded, Writer};
 use super::{BuildOptions, Progress, children};
 use crate::geo::mercator::Tile;
 use crate::map::MapError;
@@ -19,13 +19,6 @@ pub(super) struct Pyramid<'a> {
     options: &'a BuildOptions,
     total: u64,
     min_zoom: u8,
-}
-
-/// A tile ready to be stored.
-pub(super) struct Encoded {
-    pub tile: Tile,
-    pub bytes: Vec<u8>,
-    pub jpeg: bool,
 }
 
 struct Subtree {

@@ -1,13 +1,21 @@
 //! Writes an MBTiles file (version 1.3 of the specification).
 
-use super::pyramid::Encoded;
 use super::{BuildOptions, BuildReport, hex};
+use crate::geo::mercator::Tile;
 use crate::map::MapError;
 use crate::map::region::SourceRecord;
 use crate::map::store::{DIGEST_KEY, SOURCES_KEY};
+
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+
+/// A tile ready to be stored.
+pub(super) struct Encoded {
+    pub tile: Tile,
+    pub bytes: Vec<u8>,
+    pub jpeg: bool,
+}
 
 /// An MBTiles file in the making; removed again when it is dropped unfinished.
 pub(super) struct Writer {

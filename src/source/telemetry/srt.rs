@@ -113,7 +113,7 @@ pub fn parse(text: &str) -> Result<SrtTelemetry, String> {
         );
     }
     if out.samples.height.is_empty() {
-        out.warnings.push("no height above take-off (rel_alt, BAROMETER or H) in it; give the height by --height".into());
+        out.warnings.push("no height above take-off (rel_alt, BAROMETER or H) in it; give `telemetry.height`".into());
     }
     Ok(out)
 }
@@ -263,5 +263,4 @@ impl Reading<'_> {
 }
 
 #[cfg(test)]
-#[path = "srt_tests.rs"]
 mod tests;

@@ -363,5 +363,4 @@ fn is_telemetry(message: &MavMessage) -> bool {
 }
 
 #[cfg(test)]
-#[path = "decode_tests.rs"]
 mod tests;

@@ -1,8 +1,6 @@
 //! Any dense network serves: here one with the stride, channels and fixed input of a vision transformer, which tells no keypoints and no
 //! reliability and whose retrieval head takes whole images.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
-
 use std::sync::Arc;
 
 use image::{Rgb, RgbImage};

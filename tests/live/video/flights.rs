@@ -51,7 +51,7 @@ fn the_camera_of_a_video_must_be_given() {
     let path = folder.path().join("a.mkv");
     timed_clip(&path, "jpegenc ! matroskamux", &[0, 100]);
     let text = error_of(&path, &CameraOptions::default(), &VideoOptions::default());
-    assert!(text.contains("--hfov") && text.contains("a.mkv"), "{text}");
+    assert!(text.contains("`source.camera.hfov_deg`") && text.contains("a.mkv"), "{text}");
     let camera = frames(&path, &hfov(), &VideoOptions::default())[0].camera.unwrap();
     assert!((camera.intrinsics.fx_px - 32.0 / 0.6f64.tan()).abs() < 1e-9 && camera.intrinsics.width_px == 64);
     // The same lens, its frames scaled.
@@ -119,7 +119,7 @@ fn a_height_that_nothing_tells_is_told() {
     let path = folder.path().join("a.mkv");
     timed_clip(&path, "jpegenc ! matroskamux", &[0, 100]);
     let warnings = open(&path, &hfov(), &VideoOptions::default()).unwrap().warnings;
-    assert!(warnings.len() == 1 && warnings[0].contains("--height"), "{warnings:?}");
+    assert!(warnings.len() == 1 && warnings[0].contains("`telemetry.height`"), "{warnings:?}");
     let given = KnowledgeOptions { height: Setting::Given(120.0, None), ..KnowledgeOptions::default() };
     let flight = source::open(&path, &given, &hfov(), &VideoOptions::default()).unwrap();
     assert!(flight.warnings.is_empty());
@@ -170,7 +170,7 @@ fn a_frame_rate_for_photos_is_not_ignored_without_a_word() {
     image::RgbImage::new(64, 48).save(at("photos/1.jpg")).unwrap();
     let slow = VideoOptions { frame_rate: Some(1.0), frame_rate_asked: true, ..VideoOptions::default() };
     let flight = open(folder.path(), &CameraOptions::default(), &slow).unwrap();
-    assert!(flight.warnings.iter().any(|w| w.contains("--frame-rate")), "{:?}", flight.warnings);
+    assert!(flight.warnings.iter().any(|w| w.contains("`source.frame_rate`")), "{:?}", flight.warnings);
 }
 
 #[test]

@@ -1,9 +1,5 @@
 //! Imagery in, a map out, and everything where it belongs.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
-
-mod common;
-
 use image::{Rgb, RgbImage};
 use skyfix::geo::{EnuPlane, Geodetic};
 use skyfix::map::{BuildOptions, BuildReport, MapStore, MergeOrder, MetricView, build};
@@ -284,7 +280,7 @@ fn a_coarse_source_beside_a_fine_one_is_enlarged_in_the_view() {
 
 #[test]
 fn tiles_of_an_xyz_folder_keep_their_bytes() {
-    let Some(data) = common::data() else { return };
+    let Some(data) = crate::data::data() else { return };
     let (_keep, map, report) = build_one(&data.join("ariel_tiles"));
     assert_eq!(report.zooms.1, 18);
     let map = MapStore::open(&map).unwrap();
@@ -296,7 +292,7 @@ fn tiles_of_an_xyz_folder_keep_their_bytes() {
 
 #[test]
 fn real_sources_of_two_countries_build_into_one_map() {
-    let Some(data) = common::data() else { return };
+    let Some(data) = crate::data::data() else { return };
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("m.mbtiles");
     let options = BuildOptions { max_zoom: Some(17), ..BuildOptions::default() };

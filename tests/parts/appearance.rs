@@ -1,9 +1,5 @@
 //! How much the frames of a flight look like their map, measured the same way on the real flight and on a simulated one.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
-
-mod common;
-
 use skyfix::geo::Enu;
 use skyfix::map::{BuildOptions, MapStore, build};
 use skyfix::simulate::appearance::{PosedFrame, correlation, median, nadir_attitude};
@@ -15,7 +11,7 @@ const GSD_M: f64 = 0.6;
 
 #[test]
 fn frames_of_the_real_flight_correlate_with_their_map_where_they_belong_and_nowhere_near() {
-    let Some(data) = common::data() else { return };
+    let Some(data) = crate::data::data() else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.mbtiles");
     let options = BuildOptions { max_zoom: Some(19), ..BuildOptions::default() };

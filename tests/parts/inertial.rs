@@ -1,12 +1,10 @@
 //! The filter on a real flight with an IMU, its GNSS made as poor as fixes on a map are.
 
-mod common;
-
 use skyfix::eval::inertial::{FlightError, Recorded, Scoring, compare_own, score};
 
 #[test]
 fn a_real_flight_with_poor_fixes_is_followed_with_honest_sigmas() {
-    let Some(data) = common::data() else { return };
+    let Some(data) = crate::data::data() else { return };
     let flight = Recorded::read(&data.join("minnesota")).unwrap();
     // A seed that the README does not quote.
     let scoring = Scoring { seed: 40, runs: 2, ..Scoring::default() };

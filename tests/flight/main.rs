@@ -23,20 +23,15 @@ use skyfix::source::frames::collect;
 use skyfix::source::{self, Flight, FrameEvent, FrameList, FrameSource, KnowledgeOptions, SourceError, VideoOptions};
 use skyfix::types::{AbstainReason, Frame, FrameReport, Intake, Outcome, Pause, Prior, Report, TrackPoint};
 
-#[path = "support/bundled.rs"]
+#[path = "../support/bundled.rs"]
 mod bundled;
-#[path = "flight/command.rs"]
 mod command;
-#[path = "flight/edits.rs"]
 mod edits;
+mod golden;
 #[cfg(feature = "gst")]
-#[path = "flight/live.rs"]
 mod live;
-#[path = "flight/odometry.rs"]
 mod odometry;
-#[path = "flight/search.rs"]
 mod search;
-#[path = "flight/smoothing.rs"]
 mod smoothing;
 
 use bundled::{FRAMES, MODEL, map, network, recording, root};

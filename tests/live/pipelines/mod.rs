@@ -1,19 +1,10 @@
 //! Every file of `pipelines/`, run by the command as a reader of it would: with stand-ins for its sender and its autopilot, and its
 //! addresses, paths and map replaced by theirs.
 
-#![cfg(all(feature = "gst", feature = "onnx", feature = "mavlink"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
-
-#[path = "../support/autopilot.rs"]
-mod autopilot;
-#[path = "../support/bundled.rs"]
-mod bundled;
 mod cases;
 mod flight;
 mod made;
 mod running;
-#[path = "../video/senders.rs"]
-mod senders;
 
 /// Each file with its case, in `cases`.
 macro_rules! pipelines {
@@ -21,7 +12,7 @@ macro_rules! pipelines {
         const FILES: &[&str] = &[$($file),*];
 
         mod each_starts_serves_and_stops {
-            $(#[test] fn $case() { crate::cases::$case($file) })*
+            $(#[test] fn $case() { crate::pipelines::cases::$case($file) })*
         }
     };
 }
@@ -41,7 +32,7 @@ pipelines! {
 
 #[test]
 fn every_file_of_the_folder_has_a_case() {
-    let folder = std::fs::read_dir(bundled::root().join("pipelines")).unwrap();
+    let folder = std::fs::read_dir(crate::bundled::root().join("pipelines")).unwrap();
     let mut there: Vec<String> = folder.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     there.sort();
     assert_eq!(there, FILES);

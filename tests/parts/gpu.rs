@@ -1,8 +1,5 @@
-//! The bundled network on a GPU against the CPU: `SKYFIX_TEST_DEVICE=cuda:0 cargo test --test gpu`, with `ORT_DYLIB_PATH` naming the library
+//! The bundled network on a GPU against the CPU: `SKYFIX_TEST_DEVICE=cuda:0 cargo test --test parts gpu`, with `ORT_DYLIB_PATH` naming the library
 //! of the onnxruntime-gpu wheel. Skipped, with a message, where no device is named.
-
-#![cfg(feature = "onnx")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 use skyfix::models::{DenseExtractor, DenseFeatures, Device, Manifest, OnnxDense};
 use skyfix::types::ImageTensor;

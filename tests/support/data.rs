@@ -1,10 +1,9 @@
-//! Helpers shared by the integration tests.
+//! The development data.
 
 use std::path::PathBuf;
 
 /// The development data: `SKYFIX_DATA`, else `../shared/data`. Where it is absent the test is skipped, with a message, unless
 /// `SKYFIX_REQUIRE_DATA=1`: then it fails.
-#[allow(dead_code, reason = "not every test binary uses it")]
 pub fn data() -> Option<PathBuf> {
     let path = std::env::var_os("SKYFIX_DATA")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);

@@ -1,17 +1,12 @@
 //! Telemetry readers on files and sockets as users have them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
-
-#[cfg(feature = "mavlink")]
-#[path = "support/autopilot.rs"]
-mod autopilot;
-mod common;
-
 use skyfix::source::telemetry::srt;
+
+use crate::data::data;
 
 #[test]
 fn subtitles_of_real_aircraft_of_both_generations_are_read() {
-    let Some(data) = common::data() else { return };
+    let Some(data) = data() else { return };
     // Name, start of the first subtitle, subtitles, height and position there, focal length, f-number.
     let files = [
         ("dji_2024_focal240.srt", 50.044, 400, 118.4, (32.102_967, 35.208_747), 24.0, 1.7, Some(1.0)),
@@ -46,7 +41,7 @@ mod mavlink_link {
     use skyfix::time::NANOS_PER_SEC;
     use skyfix::types::{Estimate, Fix, Frame, FreePose, Known, Outcome, TelemetryBatch, TelemetrySample, TrackState};
 
-    use super::autopilot::Autopilot;
+    use crate::autopilot::Autopilot;
 
     /// Time between messages of a kind: 50 Hz.
     const PERIOD_NS: i64 = NANOS_PER_SEC / 50;

@@ -1,0 +1,6 @@
+//! Video as it comes: clips that the tests make themselves, whole and broken, and what becomes of them.
+
+mod files;
+mod flights;
+mod live;
+mod recorded;

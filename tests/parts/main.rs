@@ -1,0 +1,12 @@
+//! Parts on real data: maps, models, the appearance of the ground, inertial sensors, and a GPU where there is one.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+mod appearance;
+#[path = "../support/data.rs"]
+mod data;
+#[cfg(feature = "onnx")]
+mod gpu;
+mod inertial;
+mod map;
+mod models;
