@@ -3,6 +3,8 @@
 //!
 //! Read are the tokens, not the text: use trees, paths within code and within macro calls, re-exports and `super` chains, tests included.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

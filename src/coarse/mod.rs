@@ -1,12 +1,12 @@
 //! Coarse matching: where in the candidates' windows the frame lies, to about a cell.
 //!
 //! - [`correlation`]: the frame's features slid over the map's as one rigid template (FFT); scores comparable across hypotheses.
-//!   Its parts: [`template`] (the view), [`peaks`] (what stands out).
-//! - [`field`]: descriptors on a grid, compared by dot products.
-//! - [`mod@refine`]: the best places again with all channels on a finer level.
-//! - [`overlap`]: one view on another.
-//! - [`sascm`]: the paper's way: regions of frame and map matched by neighbourhood consensus. Its parts: [`tensor`] (4D
-//!   correlation), [`mutual`] (soft mutual matching), [`conv4d`] and [`consensus`] (the network), [`vote`] (where the matches lie).
+//!   Its parts: [`template`] (the view), `peaks` (what stands out).
+//! - `field`: descriptors on a grid, compared by dot products.
+//! - `refine`: the best places again with all channels on a finer level.
+//! - `overlap`: one view on another.
+//! - `sascm`: the paper's way: regions of frame and map matched by neighbourhood consensus. Its parts: [`tensor`] (4D
+//!   correlation), `mutual` (soft mutual matching), [`conv4d`] and [`consensus`] (the network), `vote` (where the matches lie).
 
 #[doc(hidden)]
 pub mod consensus;

@@ -1,10 +1,10 @@
 //! The one configuration of a flight: every key with its default, its bound and its meaning, filled by a pipeline file, by the command line
 //! or by a program.
 //!
-//! - [`schema`]: the keys. [`FlightConfig`] holds their values; an unknown key is an error, and so is one that does nothing for the kind
+//! - `schema`: the keys. [`FlightConfig`] holds their values; an unknown key is an error, and so is one that does nothing for the kind
 //!   of source.
-//! - [`layers`]: values from defaults, a file, flags and `--set`, each with its origin, so that a message names what was written where.
-//! - [`plan`]: what a configuration means: sources, matching, filter and outputs, checked together.
+//! - `layers`: values from defaults, a file, flags and `--set`, each with its origin, so that a message names what was written where.
+//! - `plan`: what a configuration means: sources, matching, filter and outputs, checked together.
 //! - [`explain`]: a plan in words, and a configuration key by key.
 //!
 //! What is read from a path in a file lies relative to that file, what is written relative to the working directory. A configuration can

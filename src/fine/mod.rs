@@ -1,8 +1,8 @@
 //! Fine matching: keypoints of the frame found again in the map, and what they agree on.
 //!
-//! - [`guided`]: mutual nearest neighbours near where the coarse match says, to a fraction of a cell.
-//! - [`registration`]: the way between two cameras whose views overlap.
-//! - [`pose`]: the pose of the camera from the matches, with its covariance.
+//! - `guided`: mutual nearest neighbours near where the coarse match says, to a fraction of a cell.
+//! - `registration`: the way between two cameras whose views overlap.
+//! - `pose`: the pose of the camera from the matches, with its covariance.
 //! - [`mod@consensus`]: the similarity that most matches agree on, within what is known of rotation and scale, then a homography.
 
 #[doc(hidden)]

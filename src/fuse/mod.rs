@@ -1,12 +1,12 @@
 //! Fusion: an error-state Kalman filter that takes fixes, the IMU, height and heading, and predicts where to search.
 //!
-//! - [`state`], [`initial`], `transition`, [`update`], [`eskf`]: the filter: nominal state, error covariance, prediction and update.
-//! - [`anchor`], `relative`: past poses, and updates that relate two times; [`measurement`]: one file a measurement.
-//! - [`sources`]: gate, noise factor, time-out of each source of measurements.
-//! - [`navigator`]: samples and measurements in order; [`history`]: in any order.
+//! - [`state`], `initial`, `transition`, `update`, `eskf`: the filter: nominal state, error covariance, prediction and update.
+//! - `anchor`, `relative`: past poses, and updates that relate two times; [`measurement`]: one file a measurement.
+//! - `sources`: gate, noise factor, time-out of each source of measurements.
+//! - `navigator`: samples and measurements in order; `history`: in any order.
 //! - `aiding`: which samples of barometer and GNSS are measured between the frames, and whether the aircraft stands on the ground.
-//! - [`smoother`]: one step back of the Rauch–Tung–Striebel smoother and the walk over a flight.
-//! - [`fusion`]: frames in order in, track points and priors out; gates, start and outages; `hypotheses`: places that rival each other.
+//! - `smoother`: one step back of the Rauch–Tung–Striebel smoother and the walk over a flight.
+//! - `fusion`: frames in order in, track points and priors out; gates, start and outages; `hypotheses`: places that rival each other.
 
 mod agitation;
 mod aiding;

@@ -1,15 +1,15 @@
 //! Earth, local planes and map projections.
 //!
-//! - [`attitude`]: headings, pitch and roll as rotations.
-//! - [`wgs84`]: geodetic coordinates, earth-centred coordinates and local east-north-up planes.
+//! - `attitude`: headings, pitch and roll as rotations.
+//! - `wgs84`: geodetic coordinates, earth-centred coordinates and local east-north-up planes.
 //! - [`mercator`]: the tile grid of Web Mercator.
 //! - [`magnetic`]: the declination of the compass.
-//! - [`homography`]: projective maps of the plane.
-//! - [`view`]: north-up rasters in metres.
+//! - `homography`: projective maps of the plane.
+//! - `view`: north-up rasters in metres.
 
 pub(crate) mod attitude;
 pub(crate) mod homography;
-pub(crate) mod magnetic;
+pub mod magnetic;
 #[doc(hidden)]
 pub mod mercator;
 pub(crate) mod view;

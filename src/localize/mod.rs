@@ -5,7 +5,7 @@
 //!                                   └──────────────────── settled ───────────────────────────┘
 //! ```
 //!
-//! - [`observe`]: decodes a frame and decides which views of it to try; `describe`: a view as a network describes it.
+//! - `observe`: decodes a frame and decides which views of it to try; `describe`: a view as a network describes it.
 //! - `early_exit`: with a confident prior, straight to fine matching in the predicted window.
 //! - `retrieve`, `coarse`, `verify`, `decide`: the search: cells, places, places verified, the fix or why there is none.
 //! - `fallback`: the search again at the level that refines, for frames that would abstain.

@@ -2,14 +2,14 @@
 //!
 //! - [`reader`]: what a folder holds; [`writer`]: the one writer of such folders.
 //! - [`rows`]: what a sample looks like in a table, both ways; [`sidecars`]: the tables of a folder.
-//! - [`truth`]: true positions, for scoring only.
+//! - `truth`: true positions, for scoring only.
 
 mod error;
 pub mod reader;
-pub(crate) mod rows;
-pub(crate) mod sidecars;
+pub mod rows;
+pub mod sidecars;
 mod truth;
-pub(crate) mod writer;
+pub mod writer;
 
 pub use error::FileError;
 pub use reader::{Recording, Start, StartTable, VideoPart, read};

@@ -2,10 +2,10 @@
 //!
 //! - [`index`]: dense features of the whole map on a metric lattice, several levels, and one global descriptor for each cell.
 //! - [`aggregate`]: optimal-transport aggregation of dense features into a global descriptor, as in SALAD.
-//! - [`projection`]: mean removal and principal components, so that search runs on few channels.
-//! - [`clusters`]: k-means, for cluster centres until a trained head brings its own.
-//! - [`patch`]: further regions that show the map where tiles of it were replaced.
-//! - [`search`]: exact top-k, within the prior where there is one.
+//! - `projection`: mean removal and principal components, so that search runs on few channels.
+//! - `clusters`: k-means, for cluster centres until a trained head brings its own.
+//! - `patch`: further regions that show the map where tiles of it were replaced.
+//! - `search`: exact top-k, within the prior where there is one.
 
 #[doc(hidden)]
 pub mod aggregate;

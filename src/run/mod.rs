@@ -1,8 +1,8 @@
 //! A flight put together from its configuration and run: what the command line and a program share.
 //!
-//! - [`assemble`]: map, index, networks and edits made ready.
-//! - [`input`]: the source of frames opened.
-//! - [`session`]: frames through the graph, results into the sinks.
+//! - [`mod@assemble`]: map, index, networks and edits made ready.
+//! - `input`: the source of frames opened.
+//! - `session`: frames through the graph, results into the sinks.
 //!
 //! ```no_run
 //! use skyfix::config::{ConfigBuilder, Door, FlightPlan};

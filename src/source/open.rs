@@ -164,6 +164,10 @@ mod footage {
     }
 
     fn no_video(path: &Path) -> SourceError {
-        FileError::Nothing { path: path.into(), reason: "this skyfix was built without video (feature gst)".into() }.into()
+        crate::recording::FileError::Nothing {
+            path: path.into(),
+            reason: "this skyfix was built without video (feature gst)".into(),
+        }
+        .into()
     }
 }

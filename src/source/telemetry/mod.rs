@@ -1,6 +1,6 @@
 //! Telemetry readers, one file a format; what they have in common is the [`TelemetryBuffer`] they fill.
 
-pub(crate) mod clock;
+pub mod clock;
 #[cfg(feature = "mavlink")]
 pub mod mavlink;
 pub mod srt;
