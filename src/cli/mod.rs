@@ -21,6 +21,8 @@ mod run;
 mod session;
 mod simulate;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 

@@ -1,9 +1,18 @@
 //! What telemetry tells at times of its own, between the frames: air pressure, GNSS, whether the aircraft stands on the ground.
 
+use nalgebra::{Matrix3, Vector3};
+
 use super::gnss_use::GnssUse;
+use super::measurement::{Barometer, Gnss, Observation, Taken, ZeroVelocity};
+use super::running::Running;
 use super::sources::{SampledAid, SourceSettings};
+use super::state::BARO_OFFSET;
+use super::update::Update;
 use crate::time::{nanos_from_seconds, seconds_between};
 use crate::types::{BarometerSample, GnssSample, LandedSample, TelemetryBatch};
+
+/// 1 sigma of the height of a GNSS antenna in the plane, metres: nobody says how high the ground lies, so it tells nothing.
+const NO_HEIGHT_SIGMA_M: f64 = 1e4;
 
 /// A sample that is measured at its own time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -102,6 +111,45 @@ impl Aiding {
         }
         told.sort_by_key(Told::stamp_ns);
         told
+    }
+}
+
+impl Running {
+    /// Measures what was told; the filter is at its stamp.
+    pub(super) fn measure_told(&mut self, told: &Told, sources: &SourceSettings) {
+        let stamp_ns = told.stamp_ns();
+        let observation = match told {
+            Told::Barometer(sample) => {
+                let sigma_m = sources.barometer.sigma_factor * sample.sigma_m;
+                let Some(zero_m) = self.barometer_zero_m(sample.alt_m, sigma_m) else { return };
+                Observation::Barometer(Barometer { up_m: sample.alt_m - zero_m, sigma_m })
+            }
+            Told::Gnss(sample) => {
+                let here = self.plane.ground_from_lat_lon(sample.lat_deg, sample.lon_deg);
+                let up_m = self.navigator.filter.state.position_m.z;
+                let sigma_m = sources.gnss.sigma_factor * sample.sigma_m;
+                let sigmas_m = Vector3::new(sigma_m, sigma_m, NO_HEIGHT_SIGMA_M);
+                let covariance = Matrix3::from_diagonal(&sigmas_m.component_mul(&sigmas_m));
+                let antenna_m = Vector3::new(here.e_m, here.n_m, up_m);
+                Observation::Gnss(Gnss { antenna_m, covariance, lever_arm_m: Vector3::zeros() })
+            }
+            Told::Landed(_) => Observation::ZeroVelocity(ZeroVelocity { sigma_m_s: sources.zero_velocity.sigma_m_s }),
+        };
+        let taken = self.navigator.measure(stamp_ns, &observation);
+        if matches!((told, taken), (Told::Gnss(_), Taken::Updated(Update::Used(_)))) {
+            self.last_gnss_ns = Some(stamp_ns);
+        }
+    }
+
+    /// What the barometer tells at height 0 of the plane, metres. It is set by the filter's own height, once that is known better than
+    /// the barometer's offset will be: until then `None`, and the barometer is not used.
+    fn barometer_zero_m(&mut self, alt_m: f64, sigma_m: f64) -> Option<f64> {
+        let filter = &mut self.navigator.filter;
+        if self.barometer_zero_m.is_none() && filter.sigma(2) < filter.noise.baro_offset_m {
+            self.barometer_zero_m = Some(alt_m - filter.state.position_m.z);
+            filter.set_offset_by_height(BARO_OFFSET, sigma_m);
+        }
+        self.barometer_zero_m
     }
 }
 

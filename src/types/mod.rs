@@ -14,8 +14,5 @@ pub use fix::{AbstainReason, Fix, FreePose, Match, Outcome, Prior, TrackPoint, T
 pub use frame::{Estimate, Frame, Intake, Known, Pixels};
 pub use report::{FrameMatch, FrameReport, Report, SearchRoute, StageTimes};
 pub(crate) use telemetry::telemetry_kinds;
-pub use telemetry::{
-    AttitudeSample, BarometerSample, GnssSample, HeadingSample, HeightSample, ImuSample, LandedSample, Pause, Sample,
-    TelemetryBatch, TelemetrySample,
-};
+pub use telemetry::*;
 pub use tensor::ImageTensor;

@@ -1,56 +1,13 @@
-//! What sensors tell, as the filter measures it: between the frames, and of a frame itself.
+//! What sensors tell of a frame, as the filter measures it.
 
-use nalgebra::{Matrix3, Vector3};
-
-use crate::fuse::aiding::Told;
 use crate::fuse::counters::Counters;
-use crate::fuse::measurement::{Attitude, Barometer, Displacement, Gnss, Heading, Height, Observation, Taken, ZeroVelocity};
+use crate::fuse::measurement::{Attitude, Displacement, Heading, Height, Observation, Taken};
 use crate::fuse::running::Running;
 use crate::fuse::sources::{FrameAid, SourceSettings};
-use crate::fuse::state::BARO_OFFSET;
 use crate::fuse::update::Update;
 use crate::types::{AttitudeSample, Estimate, Known};
 
-/// 1 sigma of the height of a GNSS antenna in the plane, metres: nobody says how high the ground lies, so it tells nothing.
-const NO_HEIGHT_SIGMA_M: f64 = 1e4;
-
 impl Running {
-    /// Measures what was told; the filter is at its stamp.
-    pub fn measure_told(&mut self, told: &Told, sources: &SourceSettings) {
-        let stamp_ns = told.stamp_ns();
-        let observation = match told {
-            Told::Barometer(sample) => {
-                let sigma_m = sources.barometer.sigma_factor * sample.sigma_m;
-                let Some(zero_m) = self.barometer_zero_m(sample.alt_m, sigma_m) else { return };
-                Observation::Barometer(Barometer { up_m: sample.alt_m - zero_m, sigma_m })
-            }
-            Told::Gnss(sample) => {
-                let here = self.plane.ground_from_lat_lon(sample.lat_deg, sample.lon_deg);
-                let up_m = self.navigator.filter.state.position_m.z;
-                let sigma_m = sources.gnss.sigma_factor * sample.sigma_m;
-                let sigmas_m = Vector3::new(sigma_m, sigma_m, NO_HEIGHT_SIGMA_M);
-                let covariance = Matrix3::from_diagonal(&sigmas_m.component_mul(&sigmas_m));
-                let antenna_m = Vector3::new(here.e_m, here.n_m, up_m);
-                Observation::Gnss(Gnss { antenna_m, covariance, lever_arm_m: Vector3::zeros() })
-            }
-            Told::Landed(_) => Observation::ZeroVelocity(ZeroVelocity { sigma_m_s: sources.zero_velocity.sigma_m_s }),
-        };
-        let taken = self.navigator.measure(stamp_ns, &observation);
-        if matches!((told, taken), (Told::Gnss(_), Taken::Updated(Update::Used(_)))) {
-            self.last_gnss_ns = Some(stamp_ns);
-        }
-    }
-
-    /// What the barometer tells at height 0 of the plane, metres. It is set by the filter's own height, once that is known better than
-    /// the barometer's offset will be: until then `None`, and the barometer is not used.
-    fn barometer_zero_m(&mut self, alt_m: f64, sigma_m: f64) -> Option<f64> {
-        let filter = &mut self.navigator.filter;
-        if self.barometer_zero_m.is_none() && filter.sigma(2) < filter.noise.baro_offset_m {
-            self.barometer_zero_m = Some(alt_m - filter.state.position_m.z);
-            filter.set_offset_by_height(BARO_OFFSET, sigma_m);
-        }
-        self.barometer_zero_m
-    }
     /// Measures the way since the frame before, where consecutive frames told it; a frame begins the next way in any case.
     pub fn measure_way(&mut self, stamp_ns: i64, way: Option<&Displacement>, displacement: &FrameAid, counters: &mut Counters) {
         let navigator = &mut self.navigator;
