@@ -3,18 +3,6 @@
 /// Nanoseconds in a second.
 pub const NANOS_PER_SEC: i64 = 1_000_000_000;
 
-/// Which clock a stamp belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClockDomain {
-    /// Nanoseconds since 1970-01-01T00:00:00 UTC.
-    Utc,
-    /// Nanoseconds since 1970-01-01T00:00:00 of a local clock whose zone is not known: only differences mean anything.
-    LocalCivil,
-    /// Nanoseconds since the start of the recording or stream.
-    Recording,
-}
-
 /// Seconds from `earlier` to `later`.
 pub fn seconds_between(earlier_ns: i64, later_ns: i64) -> f64 {
     // The difference of two stamps of one flight fits in 53 bits: 104 days.

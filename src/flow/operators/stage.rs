@@ -1,4 +1,4 @@
-//! What rectify, coarse, fine and fix have in common: one message in, one out, on the same worker.
+//! What the stages of a search have in common: one message in, one out, on the same worker.
 
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::operator::Operator;
