@@ -180,7 +180,7 @@ fn both_doors_refuse_the_same_and_give_the_same_bytes() {
     let file = folder.path().join("pipeline.toml");
     let text = format!(
         "[source]\nkind = \"recording\"\npath = '{source}'\n[map]\npath = '{}'\n[sinks]\nrrd = false\n\
-         [telemetry]\nheading = \"none\"\n[match]\nplaces = 4\n[filter]\nspeed_sigma_m_s = 9.0\nnoise.lean_jitter = 0.03\n",
+         [match]\nplaces = 4\n[filter]\nodometry = \"on\"\nspeed_sigma_m_s = 9.0\nnoise.lean_jitter = 0.03\n",
         map()
     );
     let at = |name: &str| folder.path().join(name).display().to_string();
@@ -191,7 +191,7 @@ fn both_doors_refuse_the_same_and_give_the_same_bytes() {
     let by_command = |more: &[&str], out: &str| {
         let settings = ["--set", "match.places=4", "--set", "filter.speed_sigma_m_s=9", "--set", "filter.noise.lean_jitter=0.03"];
         let (map, out) = (map(), at(out));
-        let arguments = ["replay", &source, "--map", &map, "--out", &out, "--no-viewer", "--heading", "none"];
+        let arguments = ["replay", &source, "--map", &map, "--out", &out, "--no-viewer", "--odometry", "on"];
         skyfix(&[&arguments[..], &settings, more].concat(), &[])
     };
     let (file_run, command_run) = (by_file("[match]\nplaces", "a"), by_command(&[], "b"));
