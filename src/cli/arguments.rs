@@ -43,7 +43,7 @@ pub const FLAGS: &[(&str, &str)] = &[
 ];
 
 /// Everything that decides how a flight is localized. Values are read by the configuration, as those of a pipeline file are.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 pub struct LocalizeArguments {
     /// A folder of photos, a video file, or a recording (a folder with flight.toml)
     pub source: PathBuf,
@@ -115,7 +115,7 @@ pub struct LocalizeArguments {
 }
 
 /// `--set`.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 pub struct SetArguments {
     /// Set any key of the configuration (`skyfix config` lists them): match.fix.min_inliers=40
     #[arg(long = "set", value_name = "KEY=VALUE", action = ArgAction::Append)]
@@ -137,30 +137,7 @@ pub fn off(given: bool) -> Option<bool> {
 impl LocalizeArguments {
     /// A source, and nothing else said.
     pub fn of_source(source: &Path) -> Self {
-        Self {
-            source: source.into(),
-            map: None,
-            model: None,
-            device: None,
-            no_prior: false,
-            no_early_exit: false,
-            odometry: None,
-            heading: None,
-            height: None,
-            height_error: None,
-            seed: None,
-            frame_rate: None,
-            telemetry: None,
-            mounting: None,
-            hfov: None,
-            calibration: None,
-            tilt_sigma: None,
-            dem: None,
-            takeoff: None,
-            coarse: None,
-            consensus: None,
-            set: SetArguments { set: Vec::new() },
-        }
+        Self { source: source.into(), ..Self::default() }
     }
 
     /// A configuration of these arguments, but for `--set`.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
-use skyfix::config::{Effective, FlightPlan};
+use skyfix::config::{Door, FlightPlan};
 use skyfix::flow::graph::{GraphOptions, run_graph};
 use skyfix::fuse::Smoothing;
 use skyfix::run::{Assembled, Matching, assemble, networks};
@@ -13,7 +13,7 @@ use skyfix::sink::summary::SummarySink;
 
 use super::arguments::LocalizeArguments;
 use super::progress::Terminal;
-use super::session::{complain, spelled};
+use super::session::{planned, spelled};
 
 const EXAMPLES: &str = "Examples:
   skyfix bench photos/ --map area.mbtiles --no-prior
@@ -40,20 +40,18 @@ fn parse_setting(text: &str) -> Result<(usize, usize), String> {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let planned = arguments.localize.effective().and_then(|effective| Ok((FlightPlan::of(&effective)?, effective)));
-    let (plan, effective) = match planned {
+    let (plan, door) = match planned(arguments.localize.effective()) {
         Ok(planned) => planned,
-        Err(error) => return Ok(complain(&error)),
+        Err(code) => return Ok(code),
     };
     let folder = std::env::temp_dir().join(format!("skyfix-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let result = measure(&arguments.settings, &plan, &effective, &folder);
+    let result = measure(&arguments.settings, &plan, &door, &folder);
     std::fs::remove_dir_all(&folder)?;
     result.map(|()| ExitCode::SUCCESS)
 }
 
-fn measure(settings: &[(usize, usize)], plan: &FlightPlan, effective: &Effective, folder: &Path) -> anyhow::Result<()> {
-    let door = effective.door();
+fn measure(settings: &[(usize, usize)], plan: &FlightPlan, door: &Door, folder: &Path) -> anyhow::Result<()> {
     for (workers, threads) in settings {
         let Assembled { matching: Matching { localizer, .. }, frames, truth, options } =
             assemble(plan, &Terminal::new(Some(door))).map_err(|e| spelled(e, door))?;

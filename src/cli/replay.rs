@@ -78,8 +78,8 @@ impl Arguments {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    match arguments.effective() {
-        Ok(effective) => session::run(&effective),
-        Err(error) => Ok(session::complain(&error)),
+    match session::planned(arguments.effective()) {
+        Ok((plan, door)) => session::run(plan, &door),
+        Err(code) => Ok(code),
     }
 }

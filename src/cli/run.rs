@@ -64,17 +64,16 @@ pub fn file(path: &Path) -> Result<ConfigBuilder, ConfigError> {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let planned = arguments.effective().and_then(|effective| Ok((FlightPlan::of(&effective)?, effective)));
-    let (plan, effective) = match planned {
+    let (plan, door) = match session::planned(arguments.effective()) {
         Ok(planned) => planned,
-        Err(error) => return Ok(session::complain(&error)),
+        Err(code) => return Ok(code),
     };
     if arguments.check {
         say!("{}", explain(&plan).trim_end());
         return check(&plan);
     }
     eprint!("{}", explain(&plan));
-    session::run(&effective)
+    session::run(plan, &door)
 }
 
 /// Whether what the pipeline needs is there.

@@ -17,17 +17,18 @@ const NOTHING_LOCALIZED: u8 = 3;
 /// Exit code of a run that a second Ctrl-C broke off.
 const BROKEN_OFF: i32 = 130;
 
+/// What a configuration means, with the door that it came through; else what is wrong with it is said.
+pub fn planned(effective: Result<Effective, ConfigError>) -> Result<(FlightPlan, Door), ExitCode> {
+    let plan = |effective: Effective| Ok((FlightPlan::of(&effective)?, effective.door().clone()));
+    effective.and_then(plan).map_err(|error| complain(&error))
+}
+
 /// Localizes a flight. Ctrl-C finishes what is under way and completes every file.
-pub fn run(effective: &Effective) -> anyhow::Result<ExitCode> {
-    let plan = match FlightPlan::of(effective) {
-        Ok(plan) => plan,
-        Err(error) => return Ok(complain(&error)),
-    };
+pub fn run(plan: FlightPlan, door: &Door) -> anyhow::Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_interrupt(&stop);
     let jsonl_stdout = plan.outputs.jsonl_stdout;
-    let RunEnd { summary, outputs } =
-        skyfix::run::run(plan, &Terminal::new(Some(effective.door())), stop).map_err(|e| spelled(e, effective.door()))?;
+    let RunEnd { summary, outputs } = skyfix::run::run(plan, &Terminal::new(Some(door)), stop).map_err(|e| spelled(e, door))?;
     let mut words = format!("{summary}\n\nresults in {}", outputs.folder.display());
     if outputs.rrd && cfg!(feature = "viz") {
         words += &format!("\nlook at them: .venv/bin/rerun {}", outputs.folder.join("flight.rrd").display());
