@@ -12,7 +12,9 @@ use skyfix::eval::inertial::{Degraded, Recorded, Scoring, Wings, compare_own, sc
 use skyfix::eval::outages::{OutageFlights, outages};
 use skyfix::simulate::ImuGrade;
 
-/// Measure the filter.
+use super::scenes;
+
+/// Measure the filter, and make what acceptance is measured on.
 #[derive(Subcommand)]
 pub enum Verb {
     /// Monte Carlo over simulated flights: is the filter as sure as it has reason to be?
@@ -23,6 +25,9 @@ pub enum Verb {
     Inertial(InertialArguments),
     /// Ten minutes with wrong fixes, wrong places that go on and two outages: is the track ever wrongly sure, and does it come back?
     Outages(OutagesArguments),
+    /// Make flights that show what a fix is worth: pictures without ground, ground of another date, ground that is not on the map.
+    #[command(subcommand)]
+    Scenes(scenes::Verb),
 }
 
 const CONSISTENCY_EXAMPLES: &str = "Examples:
@@ -172,6 +177,7 @@ pub fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Attacks(arguments) => run_attacks(arguments),
         Verb::Inertial(arguments) => run_inertial(arguments),
         Verb::Outages(arguments) => run_outages(arguments),
+        Verb::Scenes(verb) => scenes::run(verb).map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -18,6 +18,7 @@ mod models;
 mod progress;
 mod replay;
 mod run;
+mod scenes;
 mod session;
 mod simulate;
 mod sync;
@@ -65,7 +66,7 @@ enum Verb {
     Simulate(Box<simulate::Arguments>),
     /// Measure frames per second and latency of each stage on a flight.
     Bench(Box<bench::Arguments>),
-    /// Measure the filter: its consistency, its resistance to attacks, its errors on a recorded flight.
+    /// Measure the filter: its consistency, its resistance to attacks, its errors on a recorded flight; make scenes for acceptance.
     #[command(subcommand)]
     Eval(eval::Verb),
     /// Estimate the offset between the clocks of telemetry and camera.

@@ -5,6 +5,7 @@
 //! another sun, shadows, colours and sensor, houses that are new or gone and cars that moved. The ground is the plane `u = 0` of
 //! the map's region; houses and trees stand on it and show their parallax. The same seed gives the same bytes.
 
+pub mod acceptance;
 #[doc(hidden)]
 pub mod appearance;
 #[cfg(test)]
@@ -13,6 +14,7 @@ pub(crate) mod inertial;
 mod land;
 mod lines;
 mod look;
+pub mod no_ground;
 mod noise;
 mod objects;
 mod record;
@@ -20,6 +22,7 @@ mod satellite;
 mod scene;
 mod sensor;
 mod settings;
+mod stills;
 mod telemetry;
 mod trajectory;
 #[cfg(feature = "gst")]
@@ -88,6 +91,14 @@ pub enum SimulateError {
         /// The file.
         path: PathBuf,
         /// Why.
+        what: String,
+    },
+    /// Imagery or photos that something is to be made of.
+    #[error("{}: {what}", path.display())]
+    Material {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
         what: String,
     },
     /// A photo cannot be encoded.

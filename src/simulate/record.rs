@@ -84,7 +84,7 @@ pub(super) fn write_tables(
 }
 
 /// A number with so many decimals: recordings tell no more than sensors do.
-fn rounded(value: f64, decimals: i32) -> f64 {
+pub(super) fn rounded(value: f64, decimals: i32) -> f64 {
     let scale = 10f64.powi(decimals);
     (value * scale).round() / scale
 }

@@ -25,6 +25,7 @@ use skyfix::types::{AbstainReason, Frame, FrameReport, Intake, Outcome, Pause, P
 
 #[path = "../support/bundled.rs"]
 mod bundled;
+mod acceptance;
 mod command;
 mod edits;
 mod golden;
