@@ -218,8 +218,8 @@ pub(super) fn bricks(canvas: &mut Canvas, dice: &mut Dice) {
 /// A part of the Mandelbrot set, coloured by how soon its points escape.
 pub(super) fn fractal(canvas: &mut Canvas, dice: &mut Dice) {
     let (width, height) = canvas.size();
-    let spots = [(-0.745, 0.113), (-0.16, 1.0405), (-1.25, 0.02), (0.285, 0.01), (-0.088, 0.654), (-0.5, 0.0)];
-    let (cx, cy) = dice.pick(&spots, (-0.5, 0.0));
+    let spots = [(-0.745, 0.113), (-0.16, 1.0405), (-1.25, 0.02), (0.285, 0.01), (-0.088, 0.654), (-1.4, 0.001)];
+    let (cx, cy) = dice.pick(&spots, (-0.16, 1.0405));
     let scale = 10f64.powf(dice.between(-2.6, 0.2)) / width;
     let (cx, cy) = (cx + scale * dice.between(-80.0, 80.0), cy + scale * dice.between(-80.0, 80.0));
     let (phases, speed) = ([0; 3].map(|_| dice.between(0.0, 6.3)), dice.between(0.08, 0.5));
