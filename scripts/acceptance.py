@@ -163,6 +163,10 @@ def cells(scenes):
     data, out = scenes.data, []
     held_out, trained = "riverside,claremont", "long_beach,palm_springs"
 
+    def own_map(scene):
+        # The mosaic does not depend on how many photos are taken of it.
+        return scenes.map(scene().name.rsplit("-", 2)[0], [scene() / "map.png"])
+
     def cross(cities, years, column, gsd=0.6, part="whole", reliability=True):
         scene = lambda: scenes.cross_date(cities, years, gsd)
 
@@ -171,7 +175,7 @@ def cells(scenes):
             return [(folder, scene() / "flight/truth.csv", words)]
 
         name = f"cross-date {cities} {years.replace(',', '→')} {gsd} {part} {column}"
-        out.append(Cell(name, column, flights, lambda: scenes.map(scene().name, [scene() / "map.png"]), 100, reliability=reliability))
+        out.append(Cell(name, column, flights, lambda: own_map(scene), 100, reliability=reliability))
 
     for years in ("2016,2020", "2018,2020"):
         for column in ("known", "heading none", "both unknown"):
@@ -185,10 +189,10 @@ def cells(scenes):
         cross(trained, "2016,2020", column, reliability=False)
 
     base = lambda: scenes.cross_date(held_out, "2016,2020")
-    base_map = lambda: scenes.map(base().name, [base() / "map.png"])
+    base_map = lambda: own_map(base)
 
     def foreign_map():
-        return scenes.map(f"with-{scenes.foreign(200).name}", [base() / "map.png", scenes.foreign(200) / "ground"])
+        return scenes.map("cross-and-foreign", [base() / "map.png", scenes.foreign(200) / "ground"])
 
     for part in ("whole", "half", "quarter"):
         for column in FOREIGN_COLUMNS:
@@ -268,7 +272,8 @@ class Runs:
         folder = self.folder(cell)
         shutil.rmtree(folder, ignore_errors=True)
         map_path, flights = cell.map(), cell.flights()
-        result = {"key": self.key(cell), "seconds": 0.0, "memory_mib": 0.0, "flights": []}
+        index = sum(p.stat().st_size for p in map_path.parent.glob(f"{map_path.stem}*.safetensors"))
+        result = {"key": self.key(cell), "seconds": 0.0, "memory_mib": 0.0, "index_mib": index / 2**20, "flights": []}
         for i, (source, truth, words) in enumerate(flights):
             out = folder if len(flights) == 1 else folder / f"{i:03}"
             command = [self.options.skyfix, "replay", source, "--map", map_path, "--model", self.options.model, *COLUMNS[cell.column], *cell.common]

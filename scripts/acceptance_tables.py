@@ -96,7 +96,7 @@ def markdown(head, lines):
     return "\n".join("| " + " | ".join(map(str, cells)) + " |" for cells in [head, ["---"] * len(head), *lines])
 
 
-HEAD = ["row", "frames", "success < 25 m", "wrong (not within 25 m)", "of these > 50 m", "no position", "median", "frames/s", "memory MiB"]
+HEAD = ["row", "frames", "success < 25 m", "wrong (not within 25 m)", "of these > 50 m", "no position", "median", "frames/s", "memory MiB", "index MiB"]
 
 
 def line(cell, result, table="fixes.csv", label=""):
@@ -109,7 +109,7 @@ def line(cell, result, table="fixes.csv", label=""):
     wrong = sum(e >= SUCCESS_M for e in given)
     return [
         cell.name + label, n, success, f"{wrong}: {rate(wrong, n)}", sum(e > FAR_M for e in given), n - len(given),
-        "" if cell.negative else "none" if math.isinf(median) else f"{median:.1f} m", f"{n / result['seconds']:.2f}" if result["seconds"] else "-", f"{result['memory_mib']:.0f}",
+        "" if cell.negative else "none" if math.isinf(median) else f"{median:.1f} m", f"{n / result['seconds']:.2f}" if result["seconds"] else "-", f"{result['memory_mib']:.0f}", f"{result['index_mib']:.0f}",
     ]
 
 
