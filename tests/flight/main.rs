@@ -23,9 +23,9 @@ use skyfix::source::frames::collect;
 use skyfix::source::{self, Flight, FrameEvent, FrameList, FrameSource, KnowledgeOptions, SourceError, VideoOptions};
 use skyfix::types::{AbstainReason, Frame, FrameReport, Intake, Outcome, Pause, Prior, Report, TrackPoint};
 
+mod acceptance;
 #[path = "../support/bundled.rs"]
 mod bundled;
-mod acceptance;
 mod command;
 mod edits;
 mod golden;

@@ -14,10 +14,10 @@ use std::path::Path;
 use image::RgbImage;
 use rayon::prelude::*;
 
+use super::SimulateError;
 use super::noise::{hash2, mix};
 use super::sensor::{blur, normal};
 use super::stills::{Still, StillsWriter};
-use super::SimulateError;
 use crate::time::NANOS_PER_SEC;
 use crate::types::{Camera, Intrinsics};
 use canvas::{Canvas, Dice};
