@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use skyfix::eval::attacks::attacks;
 use skyfix::eval::consistency::{MonteCarlo, RESTED, consistency};
+use skyfix::eval::faults::{Cell, FaultStudy, faults, table};
 use skyfix::eval::inertial::report::comparison;
 use skyfix::eval::inertial::{Degraded, Recorded, Scoring, Wings, compare_own, score};
 use skyfix::eval::outages::{OutageFlights, outages};
@@ -28,6 +29,8 @@ pub enum Verb {
     /// Make flights that show what a fix is worth: pictures without ground, ground of another date, ground that is not on the map.
     #[command(subcommand)]
     Scenes(scenes::Verb),
+    /// Faults of IMU and GNSS while every fix is right: does the track stay near, say the truth of itself, and come back?
+    Faults(FaultsArguments),
 }
 
 const CONSISTENCY_EXAMPLES: &str = "Examples:
@@ -155,6 +158,36 @@ pub struct OutagesArguments {
     imu_unknown: bool,
 }
 
+const FAULTS_EXAMPLES: &str = "Examples:
+  skyfix eval faults
+  skyfix eval faults --flights 20 --seed 500
+  skyfix eval faults --heading-only
+
+Faults: off, stuck, bias (5 m/s² and 0.5 rad/s; GNSS: 40 m), drift up to that, noise of that, spikes of ten times that, garbage, a second
+late, intermittent; of the IMU, and of GNSS while that is on; for 8 s at the start, straight on and in a turn. Each is compared with the
+same flight without the fault. Exit code 1 when a bound is broken in any cell.";
+
+/// Simulated flights with faults.
+#[derive(Args)]
+#[command(after_help = FAULTS_EXAMPLES)]
+pub struct FaultsArguments {
+    /// Flights a cell
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    flights: u64,
+    /// Seed of the first flight; the others count on
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// 1 sigma of a fix an axis
+    #[arg(long, default_value_t = 4.0, value_name = "METRES", value_parser = metres)]
+    fix_sigma: f64,
+    /// The IMU
+    #[arg(long, value_enum, default_value_t = Imu::Consumer)]
+    imu: Imu,
+    /// A compass tells the heading, and nobody the attitude
+    #[arg(long)]
+    heading_only: bool,
+}
+
 impl Imu {
     fn grade(self) -> ImuGrade {
         match self {
@@ -178,6 +211,7 @@ pub fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Inertial(arguments) => run_inertial(arguments),
         Verb::Outages(arguments) => run_outages(arguments),
         Verb::Scenes(verb) => scenes::run(verb).map(|()| ExitCode::SUCCESS),
+        Verb::Faults(arguments) => run_faults(arguments),
     }
 }
 
@@ -235,6 +269,20 @@ fn run_outages(arguments: &OutagesArguments) -> anyhow::Result<ExitCode> {
     })?;
     say!("{}", result.table());
     Ok(if result.within_bounds() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn run_faults(arguments: &FaultsArguments) -> anyhow::Result<ExitCode> {
+    let study = FaultStudy {
+        flights: arguments.flights,
+        seed: arguments.seed,
+        fix_sigma_m: arguments.fix_sigma,
+        grade: arguments.imu.grade(),
+        attitude: !arguments.heading_only,
+        ..FaultStudy::default()
+    };
+    let cells = faults(&study)?;
+    say!("{}", table(&study, &cells));
+    Ok(if cells.iter().all(Cell::holds) { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {

@@ -14,13 +14,13 @@ use crate::simulate::{ImuGrade, Settings, SimulateError};
 use crate::types::{AbstainReason, Estimate, Fix, FreePose, ImuSample, Known, Outcome, TelemetryBatch, TrackPoint};
 
 /// Where the simulated flights lie.
-pub(super) const ORIGIN: Geodetic = Geodetic::ground(47.0, 8.0);
+pub(in crate::eval) const ORIGIN: Geodetic = Geodetic::ground(47.0, 8.0);
 /// 1 sigma of a fix an axis, metres, and of its lean.
 const FIX_SIGMAS: (f64, f64) = (4.0, 0.03);
 /// 1 sigma of a known height, metres.
-pub(super) const HEIGHT_SIGMA_M: f64 = 2.0;
+pub(in crate::eval) const HEIGHT_SIGMA_M: f64 = 2.0;
 /// Frames a second.
-pub(super) const FRAMES_PER_S: i64 = 2;
+pub(in crate::eval) const FRAMES_PER_S: i64 = 2;
 /// Frames before the attack: the filter has settled by then.
 const SETTLE_FRAMES: i64 = 60;
 /// Frames of an attack that lasts.
@@ -84,11 +84,11 @@ struct Trial<'a> {
     random: ChaCha8Rng,
 }
 
-pub(super) fn stamp_ns(frame: i64) -> i64 {
+pub(in crate::eval) fn stamp_ns(frame: i64) -> i64 {
     frame * (crate::time::NANOS_PER_SEC / FRAMES_PER_S)
 }
 
-pub(super) fn fix_at(plane: &EnuPlane, camera_m: Vector2<f64>, sigma_m: f64) -> Outcome {
+pub(in crate::eval) fn fix_at(plane: &EnuPlane, camera_m: Vector2<f64>, sigma_m: f64) -> Outcome {
     let (lat, lon) = plane.lat_lon_from_ground(camera_m.x, camera_m.y);
     let camera = Geodetic::ground(lat, lon);
     let covariance =

@@ -3,6 +3,7 @@
 pub mod attacks;
 pub mod clock_offset;
 pub mod consistency;
+pub mod faults;
 pub mod inertial;
 pub mod outages;
 pub(crate) mod plot;

@@ -9,7 +9,7 @@ use super::sources::{SampledAid, SourceSettings};
 use super::state::BARO_OFFSET;
 use super::update::Update;
 use crate::time::{nanos_from_seconds, seconds_between};
-use crate::types::{BarometerSample, GnssSample, LandedSample, TelemetryBatch};
+use crate::types::{BarometerSample, GnssSample, LandedSample, Plausible, TelemetryBatch, TelemetrySample};
 
 /// 1 sigma of the height of a GNSS antenna in the plane, metres: nobody says how high the ground lies, so it tells nothing.
 const NO_HEIGHT_SIGMA_M: f64 = 1e4;
@@ -78,17 +78,29 @@ pub(super) struct Aiding {
     barometer: Pace,
     gnss: Pace,
     landed: Pace,
+    plausible: Plausible,
+    /// Samples that no sensor can measure.
+    pub refused: u64,
 }
 
 impl Aiding {
-    pub fn new(use_of_gnss: GnssUse, sources: &SourceSettings) -> Self {
+    pub fn new(use_of_gnss: GnssUse, sources: &SourceSettings, plausible: Plausible) -> Self {
         Self {
             use_of_gnss,
             gnss_since_ns: None,
             barometer: Pace::of(&sources.barometer),
             gnss: Pace::of(&sources.gnss),
             landed: Pace::new(sources.zero_velocity.interval_s, 0.0),
+            plausible,
+            refused: 0,
         }
+    }
+
+    /// Whether a sensor can measure a sample; counts it where none can.
+    fn admits(&mut self, sample: &TelemetrySample) -> bool {
+        let admitted = self.plausible.sample(sample);
+        self.refused += u64::from(!admitted);
+        admitted
     }
 
     /// What is to be measured of a batch, in order of time, each with the stamp that it was valid at. `here_ns` is where the filter is,
@@ -96,6 +108,9 @@ impl Aiding {
     pub fn told(&mut self, telemetry: &TelemetryBatch, here_ns: Option<i64>) -> Vec<Told> {
         let mut told = Vec::new();
         for sample in &telemetry.barometer {
+            if !self.admits(&TelemetrySample::Barometer(*sample)) {
+                continue;
+            }
             let picked = self.barometer.pick(sample.stamp_ns, here_ns);
             told.extend(picked.map(|stamp_ns| Told::Barometer(BarometerSample { stamp_ns, ..*sample })));
         }
@@ -103,6 +118,9 @@ impl Aiding {
             told.extend(self.landed.pick(sample.stamp_ns, here_ns).map(|_| Told::Landed(*sample)));
         }
         for sample in &telemetry.gnss {
+            if !self.admits(&TelemetrySample::Gnss(*sample)) {
+                continue;
+            }
             let since_ns = *self.gnss_since_ns.get_or_insert(sample.stamp_ns);
             if self.use_of_gnss.takes(sample.stamp_ns.saturating_sub(since_ns)) {
                 let picked = self.gnss.pick(sample.stamp_ns, here_ns);
@@ -169,7 +187,16 @@ mod tests {
     fn aiding(interval_s: f64, delay_s: f64) -> Aiding {
         let mut sources = SourceSettings::default();
         (sources.barometer.interval_s, sources.barometer.delay_s) = (interval_s, delay_s);
-        Aiding::new(GnssUse::Off, &sources)
+        Aiding::new(GnssUse::Off, &sources, Plausible::default())
+    }
+
+    #[test]
+    fn what_no_sensor_can_measure_is_not_told_and_counted() {
+        let mut aiding = aiding(0.0, 0.0);
+        let sample = |stamp_ns: i64, alt_m: f64| BarometerSample { stamp_ns, alt_m, sigma_m: 1.0 };
+        let barometer = vec![sample(1, 100.0), sample(2, 1e300), sample(3, 101.0)];
+        let told = aiding.told(&TelemetryBatch { barometer, ..TelemetryBatch::default() }, None);
+        assert_eq!((told.len(), aiding.refused), (2, 1));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub enum Placed {
     Repeated,
     /// Older than the history.
     TooOld,
-    /// An inertial sample that holds what is no number.
+    /// An inertial sample that holds what no sensor can measure.
     Invalid,
 }
 
@@ -52,7 +52,7 @@ pub struct HistoryCounters {
     pub too_old: u64,
     /// Of a stamp that their source had given already: refused.
     pub repeated: u64,
-    /// Inertial samples that held what is no number: refused.
+    /// Inertial samples that held what no sensor can measure: refused.
     pub invalid: u64,
 }
 

@@ -45,6 +45,9 @@ pub(super) struct Demand {
     pub span_s: f64,
 }
 
+/// What speaks for a place where nothing speaks against it, besides enough fixes.
+pub(super) const NEAR: Demand = Demand { fixes: 0, spread_m: 15.0, span_s: 2.0 };
+
 /// A place and what speaks for it.
 #[derive(Clone, Debug, PartialEq)]
 struct Hypothesis {

@@ -11,7 +11,6 @@
 mod agitation;
 mod aiding;
 pub(crate) mod anchor;
-mod counters;
 pub(crate) mod eskf;
 pub(crate) mod fusion;
 mod gnss_use;
@@ -24,6 +23,7 @@ pub mod measurement;
 pub(crate) mod navigator;
 mod noise;
 mod odometry;
+mod offers;
 mod reanchor;
 mod relative;
 mod running;
@@ -39,7 +39,6 @@ mod transition;
 pub(crate) mod update;
 mod withhold;
 
-pub use counters::Counters;
 pub use eskf::Eskf;
 pub use fusion::{Fused, Fusion};
 pub use gnss_use::GnssUse;

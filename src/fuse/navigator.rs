@@ -8,7 +8,7 @@ use super::state::{VELOCITY, worst_sigma};
 use super::strays::{Stray, Strays};
 use super::update::{Measurement, Update};
 use crate::time::seconds_between;
-use crate::types::{AidSourceKind, ImuSample, TelemetrySample};
+use crate::types::{AidSourceKind, ImuSample, Plausible, TelemetrySample};
 
 /// An IMU interval longer than this is a gap: the motion in it was not measured, seconds.
 const MAX_IMU_STEP_S: f64 = 0.5;
@@ -31,6 +31,8 @@ pub struct Navigator {
     strays: Strays,
     /// While three sigma of the horizontal position stay below this, GNSS that is refused cannot make the filter doubt itself, metres.
     pub sure_m: f64,
+    /// What sensors can measure.
+    pub plausible: Plausible,
 }
 
 /// What became of an inertial sample.
@@ -40,7 +42,7 @@ pub enum Sampled {
     Used,
     /// Its stamp lies before the filter, or is that of the sample before.
     TimeWentBack,
-    /// It holds what is no number.
+    /// It holds what no sensor can measure.
     Invalid,
 }
 
@@ -55,6 +57,7 @@ impl Navigator {
             agitation: Agitation::default(),
             strays: Strays::default(),
             sure_m: SURE_M,
+            plausible: Plausible::default(),
         }
     }
 
@@ -65,7 +68,7 @@ impl Navigator {
 
     /// Goes on to an inertial sample, whose numbers are the means since the sample before.
     pub fn imu(&mut self, sample: &ImuSample) -> Sampled {
-        if !TelemetrySample::Imu(*sample).is_valid() {
+        if !self.plausible.sample(&TelemetrySample::Imu(*sample)) {
             return Sampled::Invalid;
         }
         let dt_s = seconds_between(self.stamp_ns, sample.stamp_ns);

@@ -2,19 +2,22 @@
 
 use nalgebra::Vector2;
 
-use super::hypotheses::{Demand, Hypotheses};
+use super::hypotheses::{Demand, Hypotheses, NEAR};
 use super::measurement::{Observation, Taken, VisualFix};
 use super::navigator::Navigator;
+use super::offers::Offers;
 use super::settings::FusionSettings;
 use super::sources::FrameAid;
 use super::state::{LEAN, MAP_OFFSET, VELOCITY, worst_sigma};
 use super::track_point::{lost, track_point};
 use crate::geo::EnuPlane;
 use crate::time::seconds_between;
-use crate::types::{FreePose, Prior, TrackPoint, TrackSource, TrackState};
+use crate::types::{FreePose, Plausible, Prior, TrackPoint, TrackSource, TrackState};
 
 /// Without a sample or a frame for so long the track is lost, seconds.
 const MAX_BLIND_S: f64 = 300.0;
+/// No filter goes so far from the origin of its plane between two frames, metres.
+const FARTHEST_M: f64 = 2e6;
 
 /// A filter and what goes with it.
 #[derive(Clone)]
@@ -35,6 +38,8 @@ pub(super) struct Running {
     pub last_gnss_ns: Option<i64>,
     /// What the barometer tells at height 0 of the plane, metres; it is set by the filter's own height.
     pub barometer_zero_m: Option<f64>,
+    /// What became of the fixes of late.
+    pub offers: Offers,
 }
 
 impl Running {
@@ -44,12 +49,38 @@ impl Running {
         let filter = &self.navigator.filter;
         let by_gnss = self.last_gnss_ns.is_some_and(|t| seconds_between(t, stamp_ns) <= settings.visual_age_s);
         let without_fix = if by_gnss { TrackSource::Gnss } else { TrackSource::Inertial };
-        let like = TrackPoint { source: without_fix, ..lost(stamp_ns, fix_age_s) };
+        let like = if self.is_from_nothing() && !by_gnss { TrackSource::Unconfirmed } else { without_fix };
+        let like = TrackPoint { source: like, ..lost(stamp_ns, fix_age_s) };
         let mut point = track_point(&self.plane, &filter.state, &filter.covariance, self.height_known, &like, settings);
-        if point.source == TrackSource::Visual && !self.confirmed && self.hypotheses.is_opposed() {
-            point.source = without_fix;
+        if point.source == TrackSource::Visual {
+            if self.offers.are_refused() {
+                point.source = TrackSource::Unconfirmed;
+            } else if !self.confirmed && self.hypotheses.is_opposed() {
+                point.source = without_fix;
+            }
         }
         point
+    }
+
+    /// Whether it began with a fix that nothing has confirmed yet.
+    fn is_from_nothing(&self) -> bool {
+        !self.confirmed && self.confirmation == NEAR
+    }
+
+    /// Takes note of a fix that came, and whether it was used.
+    pub fn offered(&mut self, used: bool) {
+        self.offers.note(used);
+    }
+
+    /// Whether the filter says what no aircraft can do: whatever led it there, nothing of it is of use.
+    pub fn is_absurd(&self, plausible: &Plausible) -> bool {
+        let filter = &self.navigator.filter;
+        let state = &filter.state;
+        let numbers = [state.position_m, state.velocity_m_s, state.accel_bias_m_s2, state.gyro_bias_rad_s];
+        let finite = numbers.iter().flat_map(|v| v.iter()).chain(filter.covariance.iter()).all(|v| v.is_finite())
+            && state.enu_from_body.coords.iter().all(|v| v.is_finite());
+        let sure = (0..6).all(|i| filter.covariance[(i, i)] >= 0.0);
+        !(finite && sure && state.velocity_m_s.norm() <= plausible.speed_m_s && state.position_m.xy().norm() <= FARTHEST_M)
     }
 
     /// The track at a later stamp, without going there. What was not measured for so long is not predicted.

@@ -6,6 +6,7 @@ use super::odometry::Odometry;
 use super::sources::SourceSettings;
 use super::withhold::Withhold;
 use crate::settings::{Bound, settings};
+use crate::types::Plausible;
 
 /// While three sigma of the horizontal position stay below this, no agreement of refused measurements tells against the filter, metres.
 pub(super) const SURE_M: f64 = 50.0;
@@ -49,6 +50,8 @@ settings! {
         table noise: NoiseDensities;
         /// What is taken of each source.
         table sources: SourceSettings;
+        /// What no sensor can measure and no aircraft can do.
+        table plausible: Plausible;
     }
 }
 

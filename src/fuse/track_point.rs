@@ -12,7 +12,8 @@ pub(super) fn lost(stamp_ns: i64, fix_age_s: Option<f64>) -> TrackPoint {
     TrackPoint { stamp_ns, source: TrackSource::Lost, state: None, fix_age_s, nis: None, fix_used: false }
 }
 
-/// A point of the track from a filter's state, with the stamp, and what is known of its fix and of GNSS, of another point.
+/// A point of the track from a filter's state, with the stamp, and what is known of its fix, of GNSS and of
+/// whether anything confirms it, of another point.
 pub(super) fn track_point(
     plane: &EnuPlane,
     state: &State,
@@ -30,6 +31,7 @@ pub(super) fn track_point(
     let v = state.velocity_m_s;
     let visual = like.fix_age_s.is_some_and(|age| age <= settings.visual_age_s);
     let source = match like.source {
+        TrackSource::Unconfirmed => TrackSource::Unconfirmed,
         _ if visual => TrackSource::Visual,
         TrackSource::Gnss => TrackSource::Gnss,
         _ => TrackSource::Inertial,

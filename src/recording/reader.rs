@@ -175,8 +175,9 @@ pub fn read(folder: &Path) -> Result<Recording, FileError> {
     if !file.clock.telemetry_minus_video_s.is_finite() {
         return Err(bad("telemetry_minus_video_s is not a number".into()));
     }
-    if file.start.is_some_and(|s| !(s.sigma_m > 0.0 && s.lat_deg.abs() <= 90.0 && s.lon_deg.abs() <= 180.0)) {
-        return Err(bad("[start] needs a latitude, a longitude and a positive sigma_m".into()));
+    let known = |s: &StartTable| s.sigma_m > 0.0 && s.sigma_m.is_finite() && s.lat_deg.abs() <= 90.0 && s.lon_deg.abs() <= 180.0;
+    if file.start.is_some_and(|s| !known(&s)) {
+        return Err(bad("[start] needs a latitude, a longitude and a positive sigma_m that is a number".into()));
     }
     let telemetry = sidecars::read(folder, nanos_from_seconds(file.clock.telemetry_minus_video_s))?;
     let stamps = sidecars::rows(&folder.join("photos.csv"), |r: StampRow| Ok((r.stamp_ns, (r.frame, r.stamp_ns))))?;

@@ -15,6 +15,7 @@ use crate::sink::background::BackgroundSink;
 use crate::sink::csv::CsvSink;
 use crate::sink::geojson::GeoJsonSink;
 use crate::sink::jsonl::JsonLinesSink;
+use crate::sink::last_check;
 use crate::sink::summary::{Summary, SummarySink};
 use crate::sink::{Sink, SinkError};
 use crate::source::FrameSource;
@@ -67,7 +68,9 @@ impl Session {
         let (total, mut done) = (frames.len_hint(), 0);
         observer.progress(Work::Frames, done, total);
         let mut failure: Option<SinkError> = None;
-        let ran = run_graph(localizer, networks, frames, options, |report: Report| {
+        let plausible = options.fusion.plausible;
+        let ran = run_graph(localizer, networks, frames, options, |mut report: Report| {
+            summary.refused(last_check::check(&mut report, &plausible));
             if matches!(report, Report::Frame(_)) {
                 done += 1;
                 observer.progress(Work::Frames, done, total);

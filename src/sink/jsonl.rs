@@ -91,11 +91,16 @@ impl Sink for JsonLinesSink {
                 })
             }
         };
-        self.line(Some(&report.name), Some(fix), &report.track)
+        let refused: serde_json::Map<_, _> =
+            report.intake.telemetry_refused.told().map(|(kind, count)| (kind.to_owned(), json!(count))).collect();
+        let sources: serde_json::Map<_, _> =
+            report.sources.iter().map(|s| (s.source.as_str().to_owned(), json!(s.state.as_str()))).collect();
+        let health = json!({ "telemetry_refused": refused, "sources": sources });
+        self.line(Some((&report.name, fix, health)), &report.track)
     }
 
     fn between(&mut self, point: &TrackPoint) -> Result<(), SinkError> {
-        self.line(None, None, point)
+        self.line(None, point)
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
@@ -105,7 +110,8 @@ impl Sink for JsonLinesSink {
 }
 
 impl JsonLinesSink {
-    fn line(&mut self, frame: Option<&str>, fix: Option<Value>, point: &TrackPoint) -> Result<(), SinkError> {
+    /// A line: of a frame with its name, its fix and how telemetry and sources fare, or of a point between frames.
+    fn line(&mut self, frame: Option<(&str, Value, Value)>, point: &TrackPoint) -> Result<(), SinkError> {
         let track = point.state.as_ref().map(|s| {
             json!({
                 "lat_deg": s.position.lat_deg,
@@ -114,7 +120,11 @@ impl JsonLinesSink {
                 "covariance_en_m2": [s.covariance_en_m2[(0, 0)], s.covariance_en_m2[(0, 1)], s.covariance_en_m2[(1, 1)]],
             })
         });
-        let line = json!({
+        let (frame, fix, health) = match frame {
+            Some((name, fix, health)) => (Some(name), Some(fix), Some(health)),
+            None => (None, None, None),
+        };
+        let mut line = json!({
             "frame": frame,
             "stamp_ns": point.stamp_ns,
             "fix": fix,
@@ -122,6 +132,9 @@ impl JsonLinesSink {
             "fix_age_s": point.fix_age_s,
             "track": track,
         });
+        if let (Some(line), Some(Value::Object(health))) = (line.as_object_mut(), health) {
+            line.extend(health);
+        }
         let line = format!("{line}\n");
         let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
         self.outcome(written)
@@ -158,6 +171,7 @@ mod tests {
             let line: serde_json::Value = serde_json::from_slice(&bytes[..n]).unwrap();
             assert_eq!(line["frame"], format!("{ordinal}"));
             assert_eq!(line["fix"]["reason"], "ambiguous");
+            assert!(line["telemetry_refused"].is_object() && line["sources"].is_object());
         }
     }
 

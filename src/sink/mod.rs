@@ -4,6 +4,7 @@ pub(crate) mod background;
 pub(crate) mod csv;
 pub(crate) mod geojson;
 pub(crate) mod jsonl;
+pub(crate) mod last_check;
 pub mod summary;
 #[cfg(feature = "viz")]
 pub(crate) mod viewer;
@@ -88,7 +89,7 @@ fn create(path: &Path) -> Result<BufWriter<File>, SinkError> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::types::{AbstainReason, FrameMatch, Intake, StageTimes, TrackSource};
+    use crate::types::{AbstainReason, FrameMatch, FusionCounters, Intake, StageTimes, TrackSource};
 
     /// The report of a frame of this number that was not localized.
     pub fn abstained(ordinal: u64) -> FrameReport {
@@ -112,6 +113,7 @@ pub(crate) mod tests {
             intake: Intake::all(ordinal + 1),
             odometry: None,
             sources: Vec::new(),
+            filter: FusionCounters::default(),
         }
     }
 }

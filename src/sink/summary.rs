@@ -13,7 +13,7 @@ use crate::geo::Geodetic;
 use crate::geo::mercator::Tile;
 use crate::math::percentile::percentile;
 use crate::recording::Truth;
-use crate::types::{AidCounters, FrameReport, Intake, Outcome, StageTimes, TrackPoint};
+use crate::types::{AidCounters, FrameReport, FusionCounters, Intake, Outcome, StageTimes, TrackPoint};
 
 /// A flight in numbers.
 #[derive(Clone, Debug, PartialEq, Default, Serialize)]
@@ -34,6 +34,10 @@ pub struct Summary {
     pub odometry: BTreeMap<&'static str, u64>,
     /// What became of the measurements of each of the filter's sources.
     pub sources: BTreeMap<&'static str, AidCounters>,
+    /// What the filter used and refused, and how often it began anew.
+    pub filter: FusionCounters,
+    /// Points of the track, and fixes, that the last check kept from leaving: with numbers that no aircraft can have.
+    pub outputs_refused: u64,
     /// Track points by source.
     pub track: BTreeMap<&'static str, u64>,
     /// Median 1 sigma of the fixes, metres.
@@ -103,6 +107,11 @@ impl SummarySink {
         self.summary.intake = intake;
     }
 
+    /// So many outputs were refused by the last check.
+    pub fn refused(&mut self, outputs: u64) {
+        self.summary.outputs_refused += outputs;
+    }
+
     /// The summary, complete after `finish`.
     pub fn summary(&self) -> &Summary {
         &self.summary
@@ -136,6 +145,7 @@ impl Sink for SummarySink {
         let s = &mut self.summary;
         s.frames += 1;
         s.intake = report.intake;
+        s.filter = report.filter;
         s.fixes_used += u64::from(report.track.fix_used);
         *s.track.entry(report.track.source.as_str()).or_default() += 1;
         if let Some(route) = report.route {
@@ -219,9 +229,16 @@ impl std::fmt::Display for Summary {
         let list =
             |counts: &BTreeMap<&'static str, u64>| counts.iter().map(|(k, v)| format!("{k} {v}")).collect::<Vec<_>>().join(", ");
         writeln!(f, "frames      {}   {:.2} frames/s", self.frames, self.frames_per_s)?;
-        let Intake { received, served, dropped, reconnects } = self.intake;
+        let Intake { received, served, dropped, reconnects, telemetry_refused } = self.intake;
         if dropped > 0 || reconnects > 0 {
             writeln!(f, "came in     {received} = {served} served + {dropped} dropped   connected again {reconnects} times")?;
+        }
+        let refused: Vec<String> = telemetry_refused.told().map(|(kind, count)| format!("{kind} {count}")).collect();
+        if !refused.is_empty() {
+            writeln!(f, "refused     {}   (telemetry that no sensor can measure)", refused.join(", "))?;
+        }
+        if self.outputs_refused > 0 {
+            writeln!(f, "kept back   {}   (outputs with numbers that no aircraft can have)", self.outputs_refused)?;
         }
         write!(f, "fixes       {}   used by the filter {}", self.fixes, self.fixes_used)?;
         writeln!(f, "{}", self.median_sigma_m.map_or(String::new(), |s| format!("   median sigma {s:.1} m")))?;

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use crate::geo::heading_pitch_roll;
 use crate::time::{NANOS_PER_SEC, nanos_from_seconds, seconds_between};
 use crate::types::{
-    AttitudeSample, BarometerSample, Estimate, GnssSample, HeadingSample, HeightSample, ImuSample, Known, LandedSample, Sample,
-    TelemetryBatch, TelemetrySample, telemetry_kinds,
+    AttitudeSample, BarometerSample, Estimate, GnssSample, HeadingSample, HeightSample, ImuSample, Known, LandedSample,
+    Plausible, Refusals, Sample, TelemetryBatch, TelemetrySample, telemetry_kinds,
 };
 
 /// A sample further than this from a frame says nothing of it.
@@ -25,8 +25,8 @@ pub struct TelemetryCounters {
     pub contradictory: u64,
     /// Refused: a frame with a later stamp has gone already.
     pub late: u64,
-    /// Refused: a number that is not finite, or a sigma that is not positive.
-    pub invalid: u64,
+    /// Refused by kind: what no sensor can measure, or a stamp that is none of this flight.
+    pub implausible: Refusals,
     /// Dropped before any frame took them: the buffer was full.
     pub overflowed: u64,
 }
@@ -75,6 +75,12 @@ impl<T: Sample> Lane<T> {
         let out = self.ahead(until_ns);
         self.taken += out.len();
         out
+    }
+
+    /// Takes out what no frame has taken and lies before a stamp; returns how many.
+    fn refuse_before(&mut self, stamp_ns: i64) -> u64 {
+        let end = self.samples.partition_point(|s| s.stamp_ns() < stamp_ns).max(self.taken);
+        self.samples.drain(self.taken..end).count() as u64
     }
 
     /// Forgets what lies before a stamp or above a count; returns how many no frame had taken.
@@ -129,6 +135,10 @@ macro_rules! lanes {
                 TelemetryBatch { $($list: self.$list.ahead(until_ns),)* }
             }
 
+            fn refuse_before(&mut self, stamp_ns: i64) -> Refusals {
+                Refusals { $($list: self.$list.refuse_before(stamp_ns),)* }
+            }
+
             fn forget(&mut self, before_ns: i64, most: usize) -> u64 {
                 [$(self.$list.forget(before_ns, most)),*].iter().sum()
             }
@@ -152,6 +162,7 @@ telemetry_kinds!(lanes);
 /// assert_eq!(known.height_agl_m.map(|h| h.value), Some(101.0));
 /// ```
 pub struct TelemetryBuffer {
+    door: Plausible,
     limit_ns: i64,
     most: usize,
     taken_until_ns: Option<i64>,
@@ -167,6 +178,7 @@ impl TelemetryBuffer {
         // At least the second that interpolation looks back.
         let limit_s = limit_s.max(1.0);
         Self {
+            door: Plausible::default(),
             limit_ns: nanos_from_seconds(limit_s),
             most: (limit_s * MAX_RATE_HZ) as usize,
             taken_until_ns: None,
@@ -176,17 +188,29 @@ impl TelemetryBuffer {
         }
     }
 
-    /// A buffer with all telemetry of a recording: as large as that.
-    pub fn of_recording(telemetry: &TelemetryBatch) -> Self {
-        let mut buffer = Self::new(f64::INFINITY);
+    /// A buffer with all telemetry of a recording: as large as that. What no sensor can measure does not get in.
+    pub fn of_recording(telemetry: &TelemetryBatch, door: Plausible) -> Self {
+        let mut buffer = Self { door, ..Self::new(f64::INFINITY) };
         telemetry.samples().for_each(|sample| buffer.push(sample));
         buffer
     }
 
+    /// The same buffer with another door.
+    pub fn with_door(self, door: Plausible) -> Self {
+        Self { door, ..self }
+    }
+
+    /// Whether a stamp lies so far ahead of all frames and samples that it is none of this flight: one such sample would have a buffer with
+    /// a limit drop everything that is right. The stamps of live telemetry count from about 0.
+    fn is_far_ahead(&self, stamp_ns: i64) -> bool {
+        let here_ns = self.latest_ns.max(self.taken_until_ns).unwrap_or(0);
+        self.limit_ns < i64::MAX && stamp_ns.saturating_sub(here_ns) > nanos_from_seconds(self.door.stamp_lead_s)
+    }
+
     /// Sorts a sample in, or refuses it and counts why.
     pub fn push(&mut self, sample: TelemetrySample) {
-        if !sample.is_valid() {
-            self.counters.invalid += 1;
+        if !self.door.sample(&sample) || self.is_far_ahead(sample.stamp_ns()) {
+            self.counters.implausible.count(&sample);
             return;
         }
         match self.lanes.insert(sample, self.taken_until_ns) {
@@ -210,6 +234,8 @@ impl TelemetryBuffer {
     /// The samples up to a frame's stamp that no frame before has taken, and what is known at the stamp. Frames come in order of
     /// time: one whose stamp lies before an earlier frame's finds no samples, and is known by what is left of the second before.
     pub fn take(&mut self, stamp_ns: i64) -> (TelemetryBatch, Known) {
+        let oldest_ns = stamp_ns.saturating_sub(nanos_from_seconds(self.door.stamp_age_s));
+        self.counters.implausible = self.counters.implausible.plus(self.lanes.refuse_before(oldest_ns));
         let known = self.known_at(stamp_ns);
         let batch = self.lanes.take(stamp_ns);
         let until = self.taken_until_ns.map_or(stamp_ns, |until| until.max(stamp_ns));
@@ -324,12 +350,28 @@ mod tests {
     }
 
     #[test]
+    fn a_stamp_that_is_none_of_the_flight_is_refused_and_costs_nothing_else() {
+        let mut live = TelemetryBuffer::new(10.0);
+        (0..5).for_each(|t| live.push(height(t * NANOS_PER_SEC, 5.0)));
+        live.push(height(1_000_000 * NANOS_PER_SEC, 5.0));
+        assert_eq!((live.counters().accepted, live.counters().implausible.height), (5, 1));
+        assert_eq!(heights(&mut live, 4 * NANOS_PER_SEC).len(), 5);
+        let samples = [i64::MIN, -100_000 * NANOS_PER_SEC, NANOS_PER_SEC, i64::MAX];
+        let of = |stamp_ns| HeightSample { stamp_ns, height_agl_m: 5.0, sigma_m: 1.0 };
+        let telemetry = TelemetryBatch { height: samples.map(of).to_vec(), ..Default::default() };
+        let mut recorded = TelemetryBuffer::of_recording(&telemetry, Plausible::default());
+        assert_eq!(heights(&mut recorded, 2 * NANOS_PER_SEC), [NANOS_PER_SEC]);
+        assert_eq!(recorded.counters().implausible, Refusals { height: 2, ..Default::default() });
+    }
+
+    #[test]
     fn what_is_no_number_never_gets_in() {
         let mut buffer = TelemetryBuffer::new(1.0);
         buffer.push(height(0, f64::NAN));
         buffer.push(TelemetrySample::Height(HeightSample { stamp_ns: 0, height_agl_m: 1.0, sigma_m: 0.0 }));
         buffer.push(TelemetrySample::Heading(HeadingSample { stamp_ns: 0, heading_rad: 0.0, sigma_rad: f64::INFINITY }));
-        assert_eq!(buffer.counters(), TelemetryCounters { invalid: 3, ..Default::default() });
+        let implausible = Refusals { height: 2, heading: 1, ..Default::default() };
+        assert_eq!(buffer.counters(), TelemetryCounters { implausible, ..Default::default() });
         assert_eq!(buffer.latest_stamp_ns(), None);
     }
 
@@ -384,7 +426,8 @@ mod tests {
                     HeightSample { stamp_ns, height_agl_m: (stamp_ns / 7_000_000 % 90) as f64, sigma_m: 1.0 + *gap as f64 }
                 })
                 .collect();
-            let mut buffer = TelemetryBuffer::of_recording(&TelemetryBatch { height: samples.clone(), ..Default::default() });
+            let telemetry = TelemetryBatch { height: samples.clone(), ..Default::default() };
+            let mut buffer = TelemetryBuffer::of_recording(&telemetry, Plausible::default());
             let (mut frame_ns, mut from_ns) = (-500_000_000, i64::MIN);
             for gap in frame_gaps_ms {
                 frame_ns += gap * 1_000_000;

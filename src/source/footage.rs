@@ -14,7 +14,7 @@ use super::video::{MonotonicClock, VideoEvent, VideoFrame, VideoInput, VideoPart
 use super::{KnowledgeOptions, Setting, SourceError, TelemetryBuffer};
 use crate::recording::rows::FrameRow;
 use crate::recording::{Description, FileError, Recording, RecordingWriter, Start, Truth, VideoPart, as_recorded, sidecars};
-use crate::types::{Camera, Frame, Intake, Intrinsics, Known, Pause, Pixels, TelemetryBatch};
+use crate::types::{Camera, Frame, Intake, Intrinsics, Known, Pause, Pixels, Refusals, TelemetryBatch};
 
 pub use live::LiveTelemetry;
 use live::{LATEST_FRAME_NS, PauseClock};
@@ -223,12 +223,12 @@ impl Footage {
             video: VideoParts::start(settings.video, settings.parts)?,
             camera: settings.camera,
             knowledge: settings.knowledge,
-            recorded: TelemetryBuffer::of_recording(&settings.telemetry),
+            recorded: TelemetryBuffer::of_recording(&settings.telemetry, settings.knowledge.plausible),
             rows: settings.frames.into_iter().map(|row| (row.frame, row)).collect(),
             replays_live,
             first_stamp_ns: settings.first_stamp_ns,
             shift_ns: 0,
-            live: settings.live,
+            live: settings.live.map(|live| live.with_door(settings.knowledge.plausible)),
             clock: MonotonicClock::obtain()?,
             pauses: PauseClock::new(settings.pause_interval_ns),
             record: settings.record,
@@ -314,7 +314,14 @@ impl Footage {
             served: self.next_ordinal,
             dropped: c.dropped,
             reconnects: c.reconnects,
+            telemetry_refused: self.telemetry_refused(),
         }
+    }
+
+    /// Telemetry that did not pass the door so far.
+    fn telemetry_refused(&self) -> Refusals {
+        let live = self.live.as_ref().map(|live| live.buffer.counters().implausible).unwrap_or_default();
+        self.recorded.counters().implausible.plus(live)
     }
 
     /// The camera for frames of a size. A lens whose frames are scaled is the same lens; one whose frames are cropped or turned is
@@ -436,6 +443,7 @@ impl FrameSource for Footage {
             served: self.next_ordinal,
             dropped,
             reconnects: c.reconnects,
+            telemetry_refused: self.telemetry_refused(),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Frames one after the other, from wherever they come: a list of photos, a video, a camera.
 
 use super::SourceError;
-use crate::types::{Frame, Intake, Pause};
+use crate::types::{Frame, Intake, Pause, Refusals};
 
 /// What polling a source gives.
 #[derive(Debug)]
@@ -54,17 +54,21 @@ impl FrameSource for Box<dyn FrameSource> {
 pub struct FrameList {
     rest: std::vec::IntoIter<Frame>,
     count: u64,
+    /// Of the frames given so far.
+    telemetry_refused: Refusals,
 }
 
 impl From<Vec<Frame>> for FrameList {
     fn from(frames: Vec<Frame>) -> Self {
-        Self { count: frames.len() as u64, rest: frames.into_iter() }
+        Self { count: frames.len() as u64, rest: frames.into_iter(), telemetry_refused: Refusals::default() }
     }
 }
 
 impl FrameSource for FrameList {
     fn poll(&mut self) -> FrameEvent {
-        self.rest.next().map_or(FrameEvent::Ended, |frame| FrameEvent::Frame(Box::new(frame)))
+        let Some(frame) = self.rest.next() else { return FrameEvent::Ended };
+        self.telemetry_refused = frame.intake.telemetry_refused;
+        FrameEvent::Frame(Box::new(frame))
     }
 
     fn len_hint(&self) -> Option<u64> {
@@ -72,7 +76,7 @@ impl FrameSource for FrameList {
     }
 
     fn finish(&mut self) -> Result<Intake, SourceError> {
-        Ok(Intake::all(self.count - self.rest.len() as u64))
+        Ok(Intake { telemetry_refused: self.telemetry_refused, ..Intake::all(self.count - self.rest.len() as u64) })
     }
 }
 

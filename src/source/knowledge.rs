@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::settings::written_as_text;
-use crate::types::{Estimate, Known};
+use crate::types::{Estimate, Known, Plausible};
 
 /// 1 sigma of a heading from metadata that states none, radians: a compass near a metal airframe.
 pub const HEADING_SIGMA_RAD: f64 = 5.0 * std::f64::consts::PI / 180.0;
@@ -78,6 +78,8 @@ pub struct KnowledgeOptions {
     pub height_error: f64,
     /// Seed of that factor.
     pub seed: u64,
+    /// What sensors can measure.
+    pub plausible: Plausible,
 }
 
 /// Default sigma of a height, metres.
@@ -86,8 +88,9 @@ pub fn height_sigma_m(height_m: f64) -> f64 {
 }
 
 impl KnowledgeOptions {
-    /// What is known of a frame, given what its sensors say.
+    /// What is known of a frame, given what its sensors say; nothing of what no sensor can measure.
     pub fn apply(&self, ordinal: u64, sensed: Known) -> Known {
+        let sensed = self.plausible.known(sensed);
         let heading_rad = match self.heading {
             Setting::Sensor => sensed.heading_rad,
             Setting::None => None,

@@ -14,7 +14,7 @@ use super::{KnowledgeOptions, SourceError};
 use crate::geo::Geodetic;
 use crate::recording;
 use crate::recording::{FileError, Recording, Start, Truth, TruthRow};
-use crate::types::{Frame, Intake, Pixels, TelemetryBatch};
+use crate::types::{Frame, Intake, Known, Pixels, Refusals, TelemetryBatch};
 
 /// Opens a recording (a folder with `flight.toml`), a folder of photos, or a video file.
 pub fn open(
@@ -62,6 +62,7 @@ fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOpti
         warnings.push(text);
     }
     let mut truth = Truth::read(&folder.join("truth.csv"))?;
+    let mut telemetry_refused = Refusals::default();
     let frames: Vec<Frame> = photos
         .iter()
         .enumerate()
@@ -69,20 +70,34 @@ fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOpti
             if let Some((lat, lon)) = photo.metadata.gnss_deg {
                 truth.add(photo.name.clone(), TruthRow { camera: Geodetic::ground(lat, lon), centre: None });
             }
+            let sensed = photos::known(&photo.metadata);
+            telemetry_refused = telemetry_refused.plus(refused(&sensed, knowledge));
             Frame {
                 ordinal: i as u64,
                 name: photo.name.clone(),
                 stamp_ns: photo.stamp_ns,
                 pixels: Pixels::File(photo.path.clone()),
                 camera: photos::camera(photo, options),
-                known: knowledge.apply(i as u64, photos::known(&photo.metadata)),
+                known: knowledge.apply(i as u64, sensed),
                 telemetry: TelemetryBatch::default(),
                 captured: None,
-                intake: Intake::all(i as u64 + 1),
+                intake: Intake { telemetry_refused, ..Intake::all(i as u64 + 1) },
             }
         })
         .collect();
     Ok(Flight { frames: listed(frames), start: None, truth, map: None, warnings })
+}
+
+/// What a photo's metadata say that no sensor can measure.
+fn refused(sensed: &Known, knowledge: &KnowledgeOptions) -> Refusals {
+    let kept = knowledge.plausible.known(*sensed);
+    let lost = |was: bool, is: bool| u64::from(was && !is);
+    Refusals {
+        height: lost(sensed.height_agl_m.is_some(), kept.height_agl_m.is_some()),
+        heading: lost(sensed.heading_rad.is_some(), kept.heading_rad.is_some()),
+        attitude: lost(sensed.pitch_roll_rad.is_some(), kept.pitch_roll_rad.is_some()),
+        ..Refusals::default()
+    }
 }
 
 fn listed(frames: Vec<Frame>) -> Box<dyn FrameSource> {
@@ -125,7 +140,7 @@ fn recorded_photos(
         }
         photos.sort_by_key(|p| p.stamp_ns);
     }
-    let mut buffer = TelemetryBuffer::of_recording(&recording.telemetry);
+    let mut buffer = TelemetryBuffer::of_recording(&recording.telemetry, knowledge.plausible);
     let frames = photos
         .iter()
         .enumerate()
@@ -140,7 +155,7 @@ fn recorded_photos(
                 known: knowledge.apply(i as u64, known),
                 telemetry,
                 captured: None,
-                intake: Intake::all(i as u64 + 1),
+                intake: Intake { telemetry_refused: buffer.counters().implausible, ..Intake::all(i as u64 + 1) },
             }
         })
         .collect();

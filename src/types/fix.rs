@@ -176,7 +176,10 @@ impl Prior {
 pub enum TrackSource {
     /// A fix was used within the configured age.
     Visual,
-    /// No fix within that age, but a position of GNSS, where the filter is told to take them.
+    /// A fix was used within that age, but nothing confirms its place yet: the filter started from nothing, and too few fixes agree so far;
+    /// or it refuses nearly all fixes.
+    Unconfirmed,
+    /// No such fix, but a position of GNSS, where the filter is told to take them.
     Gnss,
     /// Dead reckoning.
     Inertial,
@@ -189,6 +192,7 @@ impl TrackSource {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Visual => "visual",
+            Self::Unconfirmed => "unconfirmed",
             Self::Gnss => "gnss",
             Self::Inertial => "inertial",
             Self::Lost => "lost",

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use image::RgbImage;
 
-use super::TelemetryBatch;
+use super::{Refusals, TelemetryBatch};
 use crate::types::Camera;
 
 /// A number with its standard deviation.
@@ -73,6 +73,8 @@ pub struct Intake {
     pub dropped: u64,
     /// Times that the source broke off and was connected again.
     pub reconnects: u64,
+    /// Telemetry that was refused at the door, by kind.
+    pub telemetry_refused: Refusals,
 }
 
 impl Intake {

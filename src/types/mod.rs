@@ -4,6 +4,8 @@ mod aid_source;
 mod camera;
 mod fix;
 mod frame;
+mod fusion_counters;
+mod plausible;
 mod report;
 mod telemetry;
 mod tensor;
@@ -12,6 +14,8 @@ pub use aid_source::{AidCounters, AidSourceKind, AidState, Innovation, SourceSta
 pub use camera::{Camera, Distortion, Intrinsics, Mounting, ground_offset_of_ray, nadir_body_from_camera};
 pub use fix::{AbstainReason, Fix, FreePose, Match, Outcome, Prior, TrackPoint, TrackSource, TrackState};
 pub use frame::{Estimate, Frame, Intake, Known, Pixels};
+pub use fusion_counters::FusionCounters;
+pub use plausible::Plausible;
 pub use report::{FrameMatch, FrameReport, Report, SearchRoute, StageTimes};
 pub(crate) use telemetry::telemetry_kinds;
 pub use telemetry::*;

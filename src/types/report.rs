@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
-use super::{AbstainReason, Intake, Match, Outcome, SourceStatus, TrackPoint};
+use super::{AbstainReason, FusionCounters, Intake, Match, Outcome, SourceStatus, TrackPoint};
 
 /// The outcome of a frame with what a viewer wants to see of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,6 +131,8 @@ pub struct FrameReport {
     pub odometry: Option<&'static str>,
     /// The filter's sources that were heard so far.
     pub sources: Vec<SourceStatus>,
+    /// What the filter refused so far, and how often it began anew.
+    pub filter: FusionCounters,
 }
 
 /// What a sink takes, in order of time.

@@ -2,8 +2,6 @@
 
 use nalgebra::{UnitQuaternion, Vector3};
 
-use crate::geo::Geodetic;
-
 /// Angular rate and specific force in the body frame (forward, right, down).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ImuSample {
@@ -164,6 +162,36 @@ macro_rules! telemetry {
 
 telemetry_kinds!(telemetry);
 
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $list:ident: $kind:ident($sample:ident),)*) => {
+        /// Samples that were refused because no sensor can measure them, by kind.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
+        pub struct Refusals {
+            $($(#[$doc])* pub $list: u64,)*
+        }
+
+        impl Refusals {
+            /// Counts a sample.
+            pub fn count(&mut self, sample: &TelemetrySample) {
+                match sample {
+                    $(TelemetrySample::$kind(_) => self.$list += 1,)*
+                }
+            }
+
+            /// Those of both.
+            pub fn plus(self, other: Self) -> Self {
+                Self { $($list: self.$list + other.$list,)* }
+            }
+
+            /// The kinds of which any was refused, with how many.
+            pub fn told(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($list), self.$list)),*].into_iter().filter(|(_, count)| *count > 0)
+            }
+        }
+    };
+}
+telemetry_kinds!(refusals);
+
 /// A time without frames, while the aircraft flies on.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Pause {
@@ -173,22 +201,6 @@ pub struct Pause {
     pub telemetry: TelemetryBatch,
     /// The samples after those: the next frame, or the next pause, brings them again.
     pub ahead: TelemetryBatch,
-}
-
-impl TelemetrySample {
-    /// Whether every number is finite, every sigma positive and every position on earth.
-    pub fn is_valid(&self) -> bool {
-        let sigma = |s: f64| s > 0.0 && s.is_finite();
-        match self {
-            Self::Imu(s) => s.gyro_rad_s.iter().chain(s.accel_m_s2.iter()).all(|v| v.is_finite()),
-            Self::Height(s) => s.height_agl_m.is_finite() && sigma(s.sigma_m),
-            Self::Heading(s) => s.heading_rad.is_finite() && sigma(s.sigma_rad),
-            Self::Attitude(s) => s.enu_from_body.coords.iter().all(|v| v.is_finite()) && sigma(s.sigma_rad),
-            Self::Barometer(s) => s.alt_m.is_finite() && sigma(s.sigma_m),
-            Self::Gnss(s) => Geodetic::ground(s.lat_deg, s.lon_deg).is_valid() && sigma(s.sigma_m),
-            Self::Landed(_) => true,
-        }
-    }
 }
 
 impl TelemetryBatch {

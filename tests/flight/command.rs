@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn error_of(output: &Output) -> String {
+pub(super) fn error_of(output: &Output) -> String {
     assert_ne!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!text.contains("panicked"), "{text}");
@@ -10,7 +10,7 @@ fn error_of(output: &Output) -> String {
 }
 
 /// A copy of the recording in a folder of its own, the map and its index by link.
-fn copy_of_the_recording() -> tempfile::TempDir {
+pub(super) fn copy_of_the_recording() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("photos")).unwrap();
     for name in ["flight.toml", "photos.csv", "imu.csv", "height.csv", "heading.csv", "attitude.csv"] {
@@ -23,7 +23,7 @@ fn copy_of_the_recording() -> tempfile::TempDir {
     folder
 }
 
-fn replay(source: &Path, out: &Path) -> Output {
+pub(super) fn replay(source: &Path, out: &Path) -> Output {
     let (source, out) = (source.display().to_string(), out.display().to_string());
     skyfix(&["replay", &source, "--map", &map(), "--out", &out, "--no-viewer", "-w", "1"], &[])
 }

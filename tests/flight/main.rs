@@ -33,6 +33,7 @@ mod golden;
 mod live;
 mod odometry;
 mod search;
+mod sensors;
 mod smoothing;
 
 use bundled::{FRAMES, MODEL, map, network, recording, root};

@@ -17,7 +17,14 @@ pub(super) fn start(effective: &Effective) -> Result<Option<Start>, ConfigError>
     match (table.lat_deg, table.lon_deg, table.sigma_m) {
         (None, None, None) => Ok(None),
         (Some(lat_deg), Some(lon_deg), Some(sigma_m)) => {
-            Ok(Some(Start { position: Geodetic::ground(lat_deg, lon_deg), sigma_m }))
+            let position = Geodetic::ground(lat_deg, lon_deg);
+            if !effective.config.filter.fusion.plausible.start(&position, sigma_m) {
+                let key = "filter.start.sigma_m";
+                return Err(
+                    effective.error(key, &format!("{sigma_m}: nothing is known so well or so badly (`filter.plausible`)"))
+                );
+            }
+            Ok(Some(Start { position, sigma_m }))
         }
         (lat_deg, lon_deg, _) => {
             let missing = match (lat_deg, lon_deg) {

@@ -192,12 +192,7 @@ impl FlightPlan {
             Some(rate) => rate.0,
             None => source::default_frame_rate(kind),
         };
-        let knowledge = KnowledgeOptions {
-            heading: telemetry.heading,
-            height: telemetry.height,
-            height_error: telemetry.height_error,
-            seed: telemetry.height_error_seed,
-        };
+        let knowledge = knowledge(effective)?;
         let search_heights = config.r#match.search.search_heights || telemetry.height == Setting::None;
         Ok(Self {
             source,
@@ -261,6 +256,25 @@ fn telemetry_sources(effective: &Effective) -> Result<Vec<TelemetrySource>, Conf
         }));
     }
     Ok(out)
+}
+
+/// What the localizer may know; what is given must be what a sensor could have measured.
+fn knowledge(effective: &Effective) -> Result<KnowledgeOptions, ConfigError> {
+    let telemetry = &effective.config.telemetry;
+    let plausible = effective.config.filter.fusion.plausible;
+    let absurd = |key: &str, given: Setting, holds: &dyn Fn(f64, f64) -> bool| match given {
+        Setting::Given(value, sigma) if !holds(value, sigma.unwrap_or(1.0)) => {
+            Err(effective.error(key, &format!("{given}: no sensor measures that (`filter.plausible`)")))
+        }
+        _ => Ok(given),
+    };
+    Ok(KnowledgeOptions {
+        heading: absurd("telemetry.heading", telemetry.heading, &|v, s| plausible.heading(v.to_radians()) && plausible.sigma(s))?,
+        height: absurd("telemetry.height", telemetry.height, &|v, s| plausible.height(v) && plausible.sigma(s))?,
+        height_error: telemetry.height_error,
+        seed: telemetry.height_error_seed,
+        plausible,
+    })
 }
 
 fn declination_date(effective: &Effective) -> Result<Option<jiff::civil::Date>, ConfigError> {

@@ -110,6 +110,7 @@ fn fused(fusion: &mut Fusion, message: InFlight<FrameMatch>, unsettled: &mut Vec
         intake: frame.intake,
         odometry,
         sources: fused.sources,
+        filter: fusion.counters(),
     };
     Finished { settled, between: fused.between, frame: Some((report, fused.prior)) }
 }

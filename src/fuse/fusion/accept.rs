@@ -1,13 +1,12 @@
 //! What becomes of a fix: used, refused, beyond the gate, or the reason to start anew where it says.
 
 use super::reacquire::RETURNED;
-use crate::fuse::counters::Counters;
 use crate::fuse::hypotheses::{Demand, Sighting};
 use crate::fuse::measurement::Taken;
 use crate::fuse::running::Running;
 use crate::fuse::settings::FusionSettings;
 use crate::fuse::update::Update;
-use crate::types::{Fix, Known};
+use crate::types::{Fix, FusionCounters, Known};
 
 /// What became of a fix; the numbers are squared Mahalanobis distances.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,21 +21,14 @@ pub(super) enum Verdict {
     Restart(f64),
 }
 
-/// Whether a fix and its covariances are what they should be.
-pub(super) fn is_sane(fix: &Fix) -> bool {
-    let covariance = fix.camera_covariance_m2();
-    let finite = fix.camera.is_valid() && covariance.iter().all(|v| v.is_finite()) && covariance.cholesky().is_some();
-    finite && fix.free.is_valid()
-}
-
-/// Offers a sane fix to a filter that is at its stamp.
+/// Offers a plausible fix to a filter that is at its stamp.
 pub(super) fn accept(
     running: &mut Running,
     stamp_ns: i64,
     fix: &Fix,
     known: &Known,
     settings: &FusionSettings,
-    counters: &mut Counters,
+    counters: &mut FusionCounters,
 ) -> Verdict {
     if running.last_fix_ns.is_none() {
         running.expect(&fix.free);
@@ -57,6 +49,7 @@ pub(super) fn accept(
         Taken::Updated(Update::Used(nis)) => {
             running.last_fix_ns = Some(stamp_ns);
             running.frames_without_fix = 0;
+            running.offered(true);
             follow(running, sighting, acquiring, settings.restart_fixes);
             if known.heading_rad.is_none() {
                 let (heading_rad, sigma_rad) = fix.heading_rad;
@@ -72,6 +65,7 @@ pub(super) fn accept(
         Taken::Starting(nis) | Taken::Updated(Update::Gated(nis)) => {
             counters.fixes_gated += 1;
             running.frames_without_fix += 1;
+            running.offered(false);
             running.hypotheses = hypotheses;
             let demand = running.demand_of_restart(acquiring, settings.restart_fixes);
             if running.hypotheses.won(&demand) && !sure { Verdict::Restart(nis) } else { Verdict::Gated(nis) }

@@ -4,12 +4,12 @@ use std::f64::consts::PI;
 
 use nalgebra::Vector3;
 
-use super::reacquire::NEAR;
 use crate::fuse::eskf::Eskf;
-use crate::fuse::hypotheses::Hypotheses;
+use crate::fuse::hypotheses::{Hypotheses, NEAR};
 use crate::fuse::initial::InitialSigmas;
 use crate::fuse::measurement::Aids;
 use crate::fuse::navigator::Navigator;
+use crate::fuse::offers::Offers;
 use crate::fuse::running::Running;
 use crate::fuse::settings::FusionSettings;
 use crate::fuse::state::{State, gravity_m_s2};
@@ -59,6 +59,7 @@ fn initialise(settings: &FusionSettings, stamp_ns: i64, position: Geodetic, sigm
     let mut navigator = Navigator::new(filter, stamp_ns);
     navigator.aids = Aids::new(&settings.sources);
     navigator.sure_m = settings.sure_m;
+    navigator.plausible = settings.plausible;
     Running {
         plane,
         navigator,
@@ -70,6 +71,7 @@ fn initialise(settings: &FusionSettings, stamp_ns: i64, position: Geodetic, sigm
         hypotheses: Hypotheses::new(settings.restart_fixes),
         last_gnss_ns: None,
         barometer_zero_m: None,
+        offers: Offers::default(),
     }
 }
 
@@ -101,6 +103,7 @@ pub(super) fn at_fix(settings: &FusionSettings, stamp_ns: i64, fix: &Fix, sensed
     running.expect(&fix.free);
     running.navigator.filter.fuse(&running.visual_fix(&fix.free, &settings.sources.visual), f64::INFINITY);
     running.last_fix_ns = Some(stamp_ns);
+    running.offered(true);
     running.navigator.filter.set_swaying_anchor(stamp_ns);
     running
 }

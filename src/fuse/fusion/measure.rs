@@ -1,15 +1,20 @@
 //! What sensors tell of a frame, as the filter measures it.
 
-use crate::fuse::counters::Counters;
 use crate::fuse::measurement::{Attitude, Displacement, Heading, Height, Observation, Taken};
 use crate::fuse::running::Running;
 use crate::fuse::sources::{FrameAid, SourceSettings};
 use crate::fuse::update::Update;
-use crate::types::{AttitudeSample, Estimate, Known};
+use crate::types::{AttitudeSample, Estimate, FusionCounters, Known};
 
 impl Running {
     /// Measures the way since the frame before, where consecutive frames told it; a frame begins the next way in any case.
-    pub fn measure_way(&mut self, stamp_ns: i64, way: Option<&Displacement>, displacement: &FrameAid, counters: &mut Counters) {
+    pub fn measure_way(
+        &mut self,
+        stamp_ns: i64,
+        way: Option<&Displacement>,
+        displacement: &FrameAid,
+        counters: &mut FusionCounters,
+    ) {
         let navigator = &mut self.navigator;
         let way = way.map(|w| Displacement { covariance_m2: w.covariance_m2 * displacement.variance_factor(), ..*w });
         match way.map(|way| navigator.measure(stamp_ns, &Observation::Displacement(way))) {

@@ -14,14 +14,16 @@ mod reacquire;
 mod smoother_window;
 
 use super::aiding::{Aiding, Told};
-use super::counters::Counters;
 use super::grid::Grid;
-use super::measurement::Displacement;
+use super::measurement::{Aids, Displacement};
 use super::running::Running;
 use super::settings::FusionSettings;
 use super::track_options::{Smoothing, TrackOptions};
 use crate::geo::Geodetic;
-use crate::types::{AbstainReason, AttitudeSample, Fix, ImuSample, Known, Outcome, Pause, TelemetryBatch, TrackPoint};
+use crate::types::{
+    AbstainReason, AttitudeSample, Fix, FusionCounters, ImuSample, Known, Outcome, Pause, TelemetryBatch, TelemetrySample,
+    TrackPoint,
+};
 use accept::Verdict;
 pub use fused::Fused;
 use initialise::Sensed;
@@ -41,7 +43,9 @@ pub struct Fusion {
     aiding: Aiding,
     /// The latest attitude that came without a frame.
     attitude: Option<AttitudeSample>,
-    counters: Counters,
+    counters: FusionCounters,
+    /// The sources of a filter that was given up: they go on to be counted.
+    orphaned: Option<Aids>,
     /// Frames so far.
     frames: u64,
     /// What is to be smoothed.
@@ -58,9 +62,10 @@ impl Fusion {
             start,
             running: None,
             grid,
-            aiding: Aiding::new(settings.gnss, &settings.sources),
+            aiding: Aiding::new(settings.gnss, &settings.sources, settings.plausible),
             attitude: None,
-            counters: Counters::default(),
+            counters: FusionCounters::default(),
+            orphaned: None,
             frames: 0,
             window: SmootherWindow::new(track.smoothing),
         }
@@ -77,8 +82,8 @@ impl Fusion {
     }
 
     /// Refusals so far.
-    pub fn counters(&self) -> Counters {
-        self.counters
+    pub fn counters(&self) -> FusionCounters {
+        FusionCounters { samples_refused: self.counters.samples_refused + self.aiding.refused, ..self.counters }
     }
 
     /// Takes a frame with the telemetry up to it.
@@ -115,7 +120,8 @@ impl Fusion {
             self.counters.time_went_back += 1;
         }
         let attitude = self.attitude.take();
-        let attitude = telemetry.attitude.last().copied().or(attitude);
+        let attitude = self.latest_attitude(telemetry).or(attitude);
+        let known = &self.settings.plausible.known(*known);
         let sensed = Sensed { attitude: attitude.as_ref(), known };
         let (imu, told) = self.start(stamp_ns, telemetry, &sensed);
         if let Some(running) = &mut self.running {
@@ -124,6 +130,7 @@ impl Fusion {
         let used = self.counters.displacements_used;
         let between = self.advance(stamp_ns, imu, &told, &sensed, way);
         let displacement_used = self.counters.displacements_used > used;
+        self.give_up_what_is_absurd();
         let (nis, fix_used) = match outcome {
             Outcome::Fix(fix) => self.take_fix(stamp_ns, fix, &sensed),
             Outcome::Abstained(_) => {
@@ -133,6 +140,7 @@ impl Fusion {
                 (None, false)
             }
         };
+        self.give_up_what_is_absurd();
         let fused = Fused::at(stamp_ns, self.running.as_ref(), &self.settings);
         let track = TrackPoint { nis, fix_used, ..fused.track };
         Fused { between, track, displacement_used, ..fused }
@@ -145,7 +153,7 @@ impl Fusion {
             && let Some(start) = self.start.take()
         {
             let first_ns = telemetry.imu.first().map_or(stamp_ns, |s| s.stamp_ns.min(stamp_ns));
-            self.running = Some(initialise::at_position(&self.settings, first_ns, start, sensed));
+            self.begin(initialise::at_position(&self.settings, first_ns, start, sensed));
         }
         let mut told = self.aiding.told(telemetry, self.here_ns());
         let mut imu = telemetry.imu.as_slice();
@@ -154,14 +162,14 @@ impl Fusion {
         {
             imu = imu.get(imu.partition_point(|s| s.stamp_ns < first.stamp_ns)..).unwrap_or_default();
             told.retain(|t| t.stamp_ns() > first.stamp_ns);
-            self.running = Some(initialise::at_gnss(&self.settings, &first, sensed));
+            self.begin(initialise::at_gnss(&self.settings, &first, sensed));
         }
         (imu, told)
     }
 
     /// Takes a time without frames, and gives the track between frames up to it.
     pub fn pause(&mut self, pause: &Pause) -> Vec<TrackPoint> {
-        self.attitude = pause.telemetry.attitude.last().copied().or(self.attitude);
+        self.attitude = self.latest_attitude(&pause.telemetry).or(self.attitude);
         let Some(mut running) = self.running.take() else { return Vec::new() };
         let mut between = Vec::new();
         let told = self.aiding.told(&pause.telemetry, Some(running.navigator.stamp_ns));
@@ -182,6 +190,34 @@ impl Fusion {
         propagation.points_before(&ahead, pause.stamp_ns);
         self.counters = counters;
         between
+    }
+
+    /// The latest attitude of a batch that a sensor can have measured; counts those that none can.
+    fn latest_attitude(&mut self, telemetry: &TelemetryBatch) -> Option<AttitudeSample> {
+        let door = self.settings.plausible;
+        let (kept, refused): (Vec<AttitudeSample>, Vec<AttitudeSample>) =
+            telemetry.attitude.iter().partition(|s| door.sample(&TelemetrySample::Attitude(**s)));
+        self.counters.samples_refused += refused.len() as u64;
+        kept.last().copied()
+    }
+
+    /// A filter begins; the sources of one that was given up go on to be counted.
+    fn begin(&mut self, mut running: Running) {
+        if let Some(aids) = self.orphaned.take() {
+            running.navigator.aids = aids;
+        }
+        self.running = Some(running);
+        self.window.restart();
+    }
+
+    /// Whatever led a filter to say what no aircraft can do: nothing of it is of use, and the next fix begins another.
+    fn give_up_what_is_absurd(&mut self) {
+        if let Some(running) = self.running.take_if(|r| r.is_absurd(&self.settings.plausible)) {
+            tracing::warn!("the filter says what no aircraft can do, and is given up");
+            self.orphaned = Some(running.navigator.aids);
+            self.window.restart();
+            self.counters.resets += 1;
+        }
     }
 
     /// Where the filter is in time, once it runs.
@@ -225,12 +261,12 @@ impl Fusion {
 
     /// Takes a fix at the frame where the filter is; its squared Mahalanobis distance, and whether it was used.
     fn take_fix(&mut self, stamp_ns: i64, fix: &Fix, sensed: &Sensed<'_>) -> (Option<f64>, bool) {
-        if !accept::is_sane(fix) {
+        if !self.settings.plausible.fix(fix) {
             self.counters.fixes_refused += 1;
             return (None, false);
         }
         let Some(running) = &mut self.running else {
-            self.running = Some(initialise::at_first_fix(&self.settings, stamp_ns, fix, sensed));
+            self.begin(initialise::at_first_fix(&self.settings, stamp_ns, fix, sensed));
             self.counters.fixes_used += 1;
             return (None, true);
         };

@@ -3,14 +3,13 @@
 
 use super::smoother_window::SmootherWindow;
 use crate::fuse::aiding::Told;
-use crate::fuse::counters::Counters;
 use crate::fuse::grid::Grid;
 use crate::fuse::navigator::Sampled;
 use crate::fuse::running::Running;
 use crate::fuse::settings::FusionSettings;
 use crate::fuse::smoother::Passage;
 use crate::time::seconds_between;
-use crate::types::{ImuSample, TrackPoint};
+use crate::types::{FusionCounters, ImuSample, TrackPoint};
 
 /// What a filter leaves behind on its way.
 pub(super) struct Propagation<'a> {
@@ -18,7 +17,7 @@ pub(super) struct Propagation<'a> {
     /// When points between frames are due, where they are asked for.
     pub grid: Option<&'a mut Grid>,
     pub window: &'a mut SmootherWindow,
-    pub counters: &'a mut Counters,
+    pub counters: &'a mut FusionCounters,
     /// The points that were due on the way.
     pub between: &'a mut Vec<TrackPoint>,
 }

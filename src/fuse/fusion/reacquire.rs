@@ -2,7 +2,7 @@
 
 use nalgebra::{Matrix2, Vector2};
 
-use crate::fuse::hypotheses::{Demand, POSSIBLE, Sighting};
+use crate::fuse::hypotheses::{Demand, NEAR, POSSIBLE, Sighting};
 use crate::fuse::running::Running;
 use crate::fuse::settings::FusionSettings;
 use crate::fuse::sources::FrameAid;
@@ -12,9 +12,7 @@ use crate::types::Fix;
 
 /// 95 % of a chi-squared distribution of two dimensions.
 const LIKELY: f64 = 5.99;
-/// What speaks for a place, besides enough fixes: where nothing speaks against it,
-pub(super) const NEAR: Demand = Demand { fixes: 0, spread_m: 15.0, span_s: 2.0 };
-/// where dead reckoning does,
+/// What speaks for a place, besides enough fixes ([`NEAR`] where nothing speaks against it), where dead reckoning does,
 const DOUBTFUL: Demand = Demand { fixes: 0, spread_m: 100.0, span_s: 5.5 };
 /// and where dead reckoning rules it out. What repeats on the ground seldom does so for longer.
 const FAR: Demand = Demand { fixes: 0, spread_m: 100.0, span_s: 20.0 };

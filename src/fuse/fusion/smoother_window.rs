@@ -9,7 +9,7 @@ use crate::fuse::state::Covariance;
 use crate::fuse::track_options::Smoothing;
 use crate::fuse::track_point::{lost, track_point};
 use crate::geo::EnuPlane;
-use crate::types::TrackPoint;
+use crate::types::{TrackPoint, TrackSource};
 
 /// A stop of the filter at a frame, or at a measurement between frames.
 #[derive(Clone)]
@@ -22,6 +22,8 @@ struct Stop {
     plane: Option<EnuPlane>,
     /// Whether the height was known.
     height_known: bool,
+    /// Whether the filter started here, so that nothing ties it to what was before.
+    begun: bool,
 }
 
 /// What the smoother will look back over.
@@ -32,12 +34,14 @@ pub(super) struct SmootherWindow {
     nodes: VecDeque<SmootherNode<Stop>>,
     /// How the filter came to the frame it is at.
     passage: Option<Passage>,
+    /// Whether it started since the frame before.
+    begun: bool,
 }
 
 impl SmootherWindow {
     /// Without a frame yet.
     pub fn new(smoothing: Smoothing) -> Self {
-        Self { smoothing, nodes: VecDeque::new(), passage: None }
+        Self { smoothing, nodes: VecDeque::new(), passage: None, begun: false }
     }
 
     /// The filter has come to a frame, where nothing is measured yet but the way since the frame before.
@@ -45,9 +49,10 @@ impl SmootherWindow {
         self.passage = Passage::of(&mut running.navigator.filter);
     }
 
-    /// The filter starts anew at the frame: nothing leads there.
+    /// The filter starts at the frame, or just before it: nothing leads there from the frames before.
     pub fn restart(&mut self) {
         self.passage = None;
+        self.begun = true;
     }
 
     /// Takes the filter after a measurement between frames that it came to by a passage.
@@ -67,7 +72,8 @@ impl SmootherWindow {
             // It ties the frame to the frame before, over the head of a measurement between them.
             self.passage = None;
         }
-        let stop = Stop::of(track.clone(), true, running.as_deref());
+        let begun = std::mem::take(&mut self.begun);
+        let stop = Stop { begun, ..Stop::of(track.clone(), true, running.as_deref()) };
         let node = SmootherNode::new(stop, running.as_deref().map(filtered), self.passage.take());
         self.nodes.push_back(node.displaced(displaced));
         if let Some(running) = running {
@@ -91,12 +97,22 @@ impl SmootherWindow {
     /// The smoothed track at the frames that are not settled yet.
     pub fn smoothed(&self, settings: &FusionSettings) -> Vec<TrackPoint> {
         let mut out = Vec::new();
-        smooth(self.nodes.iter(), |stop: &Stop, believed| match (believed, &stop.plane) {
-            (Some((state, covariance)), Some(plane)) if stop.is_frame => {
-                out.push(track_point(plane, state, covariance, stop.height_known, &stop.track, settings));
+        // Whether what followed confirmed the place, and no start lies between.
+        let mut confirmed = false;
+        smooth(self.nodes.iter(), |stop: &Stop, believed| {
+            match (believed, &stop.plane) {
+                (Some((state, covariance)), Some(plane)) if stop.is_frame => {
+                    confirmed |= stop.track.source == TrackSource::Visual;
+                    let mut like = stop.track.clone();
+                    if confirmed && like.source == TrackSource::Unconfirmed {
+                        like.source = TrackSource::Inertial;
+                    }
+                    out.push(track_point(plane, state, covariance, stop.height_known, &like, settings));
+                }
+                (Some(_), _) => {}
+                (None, _) => out.push(lost(stop.track.stamp_ns, stop.track.fix_age_s)),
             }
-            (Some(_), _) => {}
-            (None, _) => out.push(lost(stop.track.stamp_ns, stop.track.fix_age_s)),
+            confirmed &= !stop.begun;
         });
         out.reverse();
         out
@@ -112,7 +128,7 @@ impl SmootherWindow {
 impl Stop {
     fn of(track: TrackPoint, is_frame: bool, running: Option<&Running>) -> Self {
         let (plane, height_known) = (running.map(|r| r.plane), running.is_some_and(|r| r.height_known));
-        Self { track, is_frame, plane, height_known }
+        Self { track, is_frame, plane, height_known, begun: false }
     }
 }
 

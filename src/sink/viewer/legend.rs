@@ -9,10 +9,11 @@ use super::scene::Bounds;
 pub const ROOT: &str = "/legend";
 
 /// What the legend's view shows.
-pub const BOUNDS: Bounds = Bounds { x: [-1.0, 23.0], y: [-1.0, 8.0] };
+pub const BOUNDS: Bounds = Bounds { x: [-1.0, 23.0], y: [-1.0, 10.0] };
 
-const LINES: [(Color, &str); 6] = [
+const LINES: [(Color, &str); 7] = [
     (palette::VISUAL, "track on fixes"),
+    (palette::UNCONFIRMED, "not confirmed yet"),
     (palette::INERTIAL, "dead reckoning"),
     (palette::SMOOTHED, "smoothed"),
     (palette::TRUTH, "truth"),
@@ -20,7 +21,7 @@ const LINES: [(Color, &str); 6] = [
     (palette::INLIER, "match"),
 ];
 const POINTS: [(Color, &str); 2] = [(palette::FIX, "fix and 2 sigma"), (palette::REFUSED, "no fix, or refused")];
-const ROWS: usize = 4;
+const ROWS: usize = 5;
 
 /// Logs the legend.
 pub fn log(recording: &RecordingStream) -> RecordingStreamResult<()> {

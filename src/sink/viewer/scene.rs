@@ -7,7 +7,7 @@ use super::{jpeg, palette};
 use crate::geo::Geodetic;
 use crate::map::{MapError, MapStore, Region};
 use crate::recording::TruthRow;
-use crate::types::{Fix, FrameReport, Outcome, TrackPoint, TrackSource};
+use crate::types::{Fix, FrameReport, Outcome, TrackPoint};
 
 /// Entities of the scene.
 pub mod path {
@@ -157,7 +157,7 @@ impl Scene {
         };
         let here = drawn_at(home, state.position);
         self.saw(here);
-        let colour = if point.source == TrackSource::Visual { palette::VISUAL } else { palette::INERTIAL };
+        let colour = palette::of_track(point.source);
         segment(recording, path::TRACK, self.track.replace(here), here, colour, 1.75)
     }
 

@@ -91,6 +91,7 @@ fn report(ordinal: u64, outcome: Outcome) -> FrameReport {
         intake: crate::types::Intake::all(ordinal + 1),
         odometry: None,
         sources: Vec::new(),
+        filter: crate::types::FusionCounters::default(),
     }
 }
 

@@ -29,7 +29,7 @@ pub fn log(
     let source = report.track.source;
     if before != Some(source) {
         let level = if source == TrackSource::Visual { TextLogLevel::INFO } else { TextLogLevel::WARN };
-        let colour = if source == TrackSource::Visual { palette::VISUAL } else { palette::INERTIAL };
+        let colour = palette::of_track(source);
         let text = format!("track: {} from {}", source.as_str(), report.name);
         recording.log(EVENTS, &TextLog::new(text).with_level(level).with_color(colour))?;
     }

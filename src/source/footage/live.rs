@@ -6,7 +6,7 @@ use crate::source::TelemetryBuffer;
 use crate::source::telemetry::TelemetryStream;
 use crate::source::video::{MonotonicClock, VideoError};
 use crate::time::NANOS_PER_SEC;
-use crate::types::{Known, TelemetryBatch};
+use crate::types::{Known, Plausible, TelemetryBatch};
 
 /// Live telemetry waits this long for a frame that takes it, seconds.
 const TELEMETRY_LIMIT_S: f64 = 20.0;
@@ -37,6 +37,11 @@ impl LiveTelemetry {
         let age_ns = i64::try_from(epoch.elapsed().as_nanos()).unwrap_or(i64::MAX);
         let epoch_monotonic_ns = clock.now_ns().saturating_sub(age_ns);
         Ok(Self { stream, buffer: TelemetryBuffer::new(TELEMETRY_LIMIT_S), epoch_monotonic_ns, wait })
+    }
+
+    /// The same with another door for its samples.
+    pub(super) fn with_door(self, door: Plausible) -> Self {
+        Self { buffer: self.buffer.with_door(door), ..self }
     }
 
     /// A time on the stream's clock.

@@ -1,20 +1,22 @@
 //! What fusion counts.
 
-/// Fixes and samples that were refused, by kind.
+/// Fixes and samples that were refused, by kind, and how often the filter began anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
-pub struct Counters {
+pub struct FusionCounters {
     /// Fixes used.
     pub fixes_used: u64,
     /// Fixes beyond the gate, and those after an outage that came before the place was settled.
     pub fixes_gated: u64,
-    /// Fixes that were no numbers.
+    /// Fixes that no camera over a map can give.
     pub fixes_refused: u64,
     /// Samples and frames whose time went back, and samples that came twice.
     pub time_went_back: u64,
-    /// Samples that were no numbers.
+    /// Samples that no sensor can measure.
     pub samples_refused: u64,
-    /// Times the filter started anew.
+    /// Times the filter started anew because fixes spoke for another place.
     pub restarts: u64,
+    /// Times the filter was given up because it said what no aircraft can do: it starts anew from the fixes that follow.
+    pub resets: u64,
     /// Ways since the frame before that were used.
     pub displacements_used: u64,
     /// Ways beyond the gate.
