@@ -153,7 +153,7 @@ impl Running {
             }
             Told::Landed(_) => Observation::ZeroVelocity(ZeroVelocity { sigma_m_s: sources.zero_velocity.sigma_m_s }),
         };
-        let taken = self.navigator.measure(stamp_ns, &observation);
+        let taken = self.measure(stamp_ns, &observation);
         if matches!((told, taken), (Told::Gnss(_), Taken::Updated(Update::Used(_)))) {
             self.last_gnss_ns = Some(stamp_ns);
         }
@@ -162,10 +162,10 @@ impl Running {
     /// What the barometer tells at height 0 of the plane, metres. It is set by the filter's own height, once that is known better than
     /// the barometer's offset will be: until then `None`, and the barometer is not used.
     fn barometer_zero_m(&mut self, alt_m: f64, sigma_m: f64) -> Option<f64> {
-        let filter = &mut self.navigator.filter;
+        let filter = &self.navigator.filter;
         if self.barometer_zero_m.is_none() && filter.sigma(2) < filter.noise.baro_offset_m {
             self.barometer_zero_m = Some(alt_m - filter.state.position_m.z);
-            filter.set_offset_by_height(BARO_OFFSET, sigma_m);
+            self.filters_mut().for_each(|filter| filter.set_offset_by_height(BARO_OFFSET, sigma_m));
         }
         self.barometer_zero_m
     }

@@ -20,7 +20,8 @@ use super::state::{
 };
 use super::strays::Doubt;
 use super::transition::Transition;
-use super::update::{Measurement, Related, Update, is_covariance};
+use super::update::{Measurement, Related, Seen, Update, is_covariance};
+use crate::geo::{enu_from_body, heading_pitch_roll};
 
 /// The filter.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,12 +40,14 @@ pub struct Eskf {
     pub anchor: Option<Box<Anchor>>,
     /// The displacement that was used last, while a smoother asks for the transitions.
     pub(super) displaced: Option<Box<Related<2>>>,
+    /// The last measurement, whatever came of it.
+    pub(super) seen: Option<Seen>,
 }
 
 impl Eskf {
     /// A filter that has measured nothing yet.
     pub fn new(state: State, covariance: Covariance, gravity_m_s2: f64, noise: NoiseDensities) -> Self {
-        Self { state, covariance, gravity_m_s2, noise, transition: None, anchor: None, displaced: None }
+        Self { state, covariance, gravity_m_s2, noise, transition: None, anchor: None, displaced: None, seen: None }
     }
 
     /// Makes an offset's error the height's, with its sign changed, and a noise of its own: it was set by the height.
@@ -144,6 +147,14 @@ impl Eskf {
         self.update(&measurement.innovation(&self.state), &measurement.jacobian(&self.state), &measurement.covariance(), gate)
     }
 
+    /// Squared Mahalanobis distance of a measurement; infinite where it has none.
+    pub fn distance<const M: usize>(&self, measurement: &impl Measurement<M>) -> f64 {
+        let (innovation, h) = (measurement.innovation(&self.state), measurement.jacobian(&self.state));
+        let s = h * self.covariance * h.transpose() + measurement.covariance();
+        let nis = s.try_inverse().map(|inverse| (innovation.transpose() * inverse * innovation)[(0, 0)]);
+        nis.filter(|nis| *nis >= 0.0).unwrap_or(f64::INFINITY)
+    }
+
     /// Fuses a linear measurement: `innovation = z − h(x)`, its Jacobian with respect to the error state, its covariance.
     fn update<const M: usize>(
         &mut self,
@@ -163,6 +174,7 @@ impl Eskf {
         if !(nis >= 0.0) {
             return Update::Refused;
         }
+        self.seen = Seen::of(innovation, &s, nis);
         if nis > gate {
             return Update::Gated(nis);
         }
@@ -192,6 +204,44 @@ impl Eskf {
             anchor.cross.fixed_rows_mut::<3>(ATTITUDE).copy_from(&rows);
         }
         self.covariance = (self.covariance + self.covariance.transpose()) * 0.5;
+    }
+
+    /// Where the tilt is known worse than so, radians, forgets it: level, give or take so much. The heading stays.
+    pub fn level(&mut self, sigma_rad: f64) {
+        let rotation = self.state.enu_from_body.to_rotation_matrix().into_inner();
+        let own = self.covariance.fixed_view::<3, 3>(ATTITUDE, ATTITUDE).into_owned();
+        let world = rotation * own * rotation.transpose();
+        if !(world[(0, 0)].max(world[(1, 1)]) > sigma_rad * sigma_rad) {
+            return;
+        }
+        let (heading, _, _) = heading_pitch_roll(&self.state.enu_from_body);
+        self.state.enu_from_body = enu_from_body(heading, 0.0, 0.0);
+        for i in ATTITUDE..ATTITUDE + 3 {
+            self.covariance.row_mut(i).fill(0.0);
+            self.covariance.column_mut(i).fill(0.0);
+        }
+        let variances = Vector3::new(sigma_rad * sigma_rad, sigma_rad * sigma_rad, world[(2, 2)]);
+        let level = self.state.enu_from_body.to_rotation_matrix().into_inner();
+        let block = level.transpose() * Matrix3::from_diagonal(&variances) * level;
+        self.covariance.fixed_view_mut::<3, 3>(ATTITUDE, ATTITUDE).copy_from(&block);
+    }
+
+    /// Bends the last `dt_s` of a motion that no IMU measured: the aircraft turned by so much, clockwise from above, and flew where it
+    /// pointed, or did not: half of the turn is taken, and both whole and none lie within 1 sigma.
+    pub fn bend(&mut self, turn_rad: f64, dt_s: f64) {
+        let v = self.state.velocity_m_s;
+        let by = |angle: f64| UnitQuaternion::from_axis_angle(&Vector3::z_axis(), -angle) * v - v;
+        let (half, full) = (by(0.5 * turn_rad), by(turn_rad));
+        self.state.velocity_m_s += half;
+        self.state.position_m += half * (0.5 * dt_s);
+        let spread = full * 0.5;
+        let variance = spread * spread.transpose();
+        for (row, column, scale) in
+            [(VELOCITY, VELOCITY, 1.0), (0, VELOCITY, 0.5 * dt_s), (VELOCITY, 0, 0.5 * dt_s), (0, 0, 0.25 * dt_s * dt_s)]
+        {
+            let mut block = self.covariance.fixed_view_mut::<3, 3>(row, column);
+            block += variance * scale;
+        }
     }
 
     /// Adds to the variances of position and velocity: the filter has been surer than it had reason to be.

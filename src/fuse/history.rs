@@ -146,7 +146,7 @@ impl History {
 fn take(navigator: &mut Navigator, stamp_ns: i64, event: &Event) -> Placed {
     match event {
         Event::Imu(sample) => match navigator.imu(sample) {
-            Sampled::Used => Placed::Sampled,
+            Sampled::Used | Sampled::Ignored | Sampled::HeldBack => Placed::Sampled,
             Sampled::TimeWentBack => Placed::Repeated,
             Sampled::Invalid => Placed::Invalid,
         },

@@ -6,6 +6,7 @@
 //! - `navigator`: samples and measurements in order; `history`: in any order.
 //! - `aiding`: which samples of barometer and GNSS are measured between the frames, and whether the aircraft stands on the ground.
 //! - `smoother`: one step back of the Rauch–Tung–Striebel smoother and the walk over a flight.
+//! - `rival`: the same filter with and without the IMU, and which of the two leads; `gyro_check`: turns by gyroscopes against those told.
 //! - `fusion`: frames in order in, track points and priors out; gates, start and outages; `hypotheses`: places that rival each other.
 
 mod agitation;
@@ -15,6 +16,7 @@ pub(crate) mod eskf;
 pub(crate) mod fusion;
 mod gnss_use;
 mod grid;
+mod gyro_check;
 pub(crate) mod history;
 mod hypotheses;
 pub(crate) mod initial;
@@ -26,6 +28,7 @@ mod odometry;
 mod offers;
 mod reanchor;
 mod relative;
+mod rival;
 mod running;
 mod settings;
 pub(crate) mod smoother;

@@ -4,6 +4,7 @@ use super::agitation::Agitation;
 use super::eskf::Eskf;
 use super::measurement::{Aids, CLOSED, Gnss, Observation, Taken};
 use super::settings::SURE_M;
+use super::sources::ImuAid;
 use super::state::{VELOCITY, worst_sigma};
 use super::strays::{Stray, Strays};
 use super::update::{Measurement, Update};
@@ -12,6 +13,8 @@ use crate::types::{AidSourceKind, ImuSample, Plausible, TelemetrySample};
 
 /// An IMU interval longer than this is a gap: the motion in it was not measured, seconds.
 const MAX_IMU_STEP_S: f64 = 0.5;
+/// Across no longer a gap the mean of its two ends stands for what was missed, however often the filter was asked meanwhile, seconds.
+const MAX_BRIDGED_S: f64 = 1.0;
 /// An IMU interval longer than this has samples missing, seconds: the slowest IMU of use gives 20 a second.
 const MAX_SAMPLE_STEP_S: f64 = 0.06;
 /// Longest step of the model without an IMU, seconds.
@@ -27,12 +30,23 @@ pub struct Navigator {
     /// Its sources.
     pub aids: Aids,
     last_imu: Option<ImuSample>,
+    /// A sample that jumped away from the one before, and waits for the next to bear it out.
+    held_back: Option<ImuSample>,
+    /// Jumps of force, m/s², and of turning, rad/s, that one sample alone does not tell.
+    pub jumps: (f64, f64),
     agitation: Agitation,
     strays: Strays,
     /// While three sigma of the horizontal position stay below this, GNSS that is refused cannot make the filter doubt itself, metres.
     pub sure_m: f64,
     /// What sensors can measure.
     pub plausible: Plausible,
+    /// Whether it goes by its IMU, where there is one; else it goes from measurement to measurement.
+    pub inertial: bool,
+    /// What it assumes of motion that is not measured while an IMU is there: acceleration and turning, see [`NoiseDensities`].
+    pub own_unmeasured: (f64, f64),
+    /// Positions of GNSS are gated as if their covariance were this many times what it is weighed with: errors that last are large in weight
+    /// only.
+    pub gnss_gate_scale: f64,
 }
 
 /// What became of an inertial sample.
@@ -42,6 +56,10 @@ pub enum Sampled {
     Used,
     /// Its stamp lies before the filter, or is that of the sample before.
     TimeWentBack,
+    /// The filter does not go by its IMU.
+    Ignored,
+    /// It differs from the one before as no motion does: the next one tells whether that was so.
+    HeldBack,
     /// It holds what no sensor can measure.
     Invalid,
 }
@@ -49,36 +67,91 @@ pub enum Sampled {
 impl Navigator {
     /// A filter that is at a stamp.
     pub fn new(filter: Eskf, stamp_ns: i64) -> Self {
+        let own_unmeasured = (filter.noise.unmeasured_accel, filter.noise.unmeasured_turn);
         Self {
             filter,
             stamp_ns,
             aids: Aids::default(),
             last_imu: None,
+            held_back: None,
+            jumps: (ImuAid::default().jump_m_s2, ImuAid::default().jump_rad_s),
             agitation: Agitation::default(),
             strays: Strays::default(),
             sure_m: SURE_M,
             plausible: Plausible::default(),
+            inertial: true,
+            own_unmeasured,
+            gnss_gate_scale: 1.0,
         }
     }
 
     /// Whether its motion is measured where it is.
     pub fn is_inertial(&self) -> bool {
-        self.last_imu.is_some_and(|last| seconds_between(last.stamp_ns, self.stamp_ns) <= MAX_IMU_STEP_S)
+        self.inertial && self.last_imu.is_some_and(|last| seconds_between(last.stamp_ns, self.stamp_ns) <= MAX_IMU_STEP_S)
+    }
+
+    /// How old the last sample is, seconds; infinite without one.
+    pub fn imu_age_s(&self) -> f64 {
+        self.last_imu.map_or(f64::INFINITY, |last| seconds_between(last.stamp_ns, self.stamp_ns))
+    }
+
+    /// Whether a sample jumps away from the last one alone. After a gap nothing tells.
+    fn is_held_back(&mut self, sample: &ImuSample) -> bool {
+        let (force, turn) = self.jumps;
+        let apart = |a: &ImuSample, b: &ImuSample| {
+            (a.accel_m_s2 - b.accel_m_s2).norm() > force || (a.gyro_rad_s - b.gyro_rad_s).norm() > turn
+        };
+        let near = |last: &ImuSample| seconds_between(last.stamp_ns, sample.stamp_ns) <= MAX_IMU_STEP_S;
+        let jumps = match (self.last_imu.filter(near), self.held_back.filter(near)) {
+            (Some(last), _) => apart(&last, sample),
+            // Nothing but wild samples for so long: they have to agree with each other.
+            (None, held) => held.is_some(),
+        };
+        let borne_out = self.held_back.is_some_and(|held| near(&held) && !apart(&held, sample));
+        self.held_back = Some(*sample).filter(|_| jumps && !borne_out);
+        self.held_back.is_some()
+    }
+
+    /// Goes without its IMU from here on: the fixes stand in for it.
+    pub(super) fn leave_imu(&mut self, stand_in_accel: f64) {
+        let noise = &mut self.filter.noise;
+        self.own_unmeasured = (noise.unmeasured_accel, noise.unmeasured_turn);
+        noise.unmeasured_accel = stand_in_accel;
+        self.inertial = false;
+    }
+
+    /// Goes by its IMU again.
+    pub(super) fn take_imu(&mut self) {
+        let noise = &mut self.filter.noise;
+        (noise.unmeasured_accel, noise.unmeasured_turn) = self.own_unmeasured;
+        self.inertial = true;
     }
 
     /// Goes on to an inertial sample, whose numbers are the means since the sample before.
     pub fn imu(&mut self, sample: &ImuSample) -> Sampled {
         if !self.plausible.sample(&TelemetrySample::Imu(*sample)) {
+            self.aids.get_mut(AidSourceKind::Imu).counters.refused += 1;
             return Sampled::Invalid;
         }
         let dt_s = seconds_between(self.stamp_ns, sample.stamp_ns);
         if dt_s < 0.0 || self.last_imu.is_some_and(|last| last.stamp_ns >= sample.stamp_ns) {
+            self.aids.get_mut(AidSourceKind::Imu).counters.repeated += 1;
             return Sampled::TimeWentBack;
+        }
+        if self.is_held_back(sample) {
+            self.aids.get_mut(AidSourceKind::Imu).counters.gated += 1;
+            return Sampled::HeldBack;
+        }
+        self.aids.get_mut(AidSourceKind::Imu).led(sample.stamp_ns, self.inertial);
+        if !self.inertial {
+            self.last_imu = Some(*sample);
+            return Sampled::Ignored;
         }
         let gap = dt_s > MAX_SAMPLE_STEP_S;
         self.agitation.see(sample, gap);
+        let age_s = self.last_imu.map_or(dt_s, |last| seconds_between(last.stamp_ns, sample.stamp_ns));
         match self.last_imu {
-            _ if dt_s > MAX_IMU_STEP_S => self.predict_unmeasured(dt_s),
+            _ if dt_s > MAX_IMU_STEP_S || gap && age_s > MAX_BRIDGED_S => self.predict_unmeasured(dt_s),
             Some(last) if gap => {
                 let accel = (last.accel_m_s2 + sample.accel_m_s2) * 0.5;
                 self.filter.predict(&accel, &((last.gyro_rad_s + sample.gyro_rad_s) * 0.5), dt_s);
@@ -97,11 +170,14 @@ impl Navigator {
         if dt_s <= 0.0 {
             return;
         }
+        // A sample is held for so long after it, however often the filter was asked meanwhile.
+        let age_s = |at_ns: i64| self.last_imu.map_or(f64::INFINITY, |held| seconds_between(held.stamp_ns, at_ns));
+        let (from_s, to_s) = (age_s(self.stamp_ns), age_s(stamp_ns));
         match self.last_imu {
-            Some(held) if dt_s <= MAX_IMU_STEP_S => {
+            Some(held) if self.inertial && to_s <= MAX_IMU_STEP_S => {
                 self.filter.predict(&held.accel_m_s2, &held.gyro_rad_s, dt_s);
-                if dt_s > MAX_SAMPLE_STEP_S {
-                    self.add_gap(dt_s.powi(3) / 3.0);
+                if to_s > MAX_SAMPLE_STEP_S {
+                    self.add_gap((to_s.powi(3) - from_s.powi(3)) / 3.0);
                 }
             }
             _ => self.predict_unmeasured(dt_s),
@@ -132,7 +208,25 @@ impl Navigator {
 
     /// Fuses a measurement of a stamp that does not lie before the filter.
     pub fn measure(&mut self, stamp_ns: i64, observation: &Observation) -> Taken {
+        self.filter.seen = None;
         self.advance(stamp_ns);
+        if let Observation::Gnss(gnss) = observation
+            && self.gnss_gate_scale < 1.0
+        {
+            let aid = self.aids.get_mut(AidSourceKind::Gnss);
+            let gate = aid.settings.gate;
+            let own = Gnss { covariance: gnss.covariance * self.gnss_gate_scale, ..*gnss };
+            if self.filter.distance(&own) > gate {
+                aid.settings.gate = CLOSED;
+                let taken = self.take(stamp_ns, observation);
+                self.aids.get_mut(AidSourceKind::Gnss).settings.gate = gate;
+                return taken;
+            }
+        }
+        self.take(stamp_ns, observation)
+    }
+
+    fn take(&mut self, stamp_ns: i64, observation: &Observation) -> Taken {
         let taken = self.aids.get_mut(observation.source()).offer(stamp_ns, observation, &mut self.filter);
         if observation.source() == AidSourceKind::RelativePose && taken != Taken::Repeated {
             self.filter.set_anchor(stamp_ns);

@@ -42,28 +42,29 @@ impl Running {
         for first in [MAP_OFFSET, WIND] {
             errors.fixed_view_mut::<2, 2>(first, first).copy_from(&flat);
         }
-        let filter = &mut self.navigator.filter;
-        filter.gravity_m_s2 = gravity_m_s2;
-        let state = &mut filter.state;
-        let place = across(here);
-        state.position_m = Vector3::new(place.x, place.y, state.position_m.z);
-        state.velocity_m_s = turn * state.velocity_m_s;
-        state.enu_from_body = turn * state.enu_from_body;
-        state.map_offset_m = flat * state.map_offset_m;
-        state.wind_m_s = flat * state.wind_m_s;
-        let covariance = errors * filter.covariance * errors.transpose();
-        filter.covariance = (covariance + covariance.transpose()) * 0.5;
-        if let Some(transition) = &mut filter.transition {
-            **transition = errors * **transition;
-        }
-        if let Some(anchor) = &mut filter.anchor {
-            let mut pose = SMatrix::<f64, POSE, POSE>::identity();
-            pose.fixed_view_mut::<3, 3>(0, 0).copy_from(&level);
-            let place = across(anchor.position_m.xy());
-            anchor.position_m = Vector3::new(place.x, place.y, anchor.position_m.z);
-            anchor.enu_from_body = turn * anchor.enu_from_body;
-            anchor.covariance = pose * anchor.covariance * pose.transpose();
-            anchor.cross = errors * anchor.cross * pose.transpose();
+        for filter in self.filters_mut() {
+            filter.gravity_m_s2 = gravity_m_s2;
+            let state = &mut filter.state;
+            let place = across(state.position_m.xy());
+            state.position_m = Vector3::new(place.x, place.y, state.position_m.z);
+            state.velocity_m_s = turn * state.velocity_m_s;
+            state.enu_from_body = turn * state.enu_from_body;
+            state.map_offset_m = flat * state.map_offset_m;
+            state.wind_m_s = flat * state.wind_m_s;
+            let covariance = errors * filter.covariance * errors.transpose();
+            filter.covariance = (covariance + covariance.transpose()) * 0.5;
+            if let Some(transition) = &mut filter.transition {
+                **transition = errors * **transition;
+            }
+            if let Some(anchor) = &mut filter.anchor {
+                let mut pose = SMatrix::<f64, POSE, POSE>::identity();
+                pose.fixed_view_mut::<3, 3>(0, 0).copy_from(&level);
+                let place = across(anchor.position_m.xy());
+                anchor.position_m = Vector3::new(place.x, place.y, anchor.position_m.z);
+                anchor.enu_from_body = turn * anchor.enu_from_body;
+                anchor.covariance = pose * anchor.covariance * pose.transpose();
+                anchor.cross = errors * anchor.cross * pose.transpose();
+            }
         }
         self.hypotheses.carry(across, &flat);
     }

@@ -3,7 +3,7 @@
 use super::anchor::Anchor;
 use super::eskf::Eskf;
 use super::state::ErrorState;
-use super::update::{Related, RelativeMeasurement, Update, is_covariance};
+use super::update::{Related, RelativeMeasurement, Seen, Update, is_covariance};
 
 impl Eskf {
     /// Begins to remember the pose where the filter is now.
@@ -29,7 +29,9 @@ impl Eskf {
         measurement: &impl RelativeMeasurement<M>,
         gate: f64,
     ) -> (Update, Option<ErrorState>) {
-        let related = match self.related(anchor, measurement) {
+        let related = self.related(anchor, measurement);
+        self.seen = related.as_ref().ok().and_then(|r| Seen::of(&r.innovation, &r.s, r.nis));
+        let related = match related {
             Ok(related) if related.nis > gate => return (Update::Gated(related.nis), None),
             Ok(related) => related,
             Err(update) => return (update, None),

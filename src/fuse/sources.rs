@@ -56,6 +56,29 @@ settings! {
     }
 }
 
+settings! {
+    /// The IMU, which does not measure the state but leads it, and is judged by all the others.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct ImuAid {
+        /// So much evidence, the logarithm of how many times likelier all that is measured is without the IMU, is needed to go on without it.
+        key evidence: f64 = 6.0, Bound::Positive;
+        /// After so long without a sample it has stopped, seconds.
+        key timeout_s: f64 = 1.0, Bound::Positive;
+        /// So long an IMU that stopped or failed has to bear out what is measured before it is used again, seconds.
+        key trial_s: f64 = 1.5, Bound::Positive;
+        /// A sample whose force differs from the one before by more than this, m/s², waits for the next to bear it out: no airframe is shaken so
+        /// for a single sample.
+        key jump_m_s2: f64 = 40.0, Bound::Positive;
+        /// The same of its turning, rad/s.
+        key jump_rad_s: f64 = 4.0, Bound::Positive;
+        /// Roll and pitch where an IMU is tried that nobody told them to, 1 sigma, radians.
+        key level_sigma_rad: f64 = 0.2, Bound::Positive;
+        /// Acceleration of the aircraft while the fixes stand in for the IMU, m/s²/√Hz: turns that are told are taken
+        /// off.
+        key stand_in_accel: f64 = 2.0, Bound::Positive;
+    }
+}
+
 /// A source that is used from its first measurement on.
 fn aid(gate: f64, timeout_s: f64) -> AidSettings {
     AidSettings { gate, timeout_s, ..AidSettings::default() }
@@ -95,6 +118,8 @@ settings! {
         };
         /// Standing on the ground.
         table zero_velocity: StandingAid = StandingAid { aid: aid(16.27, 1.0), ..StandingAid::default() };
+        /// The IMU.
+        table imu: ImuAid;
         /// Motion through the air where the wings point.
         table airflow: AidSettings = aid(13.82, 2.0);
     }
@@ -124,6 +149,7 @@ impl SourceSettings {
             AidSourceKind::Gnss => self.gnss.aid,
             AidSourceKind::ZeroVelocity => self.zero_velocity.aid,
             AidSourceKind::Airflow => self.airflow,
+            AidSourceKind::Imu => aid(f64::INFINITY, self.imu.timeout_s),
         }
     }
 }
@@ -140,7 +166,7 @@ mod tests {
             assert_eq!(key.outside(), None, "{}", key.path);
             keys.push(key.path);
         });
-        for source in AidSourceKind::ALL {
+        for source in AidSourceKind::ALL.into_iter().filter(|s| *s != AidSourceKind::Imu) {
             let path = format!("{}.gate", source.as_str());
             assert!(keys.contains(&path), "{path}");
             let mut settings = SourceSettings::default();

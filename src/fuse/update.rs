@@ -16,6 +16,32 @@ pub enum Update {
     Refused,
 }
 
+/// A measurement as the filter saw it last, whatever came of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Seen {
+    /// Squared Mahalanobis distance.
+    pub nis: f64,
+    /// Logarithm of the determinant of the innovation's covariance.
+    pub log_determinant: f64,
+    /// The innovation in units of its covariance; beyond the measurement's dimensions 0.
+    pub whitened: [f64; MOST],
+}
+
+/// The most numbers that a measurement consists of.
+pub(super) const MOST: usize = 6;
+
+impl Seen {
+    /// What an innovation and its covariance tell; `None` where that is no covariance.
+    pub fn of<const M: usize>(innovation: &SVector<f64, M>, covariance: &SMatrix<f64, M, M>, nis: f64) -> Option<Self> {
+        let root = covariance.cholesky()?.l();
+        let log_determinant = 2.0 * root.diagonal().iter().map(|d| d.ln()).sum::<f64>();
+        let solved = root.solve_lower_triangular(innovation)?;
+        let mut whitened = [0.0; MOST];
+        whitened.iter_mut().zip(solved.iter()).for_each(|(to, from)| *to = *from);
+        Some(Self { nis, log_determinant, whitened })
+    }
+}
+
 /// A measurement `z = h(x) + noise` of `M` numbers.
 pub trait Measurement<const M: usize> {
     /// z − h(x).

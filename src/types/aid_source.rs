@@ -30,11 +30,13 @@ pub enum AidSourceKind {
     ZeroVelocity,
     /// Wings.
     Airflow,
+    /// The IMU, by its samples: it leads the filter, and all the others judge it.
+    Imu,
 }
 
 impl AidSourceKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Visual,
         Self::Place,
         Self::Height,
@@ -48,6 +50,7 @@ impl AidSourceKind {
         Self::Gnss,
         Self::ZeroVelocity,
         Self::Airflow,
+        Self::Imu,
     ];
 
     /// Of how many numbers its measurements consist: what a squared Mahalanobis distance is on average.
@@ -57,7 +60,7 @@ impl AidSourceKind {
             Self::Place | Self::Displacement | Self::Airflow => 2,
             Self::Attitude | Self::Velocity | Self::Gnss | Self::ZeroVelocity => 3,
             Self::Visual => 4,
-            Self::RelativePose => 6,
+            Self::RelativePose | Self::Imu => 6,
         }
     }
 
@@ -77,6 +80,7 @@ impl AidSourceKind {
             Self::Gnss => "gnss",
             Self::ZeroVelocity => "zero_velocity",
             Self::Airflow => "airflow",
+            Self::Imu => "imu",
         }
     }
 }
@@ -91,6 +95,9 @@ pub enum AidState {
     Starting,
     /// It is used.
     Active,
+    /// It is there, and what it tells is not borne out: an IMU that the filter goes on without; any other source whose innovations of late are
+    /// too large, or lie to one side.
+    Doubted,
 }
 
 impl AidState {
@@ -100,6 +107,7 @@ impl AidState {
             Self::Stopped => "stopped",
             Self::Starting => "starting",
             Self::Active => "active",
+            Self::Doubted => "doubted",
         }
     }
 }
@@ -119,6 +127,8 @@ pub struct AidCounters {
     pub repeated: u64,
     /// How often the filter doubted itself because those that it refused agreed with each other.
     pub heeded: u64,
+    /// How often the source came to be doubted.
+    pub doubted: u64,
 }
 
 impl AidCounters {
@@ -139,6 +149,15 @@ pub struct Innovation {
     pub used: bool,
 }
 
+/// The innovations of a source of late: of some twenty measurements, older ones counting less and less.
+#[derive(Clone, Copy, Debug, PartialEq, Default, serde::Serialize)]
+pub struct SourceHealth {
+    /// Mean of the squared Mahalanobis distance over its dimensions: 1 on average of a source that is as good as it says.
+    pub nis: f64,
+    /// Length of the mean innovation in units of its covariance: near 0, unless they lie to one side.
+    pub trend: f64,
+}
+
 /// How a source fares.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct SourceStatus {
@@ -148,6 +167,8 @@ pub struct SourceStatus {
     pub state: AidState,
     /// Its last innovation.
     pub last: Option<Innovation>,
+    /// Its innovations of late.
+    pub health: SourceHealth,
     /// What became of its measurements.
     pub counters: AidCounters,
 }

@@ -10,7 +10,7 @@ mod report;
 mod telemetry;
 mod tensor;
 
-pub use aid_source::{AidCounters, AidSourceKind, AidState, Innovation, SourceStatus};
+pub use aid_source::{AidCounters, AidSourceKind, AidState, Innovation, SourceHealth, SourceStatus};
 pub use camera::{Camera, Distortion, Intrinsics, Mounting, ground_offset_of_ray, nadir_body_from_camera};
 pub use fix::{AbstainReason, Fix, FreePose, Match, Outcome, Prior, TrackPoint, TrackSource, TrackState};
 pub use frame::{Estimate, Frame, Intake, Known, Pixels};

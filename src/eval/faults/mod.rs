@@ -163,7 +163,7 @@ fn measure(phase: Phase, faulty: &Flown, faultless: &Flown) -> Measured {
         }
         last_ns = point.stamp_ns;
     }
-    let back_ns = last_bad_ns.map_or(0, |bad_ns| bad_ns - span.end_ns + super::attacks::stamp_ns(1) / 2);
+    let back_ns = last_bad_ns.map_or(0, |bad_ns| bad_ns - span.end_ns + crate::time::NANOS_PER_SEC / POINTS_PER_S);
     out.back_s = if last_bad_ns == Some(last_ns) { f64::INFINITY } else { back_ns as f64 / 1e9 };
     out
 }

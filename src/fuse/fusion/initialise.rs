@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use nalgebra::Vector3;
+use nalgebra::{Matrix2, Vector3};
 
 use crate::fuse::eskf::Eskf;
 use crate::fuse::hypotheses::{Hypotheses, NEAR};
@@ -20,6 +20,8 @@ use crate::types::{AidSourceKind, AttitudeSample, Estimate, Fix, GnssSample, Kno
 pub(super) const ANYWHERE_SIGMA_M: f64 = 1e4;
 /// The least 1 sigma of an attitude that is measured, radians.
 const LEAST_ATTITUDE_SIGMA_RAD: f64 = 0.02;
+/// What GNSS says of its error is taken this many times larger for its gate: errors that last make it weigh less, but not lie further off.
+const GNSS_GATE_FACTOR: f64 = 1.5;
 /// Height over ground where nobody knows it, metres.
 const UNKNOWN_HEIGHT: Estimate = Estimate { value: 100.0, sigma: 100.0 };
 
@@ -60,6 +62,8 @@ fn initialise(settings: &FusionSettings, stamp_ns: i64, position: Geodetic, sigm
     navigator.aids = Aids::new(&settings.sources);
     navigator.sure_m = settings.sure_m;
     navigator.plausible = settings.plausible;
+    navigator.jumps = (settings.sources.imu.jump_m_s2, settings.sources.imu.jump_rad_s);
+    navigator.gnss_gate_scale = (GNSS_GATE_FACTOR / settings.sources.gnss.sigma_factor).powi(2).min(1.0);
     Running {
         plane,
         navigator,
@@ -72,6 +76,9 @@ fn initialise(settings: &FusionSettings, stamp_ns: i64, position: Geodetic, sigm
         last_gnss_ns: None,
         barometer_zero_m: None,
         offers: Offers::default(),
+        rival: None,
+        doubt_m2: Matrix2::zeros(),
+        told_heading: None,
     }
 }
 
@@ -93,6 +100,8 @@ pub(super) fn at_gnss(settings: &FusionSettings, sample: &GnssSample, sensed: &S
     let position = Geodetic::ground(sample.lat_deg, sample.lon_deg);
     let mut running = initialise(settings, sample.stamp_ns, position, sample.sigma_m, sensed);
     running.last_gnss_ns = Some(sample.stamp_ns);
+    // Fixes that agree with each other outvote the position that it began with.
+    running.confirmed = false;
     running.navigator.aids.get_mut(AidSourceKind::Gnss).begun_by(sample.stamp_ns);
     running
 }

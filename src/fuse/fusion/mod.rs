@@ -123,7 +123,8 @@ impl Fusion {
         let attitude = self.latest_attitude(telemetry).or(attitude);
         let known = &self.settings.plausible.known(*known);
         let sensed = Sensed { attitude: attitude.as_ref(), known };
-        let (imu, told) = self.start(stamp_ns, telemetry, &sensed);
+        let seen = matches!(outcome, Outcome::Fix(fix) if self.settings.plausible.fix(fix));
+        let (imu, told) = self.start(stamp_ns, telemetry, &sensed, seen);
         if let Some(running) = &mut self.running {
             running.reanchor(self.settings.reanchor_m);
         }
@@ -140,6 +141,7 @@ impl Fusion {
                 (None, false)
             }
         };
+        let fix_used = fix_used | self.judge_imu(stamp_ns);
         self.give_up_what_is_absurd();
         let fused = Fused::at(stamp_ns, self.running.as_ref(), &self.settings);
         let track = TrackPoint { nis, fix_used, ..fused.track };
@@ -148,7 +150,14 @@ impl Fusion {
 
     /// Starts a filter that does not run yet where a position is known, or at the first one of GNSS. What of the telemetry is left to be
     /// taken: the samples, and what is told between the frames.
-    fn start<'a>(&mut self, stamp_ns: i64, telemetry: &'a TelemetryBatch, sensed: &Sensed<'_>) -> (&'a [ImuSample], Vec<Told>) {
+    /// `seen`: the frame has a fix.
+    fn start<'a>(
+        &mut self,
+        stamp_ns: i64,
+        telemetry: &'a TelemetryBatch,
+        sensed: &Sensed<'_>,
+        seen: bool,
+    ) -> (&'a [ImuSample], Vec<Told>) {
         if self.running.is_none()
             && let Some(start) = self.start.take()
         {
@@ -157,7 +166,9 @@ impl Fusion {
         }
         let mut told = self.aiding.told(telemetry, self.here_ns());
         let mut imu = telemetry.imu.as_slice();
+        // A frame that is seen begins it as well, and GNSS then has to agree with what is seen.
         if self.running.is_none()
+            && !seen
             && let Some(first) = told.iter().find_map(Told::gnss)
         {
             imu = imu.get(imu.partition_point(|s| s.stamp_ns < first.stamp_ns)..).unwrap_or_default();
@@ -177,6 +188,7 @@ impl Fusion {
             // A pause may be long, and keeps no nodes: the smoother does not look back across what was measured in it.
             running.navigator.filter.transition = None;
         }
+        running.expect_imu(&pause.telemetry.imu, &self.settings.sources.imu);
         self.propagation(&mut between).propagate(&mut running, &pause.telemetry.imu, &told);
         // What a later frame brings again leaves no trace.
         let mut ahead = running.clone();
@@ -220,6 +232,18 @@ impl Fusion {
         }
     }
 
+    /// Judges the IMU by what all others told of the frame; whether another filter leads from here on that used the frame's fix.
+    fn judge_imu(&mut self, stamp_ns: i64) -> bool {
+        let Some(running) = &mut self.running else { return false };
+        let Some(used) = running.judge(stamp_ns) else { return false };
+        tracing::warn!(
+            "{}",
+            if running.navigator.inertial { "the IMU is used again" } else { "the filter goes on without the IMU" }
+        );
+        self.window.restart();
+        used
+    }
+
     /// Where the filter is in time, once it runs.
     fn here_ns(&self) -> Option<i64> {
         self.running.as_ref().map(|r| r.navigator.stamp_ns)
@@ -241,6 +265,10 @@ impl Fusion {
     ) -> Vec<TrackPoint> {
         let mut between = Vec::new();
         if let Some(mut running) = self.running.take() {
+            running.expect_imu(imu, &self.settings.sources.imu);
+            if let (Some(rival), Some(attitude)) = (&mut running.rival, sensed.attitude) {
+                rival.gyro().ask(attitude.stamp_ns);
+            }
             let mut propagation = self.propagation(&mut between);
             propagation.propagate(&mut running, imu, told);
             propagation.points_before(&running, stamp_ns);
@@ -250,12 +278,14 @@ impl Fusion {
             grid.frame(stamp_ns);
         }
         let Some(running) = &mut self.running else { return between };
-        running.navigator.advance(stamp_ns);
+        running.advance(stamp_ns);
+        running.bend(stamp_ns, sensed.attitude, sensed.known);
         if self.settings.odometry.is_possible() {
             running.measure_way(stamp_ns, way, &self.settings.sources.displacement, &mut self.counters);
         }
         self.window.arrive(running);
         running.measure_known(stamp_ns, sensed.known, sensed.attitude, &self.settings.sources);
+        running.compare_turn(stamp_ns, sensed.attitude, sensed.known);
         between
     }
 
@@ -274,10 +304,17 @@ impl Fusion {
             Verdict::Used(nis) => (Some(nis), true),
             Verdict::Gated(nis) => (Some(nis), false),
             Verdict::Refused => (None, false),
+            // It is the IMU that led it away from the fixes.
+            Verdict::Restart(nis) if running.rival.as_mut().is_some_and(|rival| rival.condemn_imu(stamp_ns)) => {
+                (Some(nis), false)
+            }
             Verdict::Restart(nis) => {
                 let mut anew = initialise::at_fix(&self.settings, stamp_ns, fix, sensed);
                 // The sources are as they were: it is the filter that starts anew.
                 anew.navigator.aids = running.navigator.aids.clone();
+                if !running.navigator.inertial {
+                    anew.navigator.leave_imu(self.settings.sources.imu.stand_in_accel);
+                }
                 *running = anew;
                 self.window.restart();
                 self.counters.restarts += 1;

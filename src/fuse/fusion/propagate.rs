@@ -33,8 +33,8 @@ impl Propagation<'_> {
             if seconds_between(running.navigator.stamp_ns, sample.stamp_ns) >= 0.0 {
                 self.points_before(running, sample.stamp_ns);
             }
-            match running.navigator.imu(sample) {
-                Sampled::Used => {}
+            match running.imu(sample) {
+                Sampled::Used | Sampled::Ignored | Sampled::HeldBack => {}
                 Sampled::TimeWentBack => self.counters.time_went_back += 1,
                 Sampled::Invalid => self.counters.samples_refused += 1,
             }
@@ -49,7 +49,7 @@ impl Propagation<'_> {
             return;
         }
         self.points_before(running, told.stamp_ns());
-        running.navigator.advance(told.stamp_ns());
+        running.advance(told.stamp_ns());
         let passage = Passage::of(&mut running.navigator.filter);
         running.measure_told(told, &self.settings.sources);
         if let Some(passage) = passage {

@@ -1,5 +1,6 @@
 //! A source of measurements over time: its gate, whether it is there, and what became of its measurements.
 
+use super::health::Health;
 use super::observation::Observation;
 use crate::fuse::eskf::Eskf;
 use crate::fuse::sources::{AidSettings, SourceSettings};
@@ -30,6 +31,10 @@ pub struct Aid {
     pub counters: AidCounters,
     /// Its last innovation.
     pub last: Option<Innovation>,
+    /// Its innovations of late.
+    health: Health,
+    /// Whether it is doubted.
+    doubted: bool,
     last_ns: Option<i64>,
     agreed: u32,
 }
@@ -37,14 +42,26 @@ pub struct Aid {
 impl Aid {
     /// A source that has not been heard yet.
     pub fn new(settings: AidSettings) -> Self {
-        Self { settings, counters: AidCounters::default(), last: None, last_ns: None, agreed: 0 }
+        Self {
+            settings,
+            counters: AidCounters::default(),
+            last: None,
+            health: Health::default(),
+            doubted: false,
+            last_ns: None,
+            agreed: 0,
+        }
     }
 
     /// Whether it is there at a time.
     pub fn state(&self, now_ns: i64) -> AidState {
         match self.last_ns {
             Some(last) if seconds_between(last, now_ns) <= self.settings.timeout_s => {
-                if self.agreed < self.settings.confirmations { AidState::Starting } else { AidState::Active }
+                match (self.agreed < self.settings.confirmations, self.doubted) {
+                    (true, _) => AidState::Starting,
+                    (false, true) => AidState::Doubted,
+                    (false, false) => AidState::Active,
+                }
             }
             _ => AidState::Stopped,
         }
@@ -55,6 +72,18 @@ impl Aid {
         self.last_ns = Some(stamp_ns);
         self.agreed = self.settings.confirmations;
         self.counters.used += 1;
+    }
+
+    /// Takes note of a sample of a source that leads the filter: whether it did.
+    pub fn led(&mut self, stamp_ns: i64, used: bool) {
+        self.last_ns = Some(stamp_ns);
+        if used { self.counters.used += 1 } else { self.counters.gated += 1 }
+    }
+
+    /// From here on the source is doubted, or no more.
+    pub fn set_doubted(&mut self, doubted: bool) {
+        self.counters.doubted += u64::from(doubted && !self.doubted);
+        self.doubted = doubted;
     }
 
     /// Offers a measurement to the filter, which is at its stamp.
@@ -74,6 +103,10 @@ impl Aid {
         };
         self.last_ns = Some(stamp_ns);
         self.last = Some(Innovation { stamp_ns, nis, used: matches!(update, Update::Used(_)) });
+        if let Some(seen) = &filter.seen {
+            self.health.note(seen, observation.source().dimensions());
+            self.set_doubted(self.health.is_doubtful(self.doubted));
+        }
         if starting && nis <= self.settings.gate {
             self.agreed += 1;
             self.counters.starting += 1;
@@ -118,8 +151,14 @@ impl Aids {
     /// The sources that were heard, as they are at a time.
     pub fn status(&self, now_ns: i64) -> Vec<SourceStatus> {
         let all = AidSourceKind::ALL.iter().zip(&self.0).filter(|(_, aid)| aid.counters != AidCounters::default());
-        all.map(|(&source, aid)| SourceStatus { source, state: aid.state(now_ns), last: aid.last, counters: aid.counters })
-            .collect()
+        all.map(|(&source, aid)| SourceStatus {
+            source,
+            state: aid.state(now_ns),
+            last: aid.last,
+            health: aid.health.told(),
+            counters: aid.counters,
+        })
+        .collect()
     }
 
     /// A source, to be changed.

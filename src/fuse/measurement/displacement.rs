@@ -5,7 +5,7 @@ use nalgebra::{Matrix2, SMatrix, Vector2};
 use crate::fuse::anchor::{Anchor, POSE};
 use crate::fuse::eskf::Eskf;
 use crate::fuse::state::{LEAN, STATES, State};
-use crate::fuse::update::{RelativeMeasurement, Update};
+use crate::fuse::update::{RelativeMeasurement, Seen, Update};
 use crate::time::seconds_between;
 
 /// A way over ground since the filter's anchor.
@@ -90,6 +90,7 @@ impl Eskf {
         let walked = (self.noise.lean_walk * self.state.position_m.z).powi(2) * seconds;
         let measured = Swaying { displacement, variance_m2: sway + walked };
         let Some(related) = self.anchor.as_ref().map(|anchor| self.related(anchor, &measured)) else { return Update::Refused };
+        self.seen = related.as_ref().ok().and_then(|r| Seen::of(&r.innovation, &r.s, r.nis));
         let related = match related {
             Ok(related) if related.nis > gate => return Update::Gated(related.nis),
             Ok(related) => related,

@@ -7,6 +7,7 @@ mod attitude;
 mod displacement;
 mod gnss;
 mod heading;
+mod health;
 mod height;
 mod lever_arm;
 mod observation;

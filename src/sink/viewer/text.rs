@@ -51,7 +51,7 @@ pub fn log(
 pub fn log_sources(recording: &RecordingStream, before: &[SourceStatus], now: &[SourceStatus]) -> RecordingStreamResult<()> {
     for status in now.iter().filter(|s| before.iter().all(|b| b.source != s.source || b.state != s.state)) {
         let (level, colour) = match status.state {
-            AidState::Stopped => (TextLogLevel::WARN, palette::INERTIAL),
+            AidState::Stopped | AidState::Doubted => (TextLogLevel::WARN, palette::INERTIAL),
             AidState::Starting | AidState::Active => (TextLogLevel::INFO, palette::VISUAL),
         };
         let text = format!("source {}: {}", status.source.as_str(), status.state.as_str());
