@@ -20,7 +20,7 @@ use super::state::{
 };
 use super::strays::Doubt;
 use super::transition::Transition;
-use super::update::{Measurement, Related, Seen, Update, is_covariance};
+use super::update::{LastSeen, Measurement, Related, Seen, Update, is_covariance};
 use crate::geo::{enu_from_body, heading_pitch_roll};
 
 /// The filter.
@@ -41,13 +41,22 @@ pub struct Eskf {
     /// The displacement that was used last, while a smoother asks for the transitions.
     pub(super) displaced: Option<Box<Related<2>>>,
     /// The last measurement, whatever came of it.
-    pub(super) seen: Option<Seen>,
+    pub(super) seen: LastSeen,
 }
 
 impl Eskf {
     /// A filter that has measured nothing yet.
     pub fn new(state: State, covariance: Covariance, gravity_m_s2: f64, noise: NoiseDensities) -> Self {
-        Self { state, covariance, gravity_m_s2, noise, transition: None, anchor: None, displaced: None, seen: None }
+        Self {
+            state,
+            covariance,
+            gravity_m_s2,
+            noise,
+            transition: None,
+            anchor: None,
+            displaced: None,
+            seen: LastSeen::default(),
+        }
     }
 
     /// Makes an offset's error the height's, with its sign changed, and a noise of its own: it was set by the height.
@@ -174,7 +183,7 @@ impl Eskf {
         if !(nis >= 0.0) {
             return Update::Refused;
         }
-        self.seen = Seen::of(innovation, &s, nis);
+        self.seen = LastSeen(Seen::of(innovation, &s, nis));
         if nis > gate {
             return Update::Gated(nis);
         }

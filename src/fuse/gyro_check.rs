@@ -97,11 +97,6 @@ impl GyroCheck {
         self.entries.push_back(now);
         evidence
     }
-
-    /// Forgets what was told.
-    pub fn clear(&mut self) {
-        self.entries.clear();
-    }
 }
 
 /// The evidence of a turn against the gyroscopes.

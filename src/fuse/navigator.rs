@@ -130,12 +130,10 @@ impl Navigator {
     /// Goes on to an inertial sample, whose numbers are the means since the sample before.
     pub fn imu(&mut self, sample: &ImuSample) -> Sampled {
         if !self.plausible.sample(&TelemetrySample::Imu(*sample)) {
-            self.aids.get_mut(AidSourceKind::Imu).counters.refused += 1;
             return Sampled::Invalid;
         }
         let dt_s = seconds_between(self.stamp_ns, sample.stamp_ns);
         if dt_s < 0.0 || self.last_imu.is_some_and(|last| last.stamp_ns >= sample.stamp_ns) {
-            self.aids.get_mut(AidSourceKind::Imu).counters.repeated += 1;
             return Sampled::TimeWentBack;
         }
         if self.is_held_back(sample) {
@@ -208,7 +206,7 @@ impl Navigator {
 
     /// Fuses a measurement of a stamp that does not lie before the filter.
     pub fn measure(&mut self, stamp_ns: i64, observation: &Observation) -> Taken {
-        self.filter.seen = None;
+        self.filter.seen.0 = None;
         self.advance(stamp_ns);
         if let Observation::Gnss(gnss) = observation
             && self.gnss_gate_scale < 1.0

@@ -30,7 +30,7 @@ impl Eskf {
         gate: f64,
     ) -> (Update, Option<ErrorState>) {
         let related = self.related(anchor, measurement);
-        self.seen = related.as_ref().ok().and_then(|r| Seen::of(&r.innovation, &r.s, r.nis));
+        self.seen.0 = related.as_ref().ok().and_then(|r| Seen::of(&r.innovation, &r.s, r.nis));
         let related = match related {
             Ok(related) if related.nis > gate => return (Update::Gated(related.nis), None),
             Ok(related) => related,

@@ -127,9 +127,9 @@ impl Rival {
 
     /// Measures what the leading filter has just measured, and compares.
     pub fn measure(&mut self, stamp_ns: i64, observation: &Observation, leading: &mut Eskf) -> Taken {
-        let lead = leading.seen.take();
+        let lead = leading.seen.0.take();
         let taken = self.navigator.measure(stamp_ns, observation);
-        let other = self.navigator.filter.seen.take();
+        let other = self.navigator.filter.seen.0.take();
         if let (Some(lead), Some(other)) = (lead, other)
             && !matches!(taken, Taken::Repeated)
         {
@@ -156,7 +156,7 @@ impl Rival {
 
     /// Whether it follows the fixes without a break.
     pub fn follows(&self, stamp_ns: i64) -> bool {
-        !self.lost && self.is_recent(stamp_ns)
+        !self.lost && self.used > 0 && self.is_recent(stamp_ns)
     }
 
     fn is_recent(&self, stamp_ns: i64) -> bool {

@@ -83,11 +83,6 @@ impl Running {
         !self.confirmed && self.confirmation == NEAR && self.last_fix_ns.is_some()
     }
 
-    /// Takes note of a fix that came, and whether it was used.
-    pub fn offered(&mut self, used: bool) {
-        self.offers.note(used);
-    }
-
     /// Whether the filter says what no aircraft can do: whatever led it there, nothing of it is of use.
     pub fn is_absurd(&self, plausible: &Plausible) -> bool {
         let filter = &self.navigator.filter;

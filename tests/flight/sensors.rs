@@ -88,3 +88,26 @@ fn a_start_that_nobody_can_know_is_an_error() {
     let text = error_of(&skyfix(&["replay", &source, "--height", "1e9"], &[]));
     assert!(text.contains("no sensor measures that"), "{text}");
 }
+
+#[test]
+fn an_imu_that_fails_is_found_out_and_the_track_stays_with_the_fixes() {
+    let clean = with_imu(FRAMES, |_, _| {});
+    let out = clean.path().join("out");
+    assert!(replay(clean.path(), &out).status.success());
+    let expected = track(&out);
+    assert_eq!(summary(&out)["sources"]["imu"]["doubted"], 0);
+    let folder = with_imu(FRAMES, |stamp_ns, row| {
+        if stamp_ns >= 2_000_000_000 {
+            for (column, off) in [(3, 0.5), (4, 5.0)] {
+                row[column] = format!("{:.5}", row[column].parse::<f64>().unwrap() + off);
+            }
+        }
+    });
+    let out = folder.path().join("out");
+    assert!(replay(folder.path(), &out).status.success());
+    assert_eq!(summary(&out)["sources"]["imu"]["doubted"], 1);
+    for ((source, at), (expected_source, expected_at)) in track(&out).iter().zip(&expected) {
+        assert_eq!(source, expected_source);
+        assert!(apart_m(at.as_ref().unwrap(), expected_at.as_ref().unwrap()) < 8.0);
+    }
+}

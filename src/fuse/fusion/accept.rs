@@ -3,6 +3,7 @@
 use super::reacquire::RETURNED;
 use crate::fuse::hypotheses::{Demand, Sighting};
 use crate::fuse::measurement::Taken;
+use crate::fuse::offers::Offers;
 use crate::fuse::running::Running;
 use crate::fuse::settings::FusionSettings;
 use crate::fuse::update::Update;
@@ -49,7 +50,10 @@ pub(super) fn accept(
         Taken::Updated(Update::Used(nis)) => {
             running.last_fix_ns = Some(stamp_ns);
             running.frames_without_fix = 0;
-            running.offered(true);
+            if acquiring {
+                running.offers = Offers::default();
+            }
+            running.offers.note(true);
             follow(running, sighting, acquiring, settings.restart_fixes);
             if known.heading_rad.is_none() {
                 let (heading_rad, sigma_rad) = fix.heading_rad;
@@ -65,7 +69,10 @@ pub(super) fn accept(
         Taken::Starting(nis) | Taken::Updated(Update::Gated(nis)) => {
             counters.fixes_gated += 1;
             running.frames_without_fix += 1;
-            running.offered(false);
+            // What an outage has to wait for says nothing of the track.
+            if !acquiring {
+                running.offers.note(false);
+            }
             running.hypotheses = hypotheses;
             let demand = running.demand_of_restart(acquiring, settings.restart_fixes);
             if running.hypotheses.won(&demand) && !sure { Verdict::Restart(nis) } else { Verdict::Gated(nis) }

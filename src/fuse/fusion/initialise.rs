@@ -112,7 +112,7 @@ pub(super) fn at_fix(settings: &FusionSettings, stamp_ns: i64, fix: &Fix, sensed
     running.expect(&fix.free);
     running.navigator.filter.fuse(&running.visual_fix(&fix.free, &settings.sources.visual), f64::INFINITY);
     running.last_fix_ns = Some(stamp_ns);
-    running.offered(true);
+    running.offers.note(true);
     running.navigator.filter.set_swaying_anchor(stamp_ns);
     running
 }

@@ -327,6 +327,8 @@ impl Fusion {
 #[cfg(test)]
 mod aiding_tests;
 #[cfg(test)]
+mod imu_tests;
+#[cfg(test)]
 mod odometry_tests;
 #[cfg(test)]
 mod reacquire_tests;

@@ -62,11 +62,11 @@ fn a_wrong_fix_after_a_right_first_one_does_not_start_the_filter_anew() {
 }
 
 #[test]
-fn the_first_fix_near_a_roughly_known_start_counts_at_once_and_is_outvoted_like_one_from_nothing() {
+fn the_first_fix_near_a_roughly_known_start_is_used_at_once_and_is_outvoted_like_one_from_nothing() {
     let inertial = |t: usize| imu(100 * t.saturating_sub(1), 100 * t);
     let mut fusion = Fusion::new(FusionSettings::default(), TrackOptions::default(), Some((ORIGIN, 200.0)));
     let first = fusion.step(second(1), &inertial(1), &known(), &fix(150.0, -80.0, 4.0));
-    assert!(first.track.fix_used && first.track.source == TrackSource::Visual);
+    assert!(first.track.fix_used && first.track.source == TrackSource::Unconfirmed);
     let mut fusion = Fusion::new(FusionSettings::default(), TrackOptions::default(), Some((ORIGIN, 200.0)));
     fusion.step(second(1), &inertial(1), &known(), &fix(300.0, 0.0, 4.0));
     let later: Vec<Fused> = (2..12).map(|t| fusion.step(second(t), &inertial(t), &known(), &fix(0.0, 0.0, 4.0))).collect();

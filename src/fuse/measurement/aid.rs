@@ -103,7 +103,7 @@ impl Aid {
         };
         self.last_ns = Some(stamp_ns);
         self.last = Some(Innovation { stamp_ns, nis, used: matches!(update, Update::Used(_)) });
-        if let Some(seen) = &filter.seen {
+        if let Some(seen) = &filter.seen.0 {
             self.health.note(seen, observation.source().dimensions());
             self.set_doubted(self.health.is_doubtful(self.doubted));
         }

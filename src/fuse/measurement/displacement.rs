@@ -90,7 +90,7 @@ impl Eskf {
         let walked = (self.noise.lean_walk * self.state.position_m.z).powi(2) * seconds;
         let measured = Swaying { displacement, variance_m2: sway + walked };
         let Some(related) = self.anchor.as_ref().map(|anchor| self.related(anchor, &measured)) else { return Update::Refused };
-        self.seen = related.as_ref().ok().and_then(|r| Seen::of(&r.innovation, &r.s, r.nis));
+        self.seen.0 = related.as_ref().ok().and_then(|r| Seen::of(&r.innovation, &r.s, r.nis));
         let related = match related {
             Ok(related) if related.nis > gate => return Update::Gated(related.nis),
             Ok(related) => related,
