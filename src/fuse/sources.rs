@@ -61,7 +61,7 @@ settings! {
     #[derive(Clone, Copy, Debug, PartialEq)]
     pub struct ImuAid {
         /// So much evidence, the logarithm of how many times likelier all that is measured is without the IMU, is needed to go on without it.
-        key evidence: f64 = 6.0, Bound::Positive;
+        key evidence: f64 = 8.0, Bound::Positive;
         /// After so long without a sample it has stopped, seconds.
         key timeout_s: f64 = 1.0, Bound::Positive;
         /// So long an IMU that stopped or failed has to bear out what is measured before it is used again, seconds.
