@@ -56,8 +56,10 @@ pub fn assemble(plan: &FlightPlan, observer: &dyn Observer) -> Result<Assembled,
     let map = map.ok_or_else(|| RunError::Setting("the source brings no map of its own; give `map.path`".into()))?;
     let start = plan.start.or(flight.start);
     if let Some(start) = start.filter(|s| !plan.fusion.plausible.start(&s.position, s.sigma_m)) {
-        let what =
-            format!("the start has a sigma of {} m: nothing is known so well or so badly (`filter.plausible`)", start.sigma_m);
+        let what = format!(
+            "the start has a sigma of {} m: nothing is known so well or so badly (`filter.plausible.sigma`)",
+            start.sigma_m
+        );
         return Err(RunError::Setting(what));
     }
     let ground = ground(plan.dem.as_deref(), plan.takeoff, start.map(|s| s.position))?;

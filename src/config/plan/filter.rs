@@ -21,7 +21,7 @@ pub(super) fn start(effective: &Effective) -> Result<Option<Start>, ConfigError>
             if !effective.config.filter.fusion.plausible.start(&position, sigma_m) {
                 let key = "filter.start.sigma_m";
                 return Err(
-                    effective.error(key, &format!("{sigma_m}: nothing is known so well or so badly (`filter.plausible`)"))
+                    effective.error(key, &format!("{sigma_m}: nothing is known so well or so badly (`filter.plausible.sigma`)"))
                 );
             }
             Ok(Some(Start { position, sigma_m }))

@@ -262,15 +262,17 @@ fn telemetry_sources(effective: &Effective) -> Result<Vec<TelemetrySource>, Conf
 fn knowledge(effective: &Effective) -> Result<KnowledgeOptions, ConfigError> {
     let telemetry = &effective.config.telemetry;
     let plausible = effective.config.filter.fusion.plausible;
-    let absurd = |key: &str, given: Setting, holds: &dyn Fn(f64, f64) -> bool| match given {
+    let absurd = |key: &str, range: &str, given: Setting, holds: &dyn Fn(f64, f64) -> bool| match given {
         Setting::Given(value, sigma) if !holds(value, sigma.unwrap_or(1.0)) => {
-            Err(effective.error(key, &format!("{given}: no sensor measures that (`filter.plausible`)")))
+            Err(effective.error(key, &format!("{given}: no sensor measures that (`filter.plausible.{range}`)")))
         }
         _ => Ok(given),
     };
     Ok(KnowledgeOptions {
-        heading: absurd("telemetry.heading", telemetry.heading, &|v, s| plausible.heading(v.to_radians()) && plausible.sigma(s))?,
-        height: absurd("telemetry.height", telemetry.height, &|v, s| plausible.height(v) && plausible.sigma(s))?,
+        heading: absurd("telemetry.heading", "heading_rad", telemetry.heading, &|v, s| {
+            plausible.heading(v.to_radians()) && plausible.sigma(s)
+        })?,
+        height: absurd("telemetry.height", "height_m", telemetry.height, &|v, s| plausible.height(v) && plausible.sigma(s))?,
         height_error: telemetry.height_error,
         seed: telemetry.height_error_seed,
         plausible,
