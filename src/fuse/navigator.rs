@@ -42,7 +42,7 @@ pub struct Navigator {
     pub plausible: Plausible,
     /// Whether it goes by its IMU, where there is one; else it goes from measurement to measurement.
     pub inertial: bool,
-    /// What it assumes of motion that is not measured while an IMU is there: acceleration and turning, see [`NoiseDensities`].
+    /// What it assumes of motion that is not measured while an IMU is there: acceleration, m/s²/√Hz, and turning, rad/s/√Hz.
     pub own_unmeasured: (f64, f64),
     /// Positions of GNSS are gated as if their covariance were this many times what it is weighed with: errors that last are large in weight
     /// only.
