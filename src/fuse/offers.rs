@@ -17,7 +17,7 @@ pub(super) struct Offers {
 impl Offers {
     /// Takes note of a fix.
     pub fn note(&mut self, used: bool) {
-        self.used = self.used << 1 | u8::from(used);
+        self.used = (self.used << 1) | u8::from(used);
         self.count = (self.count + 1).min(LOOKED_AT);
     }
 
