@@ -1,5 +1,6 @@
 //! What a camera sees of level ground: the views of a frame to try, and the frame as such a view shows it.
 
+mod artificial;
 mod rectify;
 pub(crate) mod view_hypotheses;
 

@@ -59,6 +59,16 @@ impl FramePyramid {
         Some((image, 1.0 / f64::from(1u32 << index)))
     }
 
+    /// Brightness of the largest copy of the frame whose longer side is at most `longest_px`, 0..255, the share of its pixels that are
+    /// saturated, and its width.
+    pub(super) fn brightness(&self, longest_px: usize, saturated: f32) -> Option<(Vec<f32>, f64, usize)> {
+        let level = self.levels.iter().find(|l| l.width.max(l.height) <= longest_px)?;
+        let grey = level.data.iter().map(|p| (p[0] + p[1] + p[2]) / 3.0).collect();
+        let range = |p: &Texel| p[0].max(p[1]).max(p[2]) - p[0].min(p[1]).min(p[2]);
+        let share = level.data.iter().filter(|p| range(p) > saturated).count() as f64 / level.data.len().max(1) as f64;
+        Some((grey, share, level.width))
+    }
+
     /// Standard deviation of brightness over the frame, 0..255: nearly zero for a lens cap, fog or a blown-out frame.
     pub fn contrast(&self) -> f64 {
         let Some(level) = self.levels.get(2.min(self.levels.len().saturating_sub(1))) else { return 0.0 };

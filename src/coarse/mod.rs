@@ -38,4 +38,6 @@ pub struct Place {
     pub camera_m: [f64; 2],
     /// How far the score stands above that hypothesis' other places, in standard deviations of its score map.
     pub score: f64,
+    /// How far the score lies above that of the best other place; negative where another is better.
+    pub lead: f64,
 }

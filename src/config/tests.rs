@@ -175,7 +175,7 @@ fn what_is_printed_says_where_each_value_came_from_and_is_a_file_of_the_same_mea
     let printed = keys(&effective);
     assert!(printed.contains("lag = 9    # --set") && printed.contains("# workers is not given"), "{printed}");
     assert!(printed.contains("path = \"/flights/v.mp4\"    # /flights/a.toml"), "{printed}");
-    assert!(printed.contains("# places = 5    (default)"), "{printed}");
+    assert!(printed.contains("# places = 16    (default)"), "{printed}");
     for key in all() {
         let name = key.path.rsplit('.').next().unwrap().to_owned();
         assert!(printed.lines().any(|l| l.trim_start_matches("# ").starts_with(&format!("{name} "))), "{}", key.path);

@@ -64,6 +64,11 @@ impl ViewField {
         self.keypoints.len()
     }
 
+    /// Row and column of each keypoint, cells.
+    pub fn keypoint_cells(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        self.keypoints.iter().map(|(row, column, _)| (*row, *column))
+    }
+
     /// Number of keypoints that lie on another view when cell (0, 0) of this one lies at `offset`, row and column, of that.
     pub fn keypoints_on(&self, other: &Self, (row, column): (f64, f64)) -> usize {
         let there = |k: &&(f64, f64, f32)| other.field.cell((k.0 + row).floor() as i64, (k.1 + column).floor() as i64).is_some();

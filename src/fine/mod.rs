@@ -3,8 +3,10 @@
 //! - `guided`: mutual nearest neighbours near where the coarse match says, to a fraction of a cell.
 //! - `registration`: the way between two cameras whose views overlap.
 //! - `pose`: the pose of the camera from the matches, with its covariance.
+//! - `agreement`: how they agree, in number, over the frame and against other displacements.
 //! - [`mod@consensus`]: the similarity that most matches agree on, within what is known of rotation and scale, then a homography.
 
+pub(crate) mod agreement;
 #[doc(hidden)]
 pub mod consensus;
 pub(crate) mod guided;
@@ -12,6 +14,7 @@ pub(crate) mod pose;
 pub(crate) mod registration;
 mod rim;
 
+pub use agreement::agreement;
 pub use consensus::{Consensus, consensus};
 pub use guided::{GuidedMatch, ViewField, guided_matches};
 pub use registration::{Registration, Unregistered, register};

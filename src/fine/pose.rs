@@ -27,15 +27,9 @@ settings! {
         /// Fewer agreeing matches give no fix.
         key min_inliers: usize = 30, Bound::AtLeast(6.0);
         /// A smaller weighted share of agreeing matches gives no fix.
-        key min_support: f64 = 0.15, Bound::Within(0.0, 1.0);
+        key min_support: f64 = 0.1, Bound::Within(0.0, 1.0);
         /// The best place must have this many times the support of the next best that lies elsewhere.
         key min_margin: f64 = 1.25, Bound::AtLeast(1.0);
-        /// When many views were tried, a place that does not lead clearly needs this margin, and the support below. Of many views and
-        /// places some always agree with a map by chance: a simulated flight searched for on a map of another country, heading unknown and
-        /// height to a fifth, found up to 0.24 and leads of up to 1.6 times; on its own map, where it led less than clearly, 0.26 to 0.41.
-        key min_margin_unclear: f64 = 1.5, Bound::AtLeast(1.0);
-        /// The support that such a place needs.
-        key min_support_unclear: f64 = 0.25, Bound::Within(0.0, 1.0);
         /// Of the 4 × 4 parts of the frame, how many must hold agreeing matches.
         key min_parts: usize = 6, Bound::Within(1.0, 16.0);
         /// Slope of the ground, 1 sigma an axis, radians: 2.5° is gently rolling land.
@@ -259,23 +253,16 @@ fn residual(
     Some((ray.map_m - position - g * (height * rise), j, ray.cluster))
 }
 
-/// Whether a consensus may be trusted, `margin` being how many times the support of the best other place its place has, and `trusted`
-/// whether that was clear at the first look, or few views were tried.
-pub fn verdict(
-    matches: &[GuidedMatch],
-    consensus: &Consensus,
-    margin: f64,
-    trusted: bool,
-    settings: &FixSettings,
-) -> Result<(), AbstainReason> {
+/// Whether a consensus may be trusted as far as number, spread and lead go, `margin` being how many times the support of the best other place
+/// its place has.
+pub fn verdict(matches: &[GuidedMatch], consensus: &Consensus, margin: f64, settings: &FixSettings) -> Result<(), AbstainReason> {
     if consensus.count < settings.min_inliers || consensus.support < settings.min_support {
         return Err(AbstainReason::FewInliers);
     }
     if parts_with_inliers(matches, &consensus.inliers) < settings.min_parts {
         return Err(AbstainReason::PoorSpread);
     }
-    let unclear = margin < settings.min_margin_unclear || consensus.support < settings.min_support_unclear;
-    if margin < settings.min_margin || (!trusted && unclear) {
+    if margin < settings.min_margin {
         return Err(AbstainReason::Ambiguous);
     }
     Ok(())

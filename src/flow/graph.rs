@@ -114,7 +114,8 @@ pub fn run_graph(
     let frames = Arc::new(Mutex::new(Some(frames)));
     let stop = Arc::clone(&options.stop);
     let end: Arc<Mutex<(Intake, Option<SourceError>)>> = Arc::default();
-    let fusion = Arc::new(Mutex::new(Fusion::new(options.fusion, options.track, options.start)));
+    let fusion = Fusion::new(options.fusion, options.track, options.start).over_map(localizer.index.area_m2());
+    let fusion = Arc::new(Mutex::new(fusion));
     let smooths = options.track.smoothing != Smoothing::Off;
     let (sender, receiver) = sync_channel::<Report>(REPORT_QUEUE);
     let coordinator = Equipment { network: None, reports: Some(sender) };

@@ -6,6 +6,7 @@
 //! - `navigator`: samples and measurements in order; `history`: in any order.
 //! - `aiding`: which samples of barometer and GNSS are measured between the frames, and whether the aircraft stands on the ground.
 //! - `smoother`: one step back of the Rauch–Tung–Striebel smoother and the walk over a flight.
+//! - `gathering`: places that no frame alone decides on, carried until several frames do.
 //! - `rival`: the same filter with and without the IMU, and which of the two leads; `gyro_check`: turns by gyroscopes against those told.
 //! - `fusion`: frames in order in, track points and priors out; gates, start and outages; `hypotheses`: places that rival each other.
 
@@ -14,12 +15,15 @@ mod aiding;
 pub(crate) mod anchor;
 pub(crate) mod eskf;
 pub(crate) mod fusion;
+mod gathering;
 mod gnss_use;
 mod grid;
 mod gyro_check;
 pub(crate) mod history;
 mod hypotheses;
 pub(crate) mod initial;
+#[cfg(test)]
+mod made_fix;
 #[doc(hidden)]
 pub mod measurement;
 pub(crate) mod navigator;

@@ -10,7 +10,7 @@ use crate::fine::pose::{Pose, PoseMatrix, PosePrior};
 use crate::geo::Homography;
 use crate::retrieve::index::CELL_STEP;
 use crate::retrieve::search::Ranked;
-use crate::types::{AbstainReason, FrameMatch, Outcome, ground_offset_of_ray};
+use crate::types::{AbstainReason, Agreement, FrameMatch, Outcome, ground_offset_of_ray};
 
 impl Localizer {
     /// Each ranked cell as a place: the middle of the view in the middle of the cell, under the view it ranks best for; similarity for
@@ -21,7 +21,7 @@ impl Localizer {
             let (_, view) = retrieved.templates.get(ranked.query)?;
             let (right, up) = view.ground_from_pixel(f64::from(view.width_px) / 2.0, f64::from(view.height_px) / 2.0);
             let (region, hypothesis) = (ranked.cell.region as usize, ranked.query);
-            Some(Place { region, hypothesis, camera_m: [e - right, n - up], score: f64::from(ranked.similarity) })
+            Some(Place { region, hypothesis, camera_m: [e - right, n - up], score: f64::from(ranked.similarity), lead: 0.0 })
         };
         retrieved.cells.iter().filter_map(place).collect()
     }
@@ -46,7 +46,7 @@ impl Localizer {
             rotation_rad: 0.0,
             scale: 1.0,
         };
-        Ok(vec![VerifiedPlace { place: *place, view, matches: Vec::new(), consensus }])
+        Ok(vec![VerifiedPlace { place: *place, view, matches: Vec::new(), consensus, agreement: Agreement::default() }])
     }
 
     /// The middle of the best cell as a fix. Its sigma is that of a position anywhere in the cell's share of the map.
@@ -60,7 +60,8 @@ impl Localizer {
         };
         let Some(best) = verified.first() else { return FrameMatch::abstained(AbstainReason::NoCandidate) };
         let outcome = fixed(best).map_or_else(Outcome::Abstained, |fix| Outcome::Fix(Box::new(fix)));
-        FrameMatch { outcome, matches: Vec::new(), candidates: retrieved.candidates, score: best.consensus.support }
+        let (candidates, score) = (retrieved.candidates, best.consensus.support);
+        FrameMatch { outcome, candidates, score, ..FrameMatch::abstained(AbstainReason::Failed) }
     }
 
     fn pose_of_cell(&self, observation: &Observation, best: &VerifiedPlace, prior: &PosePrior) -> Option<Pose> {

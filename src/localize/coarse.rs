@@ -21,7 +21,9 @@ impl Localizer {
         let standing_out = |mut places: Vec<Place>| {
             places
                 .sort_by(|a, b| b.score.total_cmp(&a.score).then(a.hypothesis.cmp(&b.hypothesis)).then(a.region.cmp(&b.region)));
-            let places = self.apart(places, |p| p, apart_m, keep);
+            let mut places = self.apart(places, |p| p, apart_m, keep);
+            let [best, next] = [0, 1].map(|at| places.get(at).map_or(0.0, |p| p.score));
+            places.iter_mut().enumerate().for_each(|(at, p)| p.lead = p.score - if at == 0 { next } else { best });
             if places.is_empty() { Err(AbstainReason::NoCandidate) } else { Ok(places) }
         };
         if self.settings.coarse == CoarseMethod::Sascm {
@@ -68,6 +70,7 @@ impl Localizer {
                 hypothesis,
                 camera_m,
                 score: (score - mean) / spread,
+                lead: 0.0,
             }));
         }
         standing_out(places)

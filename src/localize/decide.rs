@@ -7,11 +7,13 @@ use super::{FEW_HYPOTHESES, Localizer, Observation, Retrieved, SAME_PLACE_CELLS,
 use crate::camera::view_hypotheses::ViewHypothesis;
 use crate::coarse::Place;
 use crate::fine::pose::{self, FixSettings, Pose, PosePrior};
-use crate::fine::{Consensus, GuidedMatch, consensus, guided_matches};
+use crate::fine::{Consensus, GuidedMatch, agreement, consensus, guided_matches};
 use crate::localize::CoarseMethod;
 use crate::models::DenseExtractor;
-use crate::types::{AbstainReason, Fix, FrameMatch, FreePose, Match, Outcome};
+use crate::types::{AbstainReason, Agreement, Contender, Evidence, Fix, FrameMatch, FreePose, Match, Outcome};
 
+/// How far a match in detail may lie from its prediction, cells: about as much ground as at the level of the index.
+const DETAIL_RADIUS: usize = 6;
 /// Places that are matched narrowly when none leads clearly.
 const CONTENDERS: usize = 3;
 
@@ -26,16 +28,28 @@ pub struct Decision {
 
 /// Places of a frame that were matched a second time, with what came of it.
 #[derive(Clone, Default)]
-pub struct SecondPasses(Vec<(Place, ViewHypothesis, Result<PosedMatch, AbstainReason>)>);
+pub struct SecondPasses(Vec<(Place, ViewHypothesis, bool, Result<PosedMatch, AbstainReason>)>);
 
 /// The matches of a place with the pose that fits them, and what was known of it before.
 #[derive(Clone)]
 pub(super) struct PosedMatch {
+    pub view: ViewHypothesis,
+    pub matches: Vec<GuidedMatch>,
+    pub consensus: Consensus,
+    pub agreement: Agreement,
+    /// Side of a cell of the level that it was matched at, metres.
+    pub cell_m: f64,
+    pub pose: Pose,
+    prior: PosePrior,
+}
+
+/// Matches of a view, before a pose is fitted to them.
+struct Matched {
     view: ViewHypothesis,
     matches: Vec<GuidedMatch>,
     consensus: Consensus,
-    pose: Pose,
-    prior: PosePrior,
+    agreement: Agreement,
+    cell_m: f64,
 }
 
 impl Localizer {
@@ -72,8 +86,11 @@ impl Localizer {
         // Where no place leads clearly, the best few are matched narrowly: what is right gains by that, what is wrong hardly does.
         let clear = lead >= CLEAR_LEAD;
         let tried = if clear { 1 } else { CONTENDERS };
-        let mut narrowly: Vec<(&VerifiedPlace, Result<PosedMatch, AbstainReason>)> =
-            apart.iter().take(tried).map(|v| (*v, before.matched(v, || self.second_pass(observation, v, network)))).collect();
+        let mut narrowly: Vec<(&VerifiedPlace, Result<PosedMatch, AbstainReason>)> = apart
+            .iter()
+            .take(tried)
+            .map(|v| (*v, before.matched((v, !clear), || self.second_pass(observation, v, !clear, network))))
+            .collect();
         let support = |m: &Result<PosedMatch, AbstainReason>| m.as_ref().map_or(0.0, |m| m.consensus.support);
         // Stable: equal supports keep the order of the first pass.
         narrowly.sort_by(|a, b| support(&b.1).total_cmp(&support(&a.1)));
@@ -85,37 +102,65 @@ impl Localizer {
             verified.len(),
             observation.hypotheses.len()
         );
-        // The more views were tried, the more easily one of them agrees by chance.
-        let trusted = clear || observation.hypotheses.len() <= FEW_HYPOTHESES;
-        match narrowly.into_iter().next() {
-            None => FrameMatch::abstained(AbstainReason::FewInliers),
-            Some((best, Err(reason))) => FrameMatch {
-                outcome: Outcome::Abstained(observation.reason(reason)),
+        let Some((best, posed)) = narrowly.first() else { return FrameMatch::abstained(AbstainReason::FewInliers) };
+        match posed {
+            Err(reason) => FrameMatch {
                 matches: frame_matches(observation, &best.view, &best.matches, &best.consensus.inliers),
                 candidates,
                 score: best.consensus.support,
+                ..FrameMatch::abstained(observation.reason(*reason))
             },
-            Some((best, Ok(posed))) => self.judged(observation, best.place.region, &posed, (margin, trusted), candidates),
+            Ok(posed) => {
+                let evidence = self.evidence(observation, best, posed, margin, verified.len());
+                let judged = self.judged(observation, best.place.region, posed, margin, (candidates, evidence));
+                let contenders = match judged.outcome {
+                    Outcome::Fix(_) => Vec::new(),
+                    Outcome::Abstained(_) => self.contenders(observation, &narrowly, verified.len()),
+                };
+                FrameMatch { contenders, ..judged }
+            }
         }
     }
 
-    /// The fix of a match, if it is good enough for one. `margin` is its lead on other places, `trusted` whether that needs no more.
+    /// The places of a frame that one frame alone does not decide between, for those who see several.
+    fn contenders(
+        &self,
+        observation: &Observation,
+        narrowly: &[(&VerifiedPlace, Result<PosedMatch, AbstainReason>)],
+        places: usize,
+    ) -> Vec<Contender> {
+        let support = |m: &Result<PosedMatch, AbstainReason>| m.as_ref().map_or(0.0, |m| m.consensus.support);
+        let contender = |(at, (verified, matched)): (usize, &(&VerifiedPlace, Result<PosedMatch, AbstainReason>))| {
+            let posed = matched.as_ref().ok()?;
+            let others = narrowly.iter().enumerate().filter(|(other, _)| *other != at);
+            let next = others.map(|(_, (_, m))| support(m)).fold(0.0, f64::max);
+            let margin = posed.consensus.support / next.max(1e-9);
+            let evidence = self.evidence(observation, verified, posed, margin, places)?;
+            pose::plausible_pose(&posed.pose, &posed.prior, &self.settings.fix).ok()?;
+            let fix = self.make_fix(observation, verified.place.region, posed).ok()?;
+            Some(Contender { fix, p_wrong: evidence.p_wrong })
+        };
+        narrowly.iter().enumerate().filter_map(contender).collect()
+    }
+
+    /// The fix of a match, if it is good enough for one. `margin` is its lead on other places.
     pub(super) fn judged(
         &self,
         observation: &Observation,
         region: usize,
         posed: &PosedMatch,
-        (margin, trusted): (f64, bool),
-        candidates: usize,
+        margin: f64,
+        (candidates, evidence): (usize, Option<Evidence>),
     ) -> FrameMatch {
-        let PosedMatch { view, matches, consensus, pose, prior } = posed;
+        let PosedMatch { view, matches, consensus, pose, prior, .. } = posed;
         let settings = &self.settings.fix;
-        let outcome = pose::verdict(matches, consensus, margin, trusted, settings)
+        let outcome = pose::verdict(matches, consensus, margin, settings)
+            .and_then(|()| self.is_no_chance(evidence.as_ref()))
             .and_then(|()| pose::plausible_pose(pose, prior, settings))
             .and_then(|()| self.make_fix(observation, region, posed))
             .map_or_else(|reason| Outcome::Abstained(observation.reason(reason)), |f| Outcome::Fix(Box::new(f)));
         let matches = frame_matches(observation, view, matches, &consensus.inliers);
-        FrameMatch { outcome, matches, candidates, score: consensus.support }
+        FrameMatch { outcome, matches, candidates, score: consensus.support, evidence, contenders: Vec::new() }
     }
 
     /// How many times the support of the next best place the best one has. Views of one place at other heights and headings find their
@@ -142,15 +187,23 @@ impl Localizer {
 
     /// The pose of a place's first round of matches.
     pub(super) fn first_pass(&self, observation: &Observation, place: &VerifiedPlace) -> Result<PosedMatch, AbstainReason> {
-        let (view, matches, consensus) = (place.view, place.matches.clone(), place.consensus.clone());
-        self.posed(observation, place, view, matches, consensus)
+        let matched = Matched {
+            view: place.view,
+            matches: place.matches.clone(),
+            consensus: place.consensus.clone(),
+            agreement: place.agreement,
+            cell_m: self.cell_m(observation.refine_level),
+        };
+        self.posed(observation, place, matched)
     }
 
-    /// Resamples the frame with the pose of the first pass, so that its view lies truly flat, and matches again more narrowly.
+    /// Resamples the frame with the pose of the first pass, so that its view lies truly flat, and matches again more narrowly: in more detail
+    /// than the index has where the view is small, or where the place has a rival.
     fn second_pass(
         &self,
         observation: &Observation,
         place: &VerifiedPlace,
+        rivalled: bool,
         network: &mut dyn DenseExtractor,
     ) -> Result<PosedMatch, AbstainReason> {
         let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
@@ -163,37 +216,44 @@ impl Localizer {
         let free = if few { self.free_pose(observation, &first).ok() } else { None };
         let pose = free.unwrap_or(first.pose);
         let view = ViewHypothesis { enu_from_camera: pose.enu_from_camera, height_m: pose.height_m, ..place.view };
-        let field = self.describe(observation, &view, observation.refine_level, network)?.field(mean);
-        let matches = guided_matches(&field, grid, mean, [pose.camera_m.x, pose.camera_m.y], GUIDE_RADII[1]);
+        let camera_m = [pose.camera_m.x, pose.camera_m.y];
+        let detail_level = if rivalled { observation.closest_level } else { observation.detail_level };
+        let closer = match detail_level {
+            Some(level) => self.in_detail(observation, (place.place.region, level), &view, camera_m, network)?,
+            None => None,
+        };
+        let computed;
+        let (field, grid, radius) = match &closer {
+            Some((described, grid)) => (described.field(mean), grid, DETAIL_RADIUS),
+            None => {
+                computed = self.describe(observation, &view, observation.refine_level, network)?;
+                (computed.field(mean), grid, GUIDE_RADII[1])
+            }
+        };
+        let matches = guided_matches(&field, grid, mean, camera_m, radius);
         let settings = self.consensus_settings(observation, grid.cell_m);
         let consensus = consensus(&matches, field.keypoints(), &settings).ok_or(AbstainReason::FewInliers)?;
-        self.posed(observation, place, view, matches, consensus)
+        let agreement = agreement(&field, &matches, &consensus, radius);
+        self.posed(observation, place, Matched { view, matches, consensus, agreement, cell_m: grid.cell_m })
     }
 
     /// Fits the pose of matches made at a place under a view.
-    fn posed(
-        &self,
-        observation: &Observation,
-        place: &VerifiedPlace,
-        view: ViewHypothesis,
-        matches: Vec<GuidedMatch>,
-        consensus: Consensus,
-    ) -> Result<PosedMatch, AbstainReason> {
+    fn posed(&self, observation: &Observation, place: &VerifiedPlace, matched: Matched) -> Result<PosedMatch, AbstainReason> {
+        let Matched { view, matches, consensus, agreement, cell_m } = matched;
         let camera = &observation.frame.camera;
         let known = self.known_at(observation, &place.place);
         let prior = PosePrior::new(&place.view, known.height_agl_m, known.heading_rad, camera.tilt_sigma_rad);
-        let cell_m = self.cell_m(observation.refine_level);
         let pose = pose::fit_pose(camera, &view, &matches, &consensus.inliers, &prior, cell_m, &self.settings.fix);
         let pose = pose.ok_or(AbstainReason::FewInliers)?;
-        Ok(PosedMatch { view, matches, consensus, pose, prior })
+        Ok(PosedMatch { view, matches, consensus, agreement, cell_m, pose, prior })
     }
 
     /// The pose of matches without what was assumed of lean and map offset.
     fn free_pose(&self, observation: &Observation, posed: &PosedMatch) -> Result<Pose, AbstainReason> {
         let PosedMatch { view, matches, consensus, prior, .. } = posed;
         let settings = FixSettings { map_sigma_m: 0.0, ..self.settings.fix };
-        let (camera, cell_m) = (&observation.frame.camera, self.cell_m(observation.refine_level));
-        let free = pose::fit_pose(camera, view, matches, &consensus.inliers, &pose::free_prior(prior), cell_m, &settings);
+        let camera = &observation.frame.camera;
+        let free = pose::fit_pose(camera, view, matches, &consensus.inliers, &pose::free_prior(prior), posed.cell_m, &settings);
         free.ok_or(AbstainReason::BadGeometry)
     }
 
@@ -244,15 +304,15 @@ impl SecondPasses {
     /// What comes of a place of one frame; it is matched if it was not before.
     fn matched(
         &mut self,
-        verified: &VerifiedPlace,
+        (verified, rivalled): (&VerifiedPlace, bool),
         matching: impl FnOnce() -> Result<PosedMatch, AbstainReason>,
     ) -> Result<PosedMatch, AbstainReason> {
         let VerifiedPlace { place, view, .. } = verified;
-        if let Some((.., matched)) = self.0.iter().find(|(p, v, _)| p == place && v == view) {
+        if let Some((.., matched)) = self.0.iter().find(|(p, v, r, _)| p == place && v == view && *r == rivalled) {
             return matched.clone();
         }
         let matched = matching();
-        self.0.push((*place, *view, matched.clone()));
+        self.0.push((*place, *view, rivalled, matched.clone()));
         matched
     }
 }

@@ -9,7 +9,11 @@ use crate::geo::MetricView;
 use crate::models::{DenseExtractor, DenseFeatures, ModelError};
 use crate::retrieve::index::level_gsd_m;
 use crate::retrieve::projection::Projection;
+use crate::retrieve::{Bounds, RegionLevel};
 use crate::types::AbstainReason;
+
+/// Ground around a view that matching in detail may reach, cells.
+const DETAIL_MARGIN_CELLS: f64 = 10.0;
 
 /// A frame described by a network under a hypothesis.
 pub struct Described {
@@ -54,7 +58,45 @@ impl Localizer {
         longest_px: u32,
         network: &mut dyn DenseExtractor,
     ) -> Result<Described, AbstainReason> {
-        let gsd = level_gsd_m(self.index.levels.get(level).ok_or(AbstainReason::NoCandidate)?.level);
+        let level = self.index.levels.get(level).ok_or(AbstainReason::NoCandidate)?.level;
+        self.describe_at(observation, hypothesis, level_gsd_m(level), longest_px, network)
+    }
+
+    /// A view and the map around where it is expected, at a level (0.15 m · 2^level) finer than the index; `None` where there is none.
+    pub(super) fn in_detail(
+        &self,
+        observation: &Observation,
+        (region, level): (usize, u32),
+        hypothesis: &ViewHypothesis,
+        [e, n]: [f64; 2],
+        network: &mut dyn DenseExtractor,
+    ) -> Result<Option<(Described, RegionLevel)>, AbstainReason> {
+        let Some(detail) = &self.detail else { return Ok(None) };
+        let gsd = level_gsd_m(level);
+        let described = self.describe_at(observation, hypothesis, gsd, u32::MAX, network)?;
+        let (view, margin_m) = (&described.view, DETAIL_MARGIN_CELLS * gsd * self.index.identity.stride_px as f64);
+        let bounds = Bounds {
+            west_m: e + view.west_m - margin_m,
+            south_m: n + view.north_m - f64::from(view.height_px) * gsd - margin_m,
+            east_m: e + view.west_m + f64::from(view.width_px) * gsd + margin_m,
+            north_m: n + view.north_m + margin_m,
+        };
+        let window = detail.window((region, level), &bounds, self.index.identity.stride_px, network);
+        let window = window.map_err(|error| {
+            tracing::error!("frame {}: {error}", observation.frame.ordinal);
+            AbstainReason::Failed
+        })?;
+        Ok(window.map(|grid| (described, grid)))
+    }
+
+    fn describe_at(
+        &self,
+        observation: &Observation,
+        hypothesis: &ViewHypothesis,
+        gsd: f64,
+        longest_px: u32,
+        network: &mut dyn DenseExtractor,
+    ) -> Result<Described, AbstainReason> {
         let outline = footprint(&observation.frame.camera, &hypothesis.enu_from_camera, hypothesis.height_m)
             .ok_or(AbstainReason::BadView)?;
         let multiple = network.entry().input.multiple_of_px as u32;

@@ -3,7 +3,7 @@
 //! One pass of the network over the middle of the frame, one place (where that correlates best), one round of matching. What that does
 //! not settle beyond doubt is searched for in full. So an early exit may save time; it never decides that a position is not known.
 
-use super::verify::EARLY_EXIT_RADIUS;
+use super::verify::{EARLY_EXIT_RADIUS, WORTH_A_LOOK};
 use super::{Described, FEW_HYPOTHESES, Localizer, Observation, VerifiedPlace};
 use crate::coarse::Place;
 use crate::coarse::refine::refine;
@@ -86,7 +86,7 @@ impl Localizer {
             }
             let (e, n) = grid.ground_from_grid(refined.row, refined.column);
             let camera_m = [e - view.west_m, n - view.north_m];
-            Some(Place { region, hypothesis: 0, camera_m, score: refined.mean_cosine })
+            Some(Place { region, hypothesis: 0, camera_m, score: refined.mean_cosine, lead: 1.0 })
         };
         // Of overlapping regions the one that fits best; the first of equals.
         let places = level.regions.iter().enumerate().filter_map(in_region);
@@ -95,10 +95,11 @@ impl Localizer {
 
     /// The fix of the predicted place, when its first round of matches leaves no doubt.
     fn settle(&self, observation: &Observation, verified: &[VerifiedPlace]) -> Option<FrameMatch> {
-        let best = verified.first().filter(|v| v.consensus.support >= self.settings.fix.min_support_unclear)?;
+        let best = verified.first().filter(|v| v.consensus.support >= WORTH_A_LOOK)?;
         let posed = self.first_pass(observation, best).ok()?;
         // The one place stands for the one candidate.
-        let matched = self.judged(observation, best.place.region, &posed, (f64::INFINITY, true), 1);
+        let evidence = self.evidence(observation, best, &posed, f64::INFINITY, 1);
+        let matched = self.judged(observation, best.place.region, &posed, f64::INFINITY, (1, evidence));
         matches!(matched.outcome, Outcome::Fix(_)).then_some(matched)
     }
 }

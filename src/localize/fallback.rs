@@ -6,6 +6,7 @@
 //! most likely heights first, until a place leaves no doubt or all views are tried. It is judged beside all places verified before: on
 //! simulated farmland two of 200 frames were a kilometre off before that, because the right place had never been tried.
 
+use super::verify::WORTH_A_LOOK;
 use super::{Decision, Localizer, Observation, Retrieved, VerifiedPlace};
 use crate::coarse::Place;
 use crate::localize::CoarseMethod;
@@ -16,8 +17,8 @@ use crate::types::{AbstainReason, FrameMatch, Outcome};
 const VIEWS_AT_ONCE: usize = 24;
 /// Places verified of each of these.
 const PLACES: usize = 4;
-/// A fix with so many times the least support of an unclear one needs no further views.
-const BEYOND_DOUBT: f64 = 1.5;
+/// A fix whose probability to be wrong is this part of the largest needs no further views.
+const BEYOND_DOUBT: f64 = 0.3;
 
 impl Localizer {
     /// Whether a frame is searched for again where its fix is in doubt.
@@ -34,7 +35,8 @@ impl Localizer {
 
     /// Whether a fix needs no more of a search than it had.
     fn is_beyond_doubt(&self, matched: &FrameMatch) -> bool {
-        matches!(matched.outcome, Outcome::Fix(_)) && matched.score >= BEYOND_DOUBT * self.settings.fix.min_support_unclear
+        let p_wrong = matched.evidence.map_or(1.0, |e| e.p_wrong);
+        matches!(matched.outcome, Outcome::Fix(_)) && p_wrong <= BEYOND_DOUBT * self.settings.evidence.max_p_wrong
     }
 
     /// Searches at the refining level; returns the first decision where that finds no place at all.
@@ -59,7 +61,7 @@ impl Localizer {
             // Stable: equal supports keep the order in which they were found.
             found.sort_by(|a, b| b.consensus.support.total_cmp(&a.consensus.support));
             // The right place may be that of a view still to be tried: till then, what agrees by chance has no rival.
-            if untried > 0 && found.first().is_none_or(|best| best.consensus.support < self.settings.fix.min_support_unclear) {
+            if untried > 0 && found.first().is_none_or(|best| best.consensus.support < WORTH_A_LOOK) {
                 continue;
             }
             let matched = self.fix_of_best(observation, &found, retrieved.candidates, network, &mut second_passes);

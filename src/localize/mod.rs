@@ -8,6 +8,7 @@
 //! - `observe`: decodes a frame and decides which views of it to try; `describe`: a view as a network describes it.
 //! - `early_exit`: with a confident prior, straight to fine matching in the predicted window.
 //! - `retrieve`, `coarse`, `verify`, `decide`: the search: cells, places, places verified, the fix or why there is none.
+//! - `evidence`: what speaks for a place; `chance`: the probability that it is wrong.
 //! - `fallback`: the search again at the level that refines, for frames that would abstain.
 //! - `odometry`: how far the camera went since the frame before.
 //! - `sascm`: coarse matching by region consensus; `ablation`: ways of matching that leave a stage out.
@@ -16,10 +17,12 @@
 //! Each stage takes what the one before made; a failure is an [`AbstainReason`](crate::types::AbstainReason), never a panic.
 
 mod ablation;
+mod chance;
 mod coarse;
 mod decide;
 mod describe;
 mod early_exit;
+mod evidence;
 mod fallback;
 pub(crate) mod observe;
 mod odometry;
@@ -40,9 +43,11 @@ use crate::coarse::template::Template;
 use crate::fine::{Consensus, GuidedMatch};
 use crate::geo::MetricView;
 use crate::map::GroundModel;
+use crate::retrieve::Detail;
 use crate::retrieve::MapIndex;
 use crate::retrieve::index::level_gsd_m;
 use crate::retrieve::search::Ranked;
+use crate::types::Agreement;
 
 pub use decide::{Decision, SecondPasses};
 pub use describe::Described;
@@ -84,6 +89,8 @@ pub struct VerifiedPlace {
     pub matches: Vec<GuidedMatch>,
     /// What they agree on.
     pub consensus: Consensus,
+    /// How they agree.
+    pub agreement: Agreement,
 }
 
 /// Localizes frames against a map: shared by all workers.
@@ -94,6 +101,8 @@ pub struct Localizer {
     pub settings: MatchSettings,
     /// What turns heights above take-off into heights above ground; `None` where the sensors' heights are that already.
     ground: Option<GroundModel>,
+    /// The map in more detail than the index holds it; `None` where frames are matched against the index alone.
+    detail: Option<Detail>,
     /// Learned weights of the neighbourhood consensus for [`CoarseMethod::Sascm`].
     consensus: Option<ConsensusNetwork>,
     /// By level, then region; made when first needed.
@@ -106,7 +115,7 @@ impl Localizer {
         // An early exit needs no retrieval: what leaves out the rest of a search has nothing to do with it.
         let settings = MatchSettings { early_exit: settings.early_exit && !settings.coarse.takes_cells(), ..settings };
         let grids = index.levels.iter().map(|l| l.regions.iter().map(|_| OnceLock::new()).collect()).collect();
-        Self { index, settings, ground: None, consensus: None, grids }
+        Self { index, settings, ground: None, detail: None, consensus: None, grids }
     }
 
     /// Takes learned weights for the neighbourhood consensus, after the fixed kernel.
@@ -117,6 +126,11 @@ impl Localizer {
     /// Takes the sensors' heights for heights above take-off, and corrects them by what is known of the ground.
     pub fn with_ground(self, ground: GroundModel) -> Self {
         Self { ground: Some(ground), ..self }
+    }
+
+    /// Matches frames that see little ground against the map in more detail than the index holds it.
+    pub fn with_detail(self, detail: Detail) -> Self {
+        Self { detail: Some(detail), ..self }
     }
 
     fn grid(&self, level: usize, region: usize) -> Option<&SearchGrid> {

@@ -11,6 +11,8 @@ use crate::coarse::Place;
 use crate::retrieve::index::level_gsd_m;
 use crate::types::{AbstainReason, Camera, Estimate, Frame, Known, Pixels, Prior};
 
+/// Where places rival each other a view may be so many times larger than is comfortable, in pixels.
+const RIVALS_SEEN: f64 = 1.4;
 /// A frame below this sharpness is blurred by about two pixels or more.
 const MIN_SHARPNESS: f64 = 1.12;
 
@@ -43,6 +45,10 @@ pub struct Observation {
     pub search_level: usize,
     /// See `search_level`.
     pub refine_level: usize,
+    /// A level (0.15 m · 2^level) finer than the index has, at which places are matched narrowly.
+    pub detail_level: Option<u32>,
+    /// The same where places rival each other: a view may be larger then.
+    pub closest_level: Option<u32>,
 }
 
 impl Observation {
@@ -62,6 +68,10 @@ impl Localizer {
         if pyramid.contrast() < self.settings.min_contrast {
             return Err(AbstainReason::NoTexture);
         }
+        if let Some(why) = pyramid.shows_no_ground() {
+            tracing::debug!("frame {}: no ground: {why}", frame.ordinal);
+            return Err(AbstainReason::NoGround);
+        }
         if frame.known.height_agl_m.is_none() && !self.settings.search_heights {
             return Err(AbstainReason::NoHeight);
         }
@@ -77,6 +87,8 @@ impl Localizer {
         let outline = footprint(camera, &first.enu_from_camera, first.height_m).ok_or(AbstainReason::BadView)?;
         let diagonal =
             outline.iter().flat_map(|a| outline.iter().map(move |b| (a[0] - b[0]).hypot(a[1] - b[1]))).fold(0.0, f64::max);
+        let detail_level = self.detail_level(diagonal);
+        let closest_level = self.detail_level(diagonal / RIVALS_SEEN);
         let refine_level = self.index.level_for_extent(diagonal, self.settings.longest_view_px);
         // Many hypotheses are sifted on the next coarser level; a few can be searched for at once at the level that refines them.
         let coarser = usize::from(hypotheses.len() > FEW_HYPOTHESES);
@@ -84,7 +96,15 @@ impl Localizer {
         let gsd = self.index.levels.get(refine_level).map_or(1.0, |l| level_gsd_m(l.level));
         let sharpness = pyramid.sharpness(gsd * camera.intrinsics.fx_px / first.height_m);
         let frame = Arc::clone(frame);
-        Ok(Observation { frame, known, hypotheses, sharpness, search_level, refine_level })
+        Ok(Observation { frame, known, hypotheses, sharpness, search_level, refine_level, detail_level, closest_level })
+    }
+
+    /// The level at which a view of so many metres across has a good size, where that is finer than the index and the map has more to show.
+    fn detail_level(&self, extent_m: f64) -> Option<u32> {
+        let finest = self.index.levels.first()?.level;
+        let detail = self.detail.as_ref()?;
+        let shown = |level: &u32| extent_m / level_gsd_m(*level) <= self.settings.longest_view_px;
+        (0..finest).find(|level| shown(level) && !detail.magnifies(*level))
     }
 
     /// Height above the ground where a frame is expected: near its prior, else anywhere on the map.

@@ -93,6 +93,7 @@ pub fn places(matches: &[CandidateMatch]) -> Vec<Place> {
         hypothesis: c.hypothesis,
         camera_m: c.camera_m,
         score: c.placement.score,
+        lead: 0.0,
     };
     matches.iter().map(place).collect()
 }

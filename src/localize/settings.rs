@@ -3,6 +3,7 @@
 use crate::camera::view_hypotheses::UnknownHeight;
 use crate::coarse::sascm::SascmSettings;
 use crate::fine::pose::FixSettings;
+use crate::localize::chance::EvidenceSettings;
 use crate::settings::{Bound, settings, written_as_text};
 
 /// The ways of coarse matching. The last two leave parts out: ablations, to see what those are worth.
@@ -74,17 +75,22 @@ settings! {
         /// Maps of up to this many cells are searched whole.
         key exhaustive_cells: usize = 4000, Bound::AtLeast(0.0);
         /// Places verified by fine matching when a single view is tried; half a place more for each further view.
-        key places: usize = 5, Bound::AtLeast(1.0);
+        key places: usize = 16, Bound::AtLeast(1.0);
         /// Places verified at most.
         key most_places: usize = 24, Bound::AtLeast(1.0);
         /// Frames of up to so many views are searched for once more, at the level that refines, before they abstain. 0 never does.
         key fallback_views: usize = 200, Bound::AtLeast(0.0);
+        /// Whether frames that see less ground than the finest level of the index shows well are matched against the map in more detail, which
+        /// is computed where they are.
+        key detail: bool = true, Bound::Any;
         /// A frame whose brightness varies less than this (0..255) shows nothing to match.
         key min_contrast: f64 = 4.0, Bound::Within(0.0, 255.0);
         /// A prior narrows the search when the radius it leaves is below this, metres.
         key confident_radius_m: f64 = 1500.0, Bound::AtLeast(0.0);
         /// When a fix is given.
         table fix: FixSettings;
+        /// How likely a fix may be wrong, and how that is told.
+        table evidence: EvidenceSettings;
         /// How regions are matched when that is by consensus.
         table sascm: SascmSettings;
     }

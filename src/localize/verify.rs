@@ -4,13 +4,15 @@ use super::{Described, FEW_HYPOTHESES, Localizer, Observation, Retrieved, Verifi
 use crate::coarse::Place;
 use crate::coarse::refine::refine;
 use crate::fine::consensus::ConsensusSettings;
-use crate::fine::{ViewField, consensus, guided_matches};
+use crate::fine::{ViewField, agreement, consensus, guided_matches};
 use crate::localize::CoarseMethod;
 use crate::models::DenseExtractor;
 use crate::types::AbstainReason;
 
 /// Once a place has this many times the support of every other verified one, and at least two are verified, the rest is not tried.
 pub(super) const CLEAR_LEAD: f64 = 2.5;
+/// Support from which on a first round of matches is worth a second.
+pub(super) const WORTH_A_LOOK: f64 = 0.25;
 /// How far refining may move a place, cells of the refining level (two cells of the search level).
 const REFINE_RADIUS: usize = 4;
 /// The same of a place found at the refining level, by every second cell of the view.
@@ -95,7 +97,9 @@ impl Localizer {
             let matches = guided_matches(seen, grid, mean, camera_m, radius);
             let settings = self.consensus_settings(observation, grid.cell_m);
             if let Some(consensus) = consensus(&matches, seen.keypoints(), &settings) {
-                verified.push(VerifiedPlace { place: Place { camera_m, ..*place }, view: *hypothesis, matches, consensus });
+                let agreement = agreement(seen, &matches, &consensus, radius);
+                let place = Place { camera_m, ..*place };
+                verified.push(VerifiedPlace { place, view: *hypothesis, matches, consensus, agreement });
             }
         }
         // The order is total: equal supports keep the order of the places.

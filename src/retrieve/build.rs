@@ -20,7 +20,7 @@ use crate::types::ImageTensor;
 const CONTEXT_PX: usize = 64;
 /// Side of a block's interior, pixels; rounded down to whole cells.
 pub(super) const BLOCK_PX: usize = 512;
-/// The finest level is the one nearest to half the map's ground sampling distance or coarser: finer would only magnify.
+/// The finest level is the one nearest to half the map's ground sampling distance, as a ratio: finer would only magnify.
 const FINEST_OF_MAP: f64 = 0.5;
 /// Levels are added until the largest region has fewer dense cells than this along its longer side.
 const COARSEST_CELLS: f64 = 48.0;
@@ -163,7 +163,7 @@ pub fn build_index(
 fn choose_levels(regions: &[Region], finest_gsd_m: f64, stride: usize) -> Vec<u32> {
     let sharpest = regions.iter().map(|r| r.ground_sampling_distance_m).fold(f64::INFINITY, f64::min);
     let finest = (finest_gsd_m.max(sharpest * FINEST_OF_MAP) / BASE_GSD_M).log2();
-    let first = (finest - 1e-6).ceil().clamp(0.0, 12.0) as u32;
+    let first = finest.round().clamp(0.0, 12.0) as u32;
     let longest = regions
         .iter()
         .map(|r| {

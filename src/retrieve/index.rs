@@ -179,6 +179,14 @@ impl MapIndex {
             .unwrap_or(self.levels.len().saturating_sub(1))
     }
 
+    /// Ground that the map shows, m².
+    pub fn area_m2(&self) -> f64 {
+        let of = |grid: &RegionLevel| grid.covered.iter().filter(|c| **c != 0).count() as f64 * grid.cell_m * grid.cell_m;
+        let at = |level: &DenseLevel| level.regions.iter().flatten().map(of).sum();
+        // Coarse regions take part in coarse levels only.
+        self.levels.iter().map(at).fold(0.0, f64::max)
+    }
+
     /// Centre of a retrieval cell in its region's plane, metres east and north, and its half side.
     pub fn cell_centre_m(&self, cell: CellId) -> Option<([f64; 2], f64)> {
         let level = self.levels.iter().find(|l| l.level == cell.level)?;

@@ -17,13 +17,13 @@ use crate::map::{Dem, GroundModel, MapStore};
 use crate::models::{Device, Manifest, ModelEntry};
 use crate::recording::Truth;
 use crate::retrieve::build::{IndexOptions, build_index};
-use crate::retrieve::{IndexError, MapIndex, index_path};
+use crate::retrieve::{Detail, IndexError, MapIndex, index_path};
 use crate::source::FrameSource;
 
 /// What frames are matched against, and how.
 pub struct Matching {
     /// The map.
-    pub map: MapStore,
+    pub map: Arc<MapStore>,
     /// The localizer.
     pub localizer: Arc<Localizer>,
     /// Edits of the map, made ready.
@@ -108,7 +108,7 @@ pub fn matching(
     edits: MapEdits,
     observer: &dyn Observer,
 ) -> Result<Matching, RunError> {
-    let map = MapStore::open(map)?;
+    let map = Arc::new(MapStore::open(map)?);
     let manifest = Manifest::find()?;
     let entry = manifest.entry(&plan.model)?;
     let mut index = match MapIndex::load(&map, entry, manifest.aggregation_of(entry)) {
@@ -119,7 +119,8 @@ pub fn matching(
         }
         Err(error) => return Err(error.into()),
     };
-    let catalogue = if edits.edit.is_empty() {
+    let edited = !edits.edit.is_empty();
+    let catalogue = if !edited {
         Catalogue::default()
     } else {
         let mut network = NetworkFiles::load(&manifest, entry)?.network(plan.device, 1)?;
@@ -130,6 +131,10 @@ pub fn matching(
         observer.warning(&format!("the edit of tile {at} changes nothing: {} has nothing there", map.path().display()));
     }
     let mut localizer = Localizer::new(Arc::new(index), plan.matching);
+    // A map that is edited in flight is described as its index says.
+    if plan.matching.detail && !edited {
+        localizer = localizer.with_detail(Detail::new(Arc::clone(&map)));
+    }
     if let Some(network) = consensus(plan.consensus.as_deref(), &manifest, entry)? {
         localizer = localizer.with_consensus(network);
     }

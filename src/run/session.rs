@@ -13,6 +13,7 @@ use crate::models::DenseExtractor;
 use crate::recording::Truth;
 use crate::sink::background::BackgroundSink;
 use crate::sink::csv::CsvSink;
+use crate::sink::evidence::EvidenceSink;
 use crate::sink::geojson::GeoJsonSink;
 use crate::sink::jsonl::JsonLinesSink;
 use crate::sink::last_check;
@@ -27,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A flight about to be localized.
 pub struct Session {
     /// The map.
-    pub map: MapStore,
+    pub map: Arc<MapStore>,
     /// The localizer.
     pub localizer: Arc<Localizer>,
     /// A network for each worker.
@@ -99,7 +100,8 @@ impl Session {
 
 fn files(outputs: &Outputs, map: &MapStore, truth: &Truth, about: &str) -> Result<Vec<Box<dyn Sink>>, SinkError> {
     let folder = &outputs.folder;
-    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(CsvSink::create(folder)?), Box::new(GeoJsonSink::create(folder)?)];
+    let mut sinks: Vec<Box<dyn Sink>> =
+        vec![Box::new(CsvSink::create(folder)?), Box::new(EvidenceSink::create(folder)?), Box::new(GeoJsonSink::create(folder)?)];
     if outputs.jsonl_file {
         sinks.push(Box::new(JsonLinesSink::create(folder)?));
     }

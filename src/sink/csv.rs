@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{Sink, SinkError, create};
 use crate::types::{FrameReport, Outcome, SearchRoute, TrackPoint};
 
-const FIXES: &str = "frame,stamp_ns,outcome,lat_deg,lon_deg,sigma_e_m,sigma_n_m,corr_en,centre_lat_deg,centre_lon_deg,heading_deg,tilt_deg,candidates,inliers,score,reason";
+const FIXES: &str = "frame,stamp_ns,outcome,lat_deg,lon_deg,sigma_e_m,sigma_n_m,corr_en,centre_lat_deg,centre_lon_deg,heading_deg,tilt_deg,candidates,inliers,score,reason,p_wrong";
 const TRACK: &str = "frame,stamp_ns,lat_deg,lon_deg,alt_m,height_agl_m,vel_e_m_s,vel_n_m_s,vel_u_m_s,qw,qx,qy,qz,sigma_e_m,sigma_n_m,corr_en,sigma_u_m,source,fix_age_s";
 const SMOOTHED: &str = "track_smoothed.csv";
 const TIMING: &str = "frame,rectify_ms,retrieve_ms,coarse_ms,fine_ms,fix_ms,register_ms,capture_to_fix_ms,observe_ms,early_exit_ms,fallback_search_ms,fuse_ms,work_ms,wait_ms,route";
@@ -76,7 +76,7 @@ impl Sink for CsvSink {
 }
 
 /// A field as CSV wants it: quoted when it holds a comma, a quote or a line break.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
 }
 
@@ -105,16 +105,17 @@ fn timing_row(report: &FrameReport) -> String {
 fn fix_row(report: &FrameReport) -> String {
     let name = quoted(&report.name);
     let (stamp, candidates) = (report.stamp_ns, report.matched.candidates);
+    let p_wrong = report.matched.evidence.map_or(String::new(), |e| format!("{:.6}", e.p_wrong));
     match &report.matched.outcome {
         Outcome::Abstained(reason) => {
             let score = report.matched.score;
-            format!("{name},{stamp},abstained,,,,,,,,,,{candidates},,{score:.4},{}", reason.as_str())
+            format!("{name},{stamp},abstained,,,,,,,,,,{candidates},,{score:.4},{},{p_wrong}", reason.as_str())
         }
         Outcome::Fix(fix) => {
             let p = fix.camera_covariance_m2();
             let (se, sn) = (p[(0, 0)].sqrt(), p[(1, 1)].sqrt());
             format!(
-                "{name},{stamp},fix,{:.8},{:.8},{se:.3},{sn:.3},{:.4},{:.8},{:.8},{:.2},{:.2},{candidates},{},{:.4},",
+                "{name},{stamp},fix,{:.8},{:.8},{se:.3},{sn:.3},{:.4},{:.8},{:.8},{:.2},{:.2},{candidates},{},{:.4},,{p_wrong}",
                 fix.camera.lat_deg,
                 fix.camera.lon_deg,
                 p[(0, 1)] / (se * sn),

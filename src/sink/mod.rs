@@ -2,6 +2,7 @@
 
 pub(crate) mod background;
 pub(crate) mod csv;
+pub(crate) mod evidence;
 pub(crate) mod geojson;
 pub(crate) mod jsonl;
 pub(crate) mod last_check;

@@ -217,7 +217,9 @@ impl TelemetryBuffer {
             Insertion::Accepted => {
                 self.counters.accepted += 1;
                 self.latest_ns = self.latest_ns.max(Some(sample.stamp_ns()));
-                let oldest = self.latest_ns.map_or(i64::MIN, |latest| latest.saturating_sub(self.limit_ns));
+                // A recording's buffer has no limit: nothing is too old, wherever the latest stamp lies.
+                let limited = self.latest_ns.filter(|_| self.limit_ns < i64::MAX);
+                let oldest = limited.map_or(i64::MIN, |latest| latest.saturating_sub(self.limit_ns));
                 self.counters.overflowed += self.forget(oldest);
             }
             Insertion::Duplicate => self.counters.duplicates += 1,

@@ -12,6 +12,8 @@ pub enum AbstainReason {
     Unreadable,
     /// The image holds too little structure: grey, dark, blown out.
     NoTexture,
+    /// The picture shows no ground: a test signal, a screen, text, noise.
+    NoGround,
     /// Neither metadata nor settings give the height above ground.
     NoHeight,
     /// No focal length: no calibration, and the camera is not in the sensor table.
@@ -20,6 +22,8 @@ pub enum AbstainReason {
     BadView,
     /// No cell of the map is near the prior, or the map is empty there.
     NoCandidate,
+    /// What fits best would be found as easily on ground that the map does not show.
+    NotOnMap,
     /// Another place fits nearly as well.
     Ambiguous,
     /// Too few consistent matches, and the frame is out of focus or smeared by motion.
@@ -42,10 +46,12 @@ impl AbstainReason {
         match self {
             Self::Unreadable => "unreadable",
             Self::NoTexture => "no_texture",
+            Self::NoGround => "no_ground",
             Self::NoHeight => "no_height",
             Self::NoCamera => "no_camera",
             Self::BadView => "bad_view",
             Self::NoCandidate => "no_candidate",
+            Self::NotOnMap => "not_on_map",
             Self::Ambiguous => "ambiguous",
             Self::Blurred => "blurred",
             Self::FewInliers => "few_inliers",

@@ -11,6 +11,8 @@ pub struct FusionCounters {
     pub fixes_refused: u64,
     /// Samples and frames whose time went back, and samples that came twice.
     pub time_went_back: u64,
+    /// Fixes that no frame alone decided on, but several together.
+    pub fixes_of_several_frames: u64,
     /// Samples that no sensor can measure.
     pub samples_refused: u64,
     /// Times the filter started anew because fixes spoke for another place.

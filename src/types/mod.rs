@@ -2,6 +2,7 @@
 
 mod aid_source;
 mod camera;
+mod evidence;
 mod fix;
 mod frame;
 mod fusion_counters;
@@ -12,11 +13,12 @@ mod tensor;
 
 pub use aid_source::{AidCounters, AidSourceKind, AidState, Innovation, SourceHealth, SourceStatus};
 pub use camera::{Camera, Distortion, Intrinsics, Mounting, ground_offset_of_ray, nadir_body_from_camera};
+pub use evidence::{Agreement, Evidence};
 pub use fix::{AbstainReason, Fix, FreePose, Match, Outcome, Prior, TrackPoint, TrackSource, TrackState};
 pub use frame::{Estimate, Frame, Intake, Known, Pixels};
 pub use fusion_counters::FusionCounters;
 pub use plausible::Plausible;
-pub use report::{FrameMatch, FrameReport, Report, SearchRoute, StageTimes};
+pub use report::{Contender, FrameMatch, FrameReport, Report, SearchRoute, StageTimes};
 pub(crate) use telemetry::telemetry_kinds;
 pub use telemetry::*;
 pub use tensor::ImageTensor;

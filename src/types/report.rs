@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
-use super::{AbstainReason, FusionCounters, Intake, Match, Outcome, SourceStatus, TrackPoint};
+use super::{AbstainReason, Evidence, Fix, FusionCounters, Intake, Match, Outcome, SourceStatus, TrackPoint};
 
 /// The outcome of a frame with what a viewer wants to see of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,12 +17,26 @@ pub struct FrameMatch {
     pub candidates: usize,
     /// Support of the best place, 0..1.
     pub score: f64,
+    /// What speaks for the best place, where one was matched closely.
+    pub evidence: Option<Evidence>,
+    /// Of an abstention, the places that it could not decide between.
+    pub contenders: Vec<Contender>,
+}
+
+/// A place that a frame may show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contender {
+    /// Where it would be.
+    pub fix: Fix,
+    /// Probability that it is wrong, from this frame alone.
+    pub p_wrong: f64,
 }
 
 impl FrameMatch {
     /// An abstention without matches.
     pub fn abstained(reason: AbstainReason) -> Self {
-        Self { outcome: Outcome::Abstained(reason), matches: Vec::new(), candidates: 0, score: 0.0 }
+        let outcome = Outcome::Abstained(reason);
+        Self { outcome, matches: Vec::new(), candidates: 0, score: 0.0, evidence: None, contenders: Vec::new() }
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use skyfix::flow::catalogue::{Action, Catalogue, MapEdit, MapEdits};
 use skyfix::geo::mercator::{Tile, pixel_from_lat_lon};
-use skyfix::localize::{Localizer, MatchSettings};
+use skyfix::localize::Localizer;
 use skyfix::types::{FrameReport, Outcome};
 
-use super::{FRAMES, essence, flight, map_and_index, network, run, run_against};
+use super::{FRAMES, credulous, essence, flight, map_and_index, network, run, run_against};
 
 /// The tile around the true place of the first frame.
 fn tile_of_the_flight(z: u8) -> Tile {
@@ -25,7 +25,7 @@ fn edit_of(tile: Tile, frame: u64, action: Action, image: Option<&Path>) -> MapE
 fn run_edited(edits: MapEdits) -> (Arc<Localizer>, Vec<FrameReport>) {
     let (map, mut index) = map_and_index();
     let catalogue = Catalogue::prepare(edits, &mut index, &map, network().as_mut()).unwrap();
-    let localizer = Arc::new(Localizer::new(Arc::new(index), MatchSettings::default()));
+    let localizer = Arc::new(Localizer::new(Arc::new(index), credulous()));
     let [one, two] = [1, 2].map(|workers| {
         run_against(Arc::clone(&localizer), workers, |o| {
             o.use_prior = false;

@@ -17,7 +17,12 @@ pub struct Autopilot<'a> {
 
 impl<'a> Autopilot<'a> {
     pub fn new(telemetry: &'a TelemetryBatch) -> Self {
-        Self { telemetry, buffer: TelemetryBuffer::of_recording(telemetry), next_imu: 0, sequence: 0 }
+        Self {
+            telemetry,
+            buffer: TelemetryBuffer::of_recording(telemetry, skyfix::types::Plausible::default()),
+            next_imu: 0,
+            sequence: 0,
+        }
     }
 
     /// The messages of a time of the flight, later than the ones asked for before: the mean of the IMU since then, attitude, height

@@ -193,7 +193,7 @@ mod mavlink_link {
         assert_eq!((c.dropped, c.malformed, c.ignored, c.read_errors), (0, 0, 0, 0));
         let part = |count: u64| (n / 40..n / 14).contains(&count);
         assert!(part(c.lost) && part(c.duplicates) && part(c.out_of_order), "{c:?}");
-        assert_eq!((b.late, b.invalid, b.contradictory, b.overflowed), (0, 0, 0, 0));
+        assert_eq!((b.late, b.implausible, b.contradictory, b.overflowed), (0, skyfix::types::Refusals::default(), 0, 0));
         println!("link and sidecars differ by at most {worst:.3} m; {c:?}");
     }
 

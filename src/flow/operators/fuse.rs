@@ -10,7 +10,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 use crate::flow::message::{Finished, Frames, InFlight, InProcess};
 use crate::fuse::Fusion;
-use crate::types::{FrameMatch, FrameReport, Pause};
+use crate::types::{FrameMatch, FrameReport, Outcome, Pause};
 
 /// `fuse` of the graph.
 pub trait Fuse<'scope> {
@@ -81,7 +81,9 @@ fn fused(fusion: &mut Fusion, message: InFlight<FrameMatch>, unsettled: &mut Vec
     let matched = message.made.unwrap_or_else(|ended| *ended);
     let fused = {
         let displacement = message.displacement.as_ref().and_then(|displacement| displacement.as_ref().ok());
-        fusion.step_along(frame.stamp_ns, &frame.telemetry, &frame.known, &matched.outcome, displacement)
+        let together = fusion.together(frame.stamp_ns, &matched, displacement).map(|fix| Outcome::Fix(Box::new(fix)));
+        let outcome = together.as_ref().unwrap_or(&matched.outcome);
+        fusion.step_along(frame.stamp_ns, &frame.telemetry, &frame.known, outcome, displacement)
     };
     if fusion.settles() {
         unsettled.push_back(frame.name.clone());

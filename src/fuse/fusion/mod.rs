@@ -3,7 +3,7 @@
 //! - `initialise`: how a filter starts.
 //! - `propagate`: from frame to frame, and what is told on the way; `measure`: how sensors are measured.
 //! - `accept`: what becomes of a fix; `reacquire`: what has to speak for a place.
-//! - `smoother_window`: what the smoother will look back over.
+//! - `together`: frames that cannot decide alone; `smoother_window`: what the smoother will look back over.
 
 mod accept;
 mod fused;
@@ -12,8 +12,10 @@ mod measure;
 mod propagate;
 mod reacquire;
 mod smoother_window;
+mod together;
 
 use super::aiding::{Aiding, Told};
+use super::gathering::Gathering;
 use super::grid::Grid;
 use super::measurement::{Aids, Displacement};
 use super::running::Running;
@@ -43,6 +45,8 @@ pub struct Fusion {
     aiding: Aiding,
     /// The latest attitude that came without a frame.
     attitude: Option<AttitudeSample>,
+    /// Places that no frame alone decided on.
+    gathering: Option<Gathering>,
     counters: FusionCounters,
     /// The sources of a filter that was given up: they go on to be counted.
     orphaned: Option<Aids>,
@@ -64,6 +68,7 @@ impl Fusion {
             grid,
             aiding: Aiding::new(settings.gnss, &settings.sources, settings.plausible),
             attitude: None,
+            gathering: None,
             counters: FusionCounters::default(),
             orphaned: None,
             frames: 0,

@@ -1,37 +1,17 @@
 //! Flights, the points between their frames, and the plane that goes along.
 
 use super::*;
-use crate::geo::{EnuPlane, Homography};
-use crate::types::{Estimate, FreePose, TrackSource};
-use nalgebra::{Matrix4, Vector2, Vector3};
+pub(super) use crate::fuse::made_fix::ORIGIN;
+use crate::fuse::made_fix::made_fix;
+use crate::geo::EnuPlane;
+use crate::types::{Estimate, TrackSource};
+use nalgebra::{Vector2, Vector3};
 
-pub(super) const ORIGIN: Geodetic = Geodetic::ground(47.0, 8.0);
 /// The whole flight is smoothed at its end.
 pub(super) const SMOOTHED: TrackOptions = TrackOptions { interval_ns: None, smoothing: Smoothing::Flight };
 
 pub(super) fn fix(e_m: f64, n_m: f64, sigma_m: f64) -> Outcome {
-    let (lat, lon) = EnuPlane::at(ORIGIN).lat_lon_from_ground(e_m, n_m);
-    Outcome::Fix(Box::new(Fix {
-        region: 0,
-        camera_m: Vector2::new(e_m, n_m),
-        centre_m: Vector2::new(e_m, n_m),
-        covariance_m2: Matrix4::identity() * sigma_m * sigma_m,
-        camera: Geodetic::ground(lat, lon),
-        centre: Geodetic::ground(lat, lon),
-        height_agl_m: (100.0, 3.0),
-        heading_rad: (0.5, 0.05),
-        tilt_rad: 0.0,
-        ground_from_frame: Homography::identity(),
-        inliers: 100,
-        score: 0.5,
-        free: FreePose {
-            camera: Geodetic::ground(lat, lon),
-            lean: Vector2::zeros(),
-            covariance: Matrix4::from_diagonal(&nalgebra::Vector4::new(sigma_m * sigma_m, sigma_m * sigma_m, 1e-3, 1e-3)),
-            lean_sigma: 0.09,
-            map_sigma_m: 2.5,
-        },
-    }))
+    Outcome::Fix(Box::new(made_fix(e_m, n_m, sigma_m)))
 }
 
 pub(super) fn known() -> Known {

@@ -75,7 +75,7 @@ fn report(ordinal: u64, outcome: Outcome) -> FrameReport {
         ordinal,
         name: format!("{ordinal}.jpg"),
         stamp_ns: 1_700_000_000_000_000_000 + ordinal as i64 * 500_000_000,
-        matched: FrameMatch { outcome, matches: matches(), candidates: 9, score: 0.7 },
+        matched: FrameMatch { outcome, matches: matches(), candidates: 9, score: 0.7, evidence: None, contenders: Vec::new() },
         track: TrackPoint {
             stamp_ns: 0,
             source: if located { TrackSource::Visual } else { TrackSource::Inertial },

