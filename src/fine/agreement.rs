@@ -33,12 +33,11 @@ pub fn agreement(view: &ViewField, matches: &[GuidedMatch], consensus: &Consensu
     let mut agree = vec![0u32; rows * columns];
     let mut whole = Displacements::new(radius);
     let mut quarters = [(); 4].map(|()| Displacements::new(radius));
-    let (mut squares, mut inliers) = (0.0, 0u32);
+    let mut squares = 0.0;
     for (m, inlier) in matches.iter().zip(&consensus.inliers) {
         let at = view.cell_at(m.view_m);
         if *inlier {
             agree[block(at)] += 1;
-            inliers += 1;
         }
         let Some((e, n)) = consensus.map_from_view.apply(m.view_m[0], m.view_m[1]) else { continue };
         let off = [(m.map_m[0] - e) / view.cell_m, (m.map_m[1] - n) / view.cell_m];
@@ -51,10 +50,10 @@ pub fn agreement(view: &ViewField, matches: &[GuidedMatch], consensus: &Consensu
     let mut out = Agreement {
         keypoints: keypoints.len() as u32,
         matches: matches.len() as u32,
-        inliers,
+        inliers: consensus.count as u32,
         peak: whole.peak(),
         quarter_peaks: quarters.map(|q| q.peak()),
-        residual_cells: (squares / f64::from(inliers.max(1))).sqrt(),
+        residual_cells: (squares / consensus.count.max(1) as f64).sqrt(),
         ..Agreement::default()
     };
     out.quarter_peaks.sort_by(f64::total_cmp);

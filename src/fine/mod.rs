@@ -6,7 +6,7 @@
 //! - `agreement`: how they agree, in number, over the frame and against other displacements.
 //! - [`mod@consensus`]: the similarity that most matches agree on, within what is known of rotation and scale, then a homography.
 
-pub(crate) mod agreement;
+mod agreement;
 #[doc(hidden)]
 pub mod consensus;
 pub(crate) mod guided;

@@ -4,11 +4,10 @@
 //! the gyroscopes that is not the one told speaks against one of the two, whatever the filter believes.
 
 use std::collections::VecDeque;
-use std::f64::consts::{PI, TAU};
 
 use nalgebra::{UnitQuaternion, Vector3};
 
-use crate::geo::heading_pitch_roll;
+use crate::geo::{heading_pitch_roll, turn_between};
 use crate::time::{NANOS_PER_SEC, seconds_between};
 use crate::types::ImuSample;
 
@@ -109,7 +108,7 @@ fn against(then: &Entry, now: &Entry) -> Option<f64> {
         }
         (ToldAttitude::Heading(a, sigma_a, believed), ToldAttitude::Heading(b, sigma_b, _)) => {
             let by_gyro = heading_pitch_roll(&(believed * turn)).0 - heading_pitch_roll(&believed).0;
-            let off = (b - a - by_gyro + PI).rem_euclid(TAU) - PI;
+            let off = turn_between(by_gyro, b - a);
             (off * off, 1.0, sigma_a * sigma_a + sigma_b * sigma_b)
         }
         _ => return None,

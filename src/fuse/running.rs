@@ -1,7 +1,5 @@
 //! The filter while it runs: predicted from sample to sample, and what the track and the prior are where it stands.
 
-use std::f64::consts::{PI, TAU};
-
 use nalgebra::{Matrix2, Vector2};
 
 use super::eskf::Eskf;
@@ -15,7 +13,7 @@ use super::settings::FusionSettings;
 use super::sources::{FrameAid, ImuAid};
 use super::state::{LEAN, MAP_OFFSET, VELOCITY, worst_sigma};
 use super::track_point::{lost, track_point};
-use crate::geo::{EnuPlane, heading_pitch_roll};
+use crate::geo::{EnuPlane, heading_pitch_roll, turn_between};
 use crate::time::seconds_between;
 use crate::types::{AttitudeSample, FreePose, ImuSample, Known, Plausible, Prior, TrackPoint, TrackSource, TrackState};
 
@@ -134,7 +132,7 @@ impl Running {
         if !(dt_s > 0.0 && dt_s <= LONGEST_BEND_S) {
             return;
         }
-        let turn_rad = (to - from + PI).rem_euclid(TAU) - PI;
+        let turn_rad = turn_between(from, to);
         let Some(rival) = &mut self.rival else { return };
         let free = if self.navigator.inertial { &mut rival.navigator } else { &mut self.navigator };
         free.filter.bend(turn_rad, dt_s);

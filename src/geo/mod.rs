@@ -15,7 +15,7 @@ pub mod mercator;
 pub(crate) mod view;
 pub(crate) mod wgs84;
 
-pub use attitude::{enu_from_body, heading_pitch_roll};
+pub use attitude::{enu_from_body, heading_pitch_roll, turn_between};
 pub use homography::Homography;
 pub use view::MetricView;
 pub use wgs84::{Enu, EnuPlane, Geodetic, GeodeticBounds};

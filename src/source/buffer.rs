@@ -259,8 +259,7 @@ impl TelemetryBuffer {
             sigma: a.sigma_m.max(b.sigma_m),
         });
         let heading = self.lanes.heading.around(stamp_ns).map(|(a, b, t)| {
-            let turn =
-                (b.heading_rad - a.heading_rad + std::f64::consts::PI).rem_euclid(std::f64::consts::TAU) - std::f64::consts::PI;
+            let turn = crate::geo::turn_between(a.heading_rad, b.heading_rad);
             Estimate { value: a.heading_rad + t * turn, sigma: a.sigma_rad.max(b.sigma_rad) }
         });
         let attitude = self

@@ -1,6 +1,6 @@
 //! The offset at which gyroscope and picture agree best.
 
-use std::f64::consts::{PI, TAU};
+use std::f64::consts::PI;
 
 use nalgebra::{UnitQuaternion, Vector3};
 use rayon::prelude::*;
@@ -276,7 +276,7 @@ fn heading(telemetry: &TelemetryBatch) -> Angle {
         .map(|(stamp, heading)| {
             // The turn nearest to the one before: headings jump at north.
             let difference = heading - angle.at(stamp);
-            last += (difference - last + PI).rem_euclid(TAU) - PI;
+            last += crate::geo::turn_between(last, difference);
             (stamp, last)
         })
         .collect();

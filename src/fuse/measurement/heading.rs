@@ -16,9 +16,8 @@ pub struct Heading {
 
 impl Measurement<1> for Heading {
     fn innovation(&self, state: &State) -> Vector1<f64> {
-        use std::f64::consts::{PI, TAU};
         let (now, _, _) = crate::geo::heading_pitch_roll(&state.enu_from_body);
-        Vector1::new((self.heading_rad - now + PI).rem_euclid(TAU) - PI)
+        Vector1::new(crate::geo::turn_between(now, self.heading_rad))
     }
 
     /// With the forward axis (e, n, u): heading = atan2(e, n), and that axis turns by `−R [e_x]× δθ`.
