@@ -16,8 +16,8 @@ import math
 import sys
 from pathlib import Path
 
-NAMES = ("constant", "lead", "coarse_lead", "quarters", "blocks", "views")
-CHANCE_OF_BLOCK = 0.1  # as in src/localize/evidence.rs
+NAMES = ("constant", "lead", "coarse_lead", "quarters", "narrow_quarters", "blocks", "views")
+CHANCE_OF_BLOCK = 0.1  # as in src/localize/chance.rs
 RIGHT_M, WRONG_M = 25.0, 40.0
 RIDGE = 1e-4
 
@@ -44,7 +44,7 @@ def beyond_chance(agreeing, count, chance):
 
 
 def terms(row):
-    """What the model weighs: the same numbers as `terms` in src/localize/evidence.rs."""
+    """What the model weighs: the same numbers as `terms` in src/localize/chance.rs."""
     number = lambda column: float(row[column])
     of_next = math.exp(-number("lead"))
     blocks = number("narrow_blocks_50")
@@ -54,6 +54,7 @@ def terms(row):
         clamp(lead, -2, 5),
         clamp(number("coarse_lead"), -2, 3),
         clamp((number("wide_quarter_1") + number("wide_quarter_2")) / 2, -1, 2),
+        clamp((number("narrow_quarter_1") + number("narrow_quarter_2")) / 2, -1, 2),
         math.log1p(beyond_chance(blocks, number("narrow_blocks"), CHANCE_OF_BLOCK)),
         -math.log(max(number("views"), 1)),
     ]
@@ -164,4 +165,5 @@ def main():
         tell("checked on", options.check, weights, options.max_p_wrong)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -72,9 +72,10 @@ pub struct IndexArguments {
     /// Where inference runs: cpu or cuda:N; a device that is not there is an error
     #[arg(long, default_value_t = Device::default())]
     device: Device,
-    /// Finest ground sampling distance, metres: 0.15 for flights below 60 m, 0.6 for large areas seen from high up
-    #[arg(long, default_value_t = IndexOptions::default().finest_gsd_m, value_name = "M")]
-    finest: f64,
+    /// Finest ground sampling distance, metres: 0.15 for frames that see little ground, 0.6 for large areas seen from high up [default: 0.3; 0.15
+    /// for sharp maps of up to 1.4 km²]
+    #[arg(long, value_name = "M")]
+    finest: Option<f64>,
 }
 
 /// Arguments of `map info`.
@@ -126,8 +127,8 @@ fn build_map(arguments: &BuildArguments) -> anyhow::Result<()> {
 }
 
 fn index(arguments: &IndexArguments) -> anyhow::Result<()> {
-    if !(arguments.finest >= 0.05 && arguments.finest <= 20.0) {
-        anyhow::bail!("--finest {}: give metres from 0.05 to 20", arguments.finest);
+    if let Some(finest) = arguments.finest.filter(|finest| !(0.05..=20.0).contains(finest)) {
+        anyhow::bail!("--finest {finest}: give metres from 0.05 to 20");
     }
     let map = MapStore::open(&arguments.map)?;
     let manifest = Manifest::find()?;

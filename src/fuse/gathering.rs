@@ -13,7 +13,7 @@ use crate::time::seconds_between;
 use crate::types::{Contender, Fix};
 
 /// Most places that are carried.
-const CARRIED: usize = 24;
+const CARRIED: usize = 256;
 /// A contender agrees with a place within so many sigmas.
 const GATE_SIGMAS: f64 = 3.0;
 /// The error that contenders have besides what they state, metres an axis: they are told by few matches.
@@ -76,7 +76,7 @@ impl Gathering {
         Self { plane: None, carried: Vec::new(), map_area_m2: map_area_m2.max(1.0), last_ns: 0 }
     }
 
-    /// Takes what a frame could not decide; the fix that the frames together give, with the probability that it is wrong.
+    /// Takes what a frame could not decide, the best place first; the fix that the frames together give, with the probability that it is wrong.
     pub fn take(&mut self, stamp_ns: i64, contenders: &[Contender], moved: Option<&Moved>) -> Option<(Fix, f64)> {
         self.carry(stamp_ns, moved);
         if contenders.is_empty() {
@@ -100,7 +100,8 @@ impl Gathering {
                     let carried = &mut self.carried[place];
                     let reach_m = (VIEW_OF_HEIGHT * contender.fix.height_agl_m.0).max(1.0);
                     let share = (carried.since_find_m / reach_m).min(1.0);
-                    let chance = area_m2 * contenders.len() as f64 / self.map_area_m2;
+                    // That one so good or a better one lies there by chance.
+                    let chance = area_m2 * (at + 1) as f64 / self.map_area_m2;
                     let agreement = (-chance.ln()).clamp(0.0, MOST_OF_AGREEMENT);
                     carried.log_odds += share * (agreement + own);
                     carried.finds += 1;

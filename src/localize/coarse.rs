@@ -14,9 +14,23 @@ impl Localizer {
     /// # Errors
     /// When there are none.
     pub fn coarse(&self, observation: &Observation, retrieved: &Retrieved) -> Result<Vec<Place>, AbstainReason> {
-        let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
+        self.standing_out(observation, retrieved, self.places_at_first(observation))
+    }
+
+    /// How many places are verified before others are looked for.
+    pub(super) fn places_at_first(&self, observation: &Observation) -> usize {
         // The more views are tried, the more of them find something that stands out by chance.
-        let keep = (self.settings.places + observation.hypotheses.len() / 2).min(self.settings.most_places);
+        (self.settings.places + observation.hypotheses.len() / 2).min(self.settings.most_places)
+    }
+
+    /// Up to `keep` places, those that stand out most first.
+    pub(super) fn standing_out(
+        &self,
+        observation: &Observation,
+        retrieved: &Retrieved,
+        keep: usize,
+    ) -> Result<Vec<Place>, AbstainReason> {
+        let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
         let apart_m = SAME_PLACE_CELLS * self.cell_m(observation.search_level);
         let standing_out = |mut places: Vec<Place>| {
             places

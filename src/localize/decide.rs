@@ -1,15 +1,18 @@
 //! `fix`: the best place becomes a position, or the reason why there is none.
 
+use std::borrow::Cow;
+
 use nalgebra::{Vector2, Vector3};
 
 use super::verify::{CLEAR_LEAD, GUIDE_RADII};
-use super::{FEW_HYPOTHESES, Localizer, Observation, Retrieved, SAME_PLACE_CELLS, VerifiedPlace};
+use super::{Described, FEW_HYPOTHESES, Localizer, Observation, Retrieved, SAME_PLACE_CELLS, VerifiedPlace};
 use crate::camera::view_hypotheses::ViewHypothesis;
 use crate::coarse::Place;
 use crate::fine::pose::{self, FixSettings, Pose, PosePrior};
 use crate::fine::{Consensus, GuidedMatch, agreement, consensus, guided_matches};
 use crate::localize::CoarseMethod;
 use crate::models::DenseExtractor;
+use crate::retrieve::RegionLevel;
 use crate::types::{AbstainReason, Agreement, Contender, Evidence, Fix, FrameMatch, FreePose, Match, Outcome};
 
 /// How far a match in detail may lie from its prediction, cells: about as much ground as at the level of the index.
@@ -91,7 +94,6 @@ impl Localizer {
             .take(tried)
             .map(|v| (*v, before.matched((v, !clear), || self.second_pass(observation, v, !clear, network))))
             .collect();
-        let support = |m: &Result<PosedMatch, AbstainReason>| m.as_ref().map_or(0.0, |m| m.consensus.support);
         // Stable: equal supports keep the order of the first pass.
         narrowly.sort_by(|a, b| support(&b.1).total_cmp(&support(&a.1)));
         let supports: Vec<f64> = narrowly.iter().map(|(_, m)| support(m)).collect();
@@ -108,6 +110,7 @@ impl Localizer {
                 matches: frame_matches(observation, &best.view, &best.matches, &best.consensus.inliers),
                 candidates,
                 score: best.consensus.support,
+                contenders: self.contenders(observation, &narrowly, &apart),
                 ..FrameMatch::abstained(observation.reason(*reason))
             },
             Ok(posed) => {
@@ -115,32 +118,39 @@ impl Localizer {
                 let judged = self.judged(observation, best.place.region, posed, margin, (candidates, evidence));
                 let contenders = match judged.outcome {
                     Outcome::Fix(_) => Vec::new(),
-                    Outcome::Abstained(_) => self.contenders(observation, &narrowly, verified.len()),
+                    Outcome::Abstained(_) => self.contenders(observation, &narrowly, &apart),
                 };
                 FrameMatch { contenders, ..judged }
             }
         }
     }
 
-    /// The places of a frame that one frame alone does not decide between, for those who see several.
+    /// The places of a frame that one frame alone does not decide between, for those who see several: those matched narrowly, then the others
+    /// as the first round of matches has them.
     fn contenders(
         &self,
         observation: &Observation,
         narrowly: &[(&VerifiedPlace, Result<PosedMatch, AbstainReason>)],
-        places: usize,
+        apart: &[&VerifiedPlace],
     ) -> Vec<Contender> {
-        let support = |m: &Result<PosedMatch, AbstainReason>| m.as_ref().map_or(0.0, |m| m.consensus.support);
-        let contender = |(at, (verified, matched)): (usize, &(&VerifiedPlace, Result<PosedMatch, AbstainReason>))| {
-            let posed = matched.as_ref().ok()?;
-            let others = narrowly.iter().enumerate().filter(|(other, _)| *other != at);
-            let next = others.map(|(_, (_, m))| support(m)).fold(0.0, f64::max);
+        let contender = |verified: &VerifiedPlace, posed: &PosedMatch, next: f64| {
             let margin = posed.consensus.support / next.max(1e-9);
-            let evidence = self.evidence(observation, verified, posed, margin, places)?;
+            let evidence = self.evidence(observation, verified, posed, margin, apart.len())?;
             pose::plausible_pose(&posed.pose, &posed.prior, &self.settings.fix).ok()?;
             let fix = self.make_fix(observation, verified.place.region, posed).ok()?;
             Some(Contender { fix, p_wrong: evidence.p_wrong })
         };
-        narrowly.iter().enumerate().filter_map(contender).collect()
+        let first = narrowly.iter().enumerate().filter_map(|(at, (verified, matched))| {
+            let others = narrowly.iter().enumerate().filter(|(other, _)| *other != at);
+            let next = others.map(|(_, (_, m))| support(m)).fold(0.0, f64::max);
+            contender(verified, matched.as_ref().ok()?, next)
+        });
+        let best = apart.first().map_or(0.0, |v| v.consensus.support);
+        let rest = apart.iter().skip(narrowly.len()).filter_map(|verified| {
+            let posed = self.first_pass(observation, verified).ok()?;
+            contender(verified, &posed, best)
+        });
+        first.chain(rest).collect()
     }
 
     /// The fix of a match, if it is good enough for one. `margin` is its lead on other places.
@@ -207,7 +217,6 @@ impl Localizer {
         network: &mut dyn DenseExtractor,
     ) -> Result<PosedMatch, AbstainReason> {
         let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
-        let grid = level.regions.get(place.place.region).and_then(Option::as_ref).ok_or(AbstainReason::NoCandidate)?;
         let mean = &level.model.projection.mean;
         let first = self.first_pass(observation, place)?;
         // Matches are drawn to where they are expected: in a view that leans as is assumed they tell of less lean than there is. Those of a
@@ -218,23 +227,39 @@ impl Localizer {
         let view = ViewHypothesis { enu_from_camera: pose.enu_from_camera, height_m: pose.height_m, ..place.view };
         let camera_m = [pose.camera_m.x, pose.camera_m.y];
         let detail_level = if rivalled { observation.closest_level } else { observation.detail_level };
-        let closer = match detail_level {
-            Some(level) => self.in_detail(observation, (place.place.region, level), &view, camera_m, network)?,
-            None => None,
-        };
-        let computed;
-        let (field, grid, radius) = match &closer {
-            Some((described, grid)) => (described.field(mean), grid, DETAIL_RADIUS),
-            None => {
-                computed = self.describe(observation, &view, observation.refine_level, network)?;
-                (computed.field(mean), grid, GUIDE_RADII[1])
-            }
-        };
+        let (described, grid, radius) =
+            self.narrow_view(observation, (place.place.region, detail_level), &view, camera_m, network)?;
+        let (field, grid) = (described.field(mean), grid.as_ref());
         let matches = guided_matches(&field, grid, mean, camera_m, radius);
         let settings = self.consensus_settings(observation, grid.cell_m);
         let consensus = consensus(&matches, field.keypoints(), &settings).ok_or(AbstainReason::FewInliers)?;
         let agreement = agreement(&field, &matches, &consensus, radius);
         self.posed(observation, place, Matched { view, matches, consensus, agreement, cell_m: grid.cell_m })
+    }
+
+    /// A view and the map that it is matched against narrowly, with how far a match may lie from its prediction, cells: at the level asked for,
+    /// where it is not in the index computed around the view, else at the level that refines.
+    fn narrow_view(
+        &self,
+        observation: &Observation,
+        (region, level): (usize, Option<u32>),
+        view: &ViewHypothesis,
+        camera_m: [f64; 2],
+        network: &mut dyn DenseExtractor,
+    ) -> Result<(Described, Cow<'_, RegionLevel>, usize), AbstainReason> {
+        let indexed = |level: u32| self.index.levels.iter().position(|l| l.level == level);
+        let at = match level.map(|level| indexed(level).ok_or(level)) {
+            None => observation.refine_level,
+            Some(Ok(at)) if self.index.grid(at, region).is_some() => at,
+            Some(Ok(_)) => observation.refine_level,
+            Some(Err(level)) => match self.in_detail(observation, (region, level), view, camera_m, network)? {
+                Some((described, window)) => return Ok((described, Cow::Owned(window), DETAIL_RADIUS)),
+                None => observation.refine_level,
+            },
+        };
+        let grid = self.index.grid(at, region).ok_or(AbstainReason::NoCandidate)?;
+        let radius = if at == observation.refine_level { GUIDE_RADII[1] } else { DETAIL_RADIUS };
+        Ok((self.describe(observation, view, at, network)?, Cow::Borrowed(grid), radius))
     }
 
     /// Fits the pose of matches made at a place under a view.
@@ -315,6 +340,11 @@ impl SecondPasses {
         self.0.push((*place, *view, rivalled, matched.clone()));
         matched
     }
+}
+
+/// Support of a place matched narrowly; none where that failed.
+fn support(matched: &Result<PosedMatch, AbstainReason>) -> f64 {
+    matched.as_ref().map_or(0.0, |m| m.consensus.support)
 }
 
 /// The matches in pixels of the frame.

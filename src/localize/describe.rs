@@ -89,7 +89,8 @@ impl Localizer {
         Ok(window.map(|grid| (described, grid)))
     }
 
-    fn describe_at(
+    /// The frame as a network describes it under a hypothesis at a sampling; of larger views the middle, `longest_px` a side.
+    pub(super) fn describe_at(
         &self,
         observation: &Observation,
         hypothesis: &ViewHypothesis,

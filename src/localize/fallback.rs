@@ -1,6 +1,9 @@
-//! The fallback search: views that the coarser level sifted in vain are searched for at the level that refines.
+//! The fallback search, of frames that would abstain or whose fix not much speaks for.
 //!
-//! Where heading or height are not known there are many views, and sifting them on the next coarser level takes a quarter of the time.
+//! Of a few views, searched for at the level that refines, further places are verified: on ground of another date the right one is now and then
+//! the twentieth to the sixtieth that stands out.
+//!
+//! Views that the coarser level sifted in vain are searched for at the level that refines. Where heading or height are not known there are many views, and sifting them on the next coarser level takes a quarter of the time.
 //! But some ground has little that stands out at half the detail: there the right place ranks behind a hundred others, and the same
 //! search one level finer finds it first. So what would be an abstention, or a fix that not much speaks for, is looked at once more, the
 //! most likely heights first, until a place leaves no doubt or all views are tried. It is judged beside all places verified before: on
@@ -8,24 +11,26 @@
 
 use super::verify::WORTH_A_LOOK;
 use super::{Decision, Localizer, Observation, Retrieved, VerifiedPlace};
-use crate::coarse::Place;
 use crate::localize::CoarseMethod;
 use crate::models::DenseExtractor;
 use crate::types::{AbstainReason, FrameMatch, Outcome};
 
 /// Views that are searched for before what they found is verified: all headings of one height, where no heading is known.
 const VIEWS_AT_ONCE: usize = 24;
-/// Places verified of each of these.
-const PLACES: usize = 4;
+/// Further places of a few views that are verified before it is looked at what they found.
+const PLACES_AT_ONCE: usize = 16;
 /// A fix whose probability to be wrong is this part of the largest needs no further views.
 const BEYOND_DOUBT: f64 = 0.3;
 
 impl Localizer {
     /// Whether a frame is searched for again where its fix is in doubt.
     pub(super) fn may_fall_back(&self, observation: &Observation) -> bool {
-        self.settings.coarse == CoarseMethod::Correlation
-            && observation.search_level != observation.refine_level
-            && observation.hypotheses.len() <= self.settings.fallback_views
+        let again = if observation.search_level == observation.refine_level {
+            self.settings.fallback_places > self.places_at_first(observation)
+        } else {
+            observation.hypotheses.len() <= self.settings.fallback_views
+        };
+        self.settings.coarse == CoarseMethod::Correlation && again
     }
 
     /// Whether a frame's decision is in doubt, and a fallback search may settle it.
@@ -39,8 +44,49 @@ impl Localizer {
         matches!(matched.outcome, Outcome::Fix(_)) && p_wrong <= BEYOND_DOUBT * self.settings.evidence.max_p_wrong
     }
 
-    /// Searches at the refining level; returns the first decision where that finds no place at all.
+    /// Searches on; returns the first decision where that finds no place at all.
     pub fn fallback_search(
+        &self,
+        observation: &Observation,
+        retrieved: &Retrieved,
+        verified: &[VerifiedPlace],
+        decision: Decision,
+        network: &mut dyn DenseExtractor,
+    ) -> FrameMatch {
+        if observation.search_level == observation.refine_level {
+            self.search_further(observation, retrieved, verified, decision, network)
+        } else {
+            self.search_in_detail(observation, retrieved, verified, decision, network)
+        }
+    }
+
+    /// Verifies places that stand out less than those that were.
+    fn search_further(
+        &self,
+        observation: &Observation,
+        retrieved: &Retrieved,
+        verified: &[VerifiedPlace],
+        decision: Decision,
+        network: &mut dyn DenseExtractor,
+    ) -> FrameMatch {
+        let Decision { mut matched, mut second_passes } = decision;
+        let Ok(places) = self.standing_out(observation, retrieved, self.settings.fallback_places) else { return matched };
+        let mut found = verified.to_vec();
+        for further in places.get(self.places_at_first(observation)..).unwrap_or_default().chunks(PLACES_AT_ONCE) {
+            let Ok(more) = self.fine(observation, retrieved, further, network) else { continue };
+            found.extend(more);
+            // Stable: equal supports keep the order in which they were found.
+            found.sort_by(|a, b| b.consensus.support.total_cmp(&a.consensus.support));
+            matched = self.fix_of_best(observation, &found, retrieved.candidates, network, &mut second_passes);
+            if self.is_beyond_doubt(&matched) {
+                break;
+            }
+        }
+        matched
+    }
+
+    /// Searches at the level that refines, some views at a time.
+    fn search_in_detail(
         &self,
         observation: &Observation,
         retrieved: &Retrieved,
@@ -88,7 +134,7 @@ impl Localizer {
         }
         let (cells, within) = (retrieved.cells.clone(), retrieved.within.clone());
         let searched = Retrieved { templates, views, cells, candidates: retrieved.candidates, within };
-        let places: Vec<Place> = self.coarse(observation, &searched)?.into_iter().take(PLACES).collect();
+        let places = self.coarse(observation, &searched)?;
         self.fine(observation, &searched, &places, network)
     }
 }

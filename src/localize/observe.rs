@@ -45,16 +45,17 @@ pub struct Observation {
     pub search_level: usize,
     /// See `search_level`.
     pub refine_level: usize,
-    /// A level (0.15 m · 2^level) finer than the index has, at which places are matched narrowly.
+    /// A level (0.15 m · 2^level) finer than the one that refines, at which places are matched narrowly.
     pub detail_level: Option<u32>,
     /// The same where places rival each other: a view may be larger then.
     pub closest_level: Option<u32>,
 }
 
 impl Observation {
-    /// A reason to abstain, or the one behind it: a blurred frame has few matches.
+    /// A reason to abstain, or the one behind it: the matches of a blurred frame are few, and as good at one place as at another.
     pub fn reason(&self, reason: AbstainReason) -> AbstainReason {
-        if reason == AbstainReason::FewInliers && self.sharpness < MIN_SHARPNESS { AbstainReason::Blurred } else { reason }
+        let by_evidence = matches!(reason, AbstainReason::FewInliers | AbstainReason::Ambiguous | AbstainReason::NotOnMap);
+        if by_evidence && self.sharpness < MIN_SHARPNESS { AbstainReason::Blurred } else { reason }
     }
 }
 
@@ -85,11 +86,10 @@ impl Localizer {
         let hypotheses = view_hypotheses(camera, &known, self.settings.unknown_height())?;
         let first = hypotheses.first().ok_or(AbstainReason::BadView)?;
         let outline = footprint(camera, &first.enu_from_camera, first.height_m).ok_or(AbstainReason::BadView)?;
-        let diagonal =
-            outline.iter().flat_map(|a| outline.iter().map(move |b| (a[0] - b[0]).hypot(a[1] - b[1]))).fold(0.0, f64::max);
-        let detail_level = self.detail_level(diagonal);
-        let closest_level = self.detail_level(diagonal / RIVALS_SEEN);
+        let diagonal = extent_m(&outline);
         let refine_level = self.index.level_for_extent(diagonal, self.settings.longest_view_px);
+        let detail_level = self.detail_level(diagonal, refine_level);
+        let closest_level = self.detail_level(diagonal / RIVALS_SEEN, refine_level);
         // Many hypotheses are sifted on the next coarser level; a few can be searched for at once at the level that refines them.
         let coarser = usize::from(hypotheses.len() > FEW_HYPOTHESES);
         let search_level = (refine_level + coarser).min(self.index.levels.len().saturating_sub(1));
@@ -99,9 +99,10 @@ impl Localizer {
         Ok(Observation { frame, known, hypotheses, sharpness, search_level, refine_level, detail_level, closest_level })
     }
 
-    /// The level at which a view of so many metres across has a good size, where that is finer than the index and the map has more to show.
-    fn detail_level(&self, extent_m: f64) -> Option<u32> {
-        let finest = self.index.levels.first()?.level;
+    /// The level at which a view of so many metres across has a good size, where that is finer than the one of the index that refines, and the
+    /// map has more to show.
+    fn detail_level(&self, extent_m: f64, refine_level: usize) -> Option<u32> {
+        let finest = self.index.levels.get(refine_level)?.level;
         let detail = self.detail.as_ref()?;
         let shown = |level: &u32| extent_m / level_gsd_m(*level) <= self.settings.longest_view_px;
         (0..finest).find(|level| shown(level) && !detail.magnifies(*level))
@@ -126,6 +127,11 @@ impl Localizer {
         let height_agl_m = height.map(|((sensed, ground), at)| ground.height_agl(sensed, at, 0.0));
         Known { height_agl_m: height_agl_m.or(observation.known.height_agl_m), ..observation.known }
     }
+}
+
+/// The largest distance between corners of a view's outline, metres.
+pub(super) fn extent_m(outline: &[[f64; 2]]) -> f64 {
+    outline.iter().flat_map(|a| outline.iter().map(move |b| (a[0] - b[0]).hypot(a[1] - b[1]))).fold(0.0, f64::max)
 }
 
 fn decode(pixels: &Pixels) -> Option<Arc<RgbImage>> {

@@ -80,6 +80,8 @@ settings! {
         key most_places: usize = 24, Bound::AtLeast(1.0);
         /// Frames of up to so many views are searched for once more, at the level that refines, before they abstain. 0 never does.
         key fallback_views: usize = 200, Bound::AtLeast(0.0);
+        /// Frames of a few views that would abstain have so many places verified before they do. 0 leaves it at those that stand out most.
+        key fallback_places: usize = 64, Bound::AtLeast(0.0);
         /// Whether frames that see less ground than the finest level of the index shows well are matched against the map in more detail, which
         /// is computed where they are.
         key detail: bool = true, Bound::Any;

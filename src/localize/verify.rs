@@ -9,8 +9,9 @@ use crate::localize::CoarseMethod;
 use crate::models::DenseExtractor;
 use crate::types::AbstainReason;
 
-/// Once a place has this many times the support of every other verified one, and at least two are verified, the rest is not tried.
+/// Once a place has this many times the support of every other verified one, and so many are verified, the rest is not tried.
 pub(super) const CLEAR_LEAD: f64 = 2.5;
+const FEWEST_PLACES: usize = 5;
 /// Support from which on a first round of matches is worth a second.
 pub(super) const WORTH_A_LOOK: f64 = 0.25;
 /// How far refining may move a place, cells of the refining level (two cells of the search level).
@@ -119,6 +120,9 @@ impl Localizer {
 
 /// Whether the best of the verified places leads so clearly that others need not be tried.
 fn clearly_decided(verified: &[VerifiedPlace], min_support: f64) -> bool {
+    if verified.len() < FEWEST_PLACES {
+        return false;
+    }
     let mut supports: Vec<f64> = verified.iter().map(|v| v.consensus.support).collect();
     supports.sort_by(|a, b| b.total_cmp(a));
     matches!(supports[..], [best, next, ..] if best > CLEAR_LEAD * next && best > min_support)

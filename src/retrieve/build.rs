@@ -19,9 +19,14 @@ use crate::types::ImageTensor;
 /// whole cells.
 const CONTEXT_PX: usize = 64;
 /// Side of a block's interior, pixels; rounded down to whole cells.
-pub(super) const BLOCK_PX: usize = 512;
+const BLOCK_PX: usize = 512;
 /// The finest level is the one nearest to half the map's ground sampling distance, as a ratio: finer would only magnify.
 const FINEST_OF_MAP: f64 = 0.5;
+/// The finest level of a map of any size, metres a pixel, where nobody asks for another.
+const FINEST_OF_ANY_M: f64 = 0.3;
+/// Finer levels of a map are part of its index while they have at most so many dense cells: frames that see little ground are searched for at
+/// them, and such a level is still searched whole.
+const FINE_CELLS: f64 = 1e6;
 /// Levels are added until the largest region has fewer dense cells than this along its longer side.
 const COARSEST_CELLS: f64 = 48.0;
 /// Most levels of an index.
@@ -35,20 +40,21 @@ const K_MEANS_SEED: u64 = 0x5ca1_ab1e;
 /// How to build an index.
 #[derive(Clone, Copy, Debug)]
 pub struct IndexOptions {
-    /// Finest ground sampling distance, metres; levels finer than this are not computed.
-    pub finest_gsd_m: f64,
+    /// Finest ground sampling distance, metres; levels finer than this are not computed. `None`: 0.3, or finer where the map is small enough
+    /// that the level has at most a million dense cells (1.4 km² at 0.15 m).
+    pub finest_gsd_m: Option<f64>,
     /// Networks run side by side.
     pub threads: usize,
 }
 
 impl Default for IndexOptions {
     fn default() -> Self {
-        Self { finest_gsd_m: 0.3, threads: 1 }
+        Self { finest_gsd_m: None, threads: 1 }
     }
 }
 
 /// A part of a region's grid that the network sees at once.
-pub(super) struct Block {
+struct Block {
     pub region: usize,
     pub level: u32,
     /// Dense cells from the grid's north-west corner.
@@ -57,7 +63,7 @@ pub(super) struct Block {
 }
 
 /// A block's features and which of its cells the map covers.
-pub(super) type Computed = (DenseFeatures, Vec<u8>);
+type Computed = (DenseFeatures, Vec<u8>);
 
 /// A way to make a network for a thread.
 pub type ExtractorFactory<'a> = dyn Fn() -> Result<Box<dyn DenseExtractor>, ModelError> + Sync + 'a;
@@ -159,11 +165,25 @@ pub fn build_index(
     })
 }
 
-/// Levels from the finest that the sharpest region deserves to one that shows the largest region in few cells.
-fn choose_levels(regions: &[Region], finest_gsd_m: f64, stride: usize) -> Vec<u32> {
-    let sharpest = regions.iter().map(|r| r.ground_sampling_distance_m).fold(f64::INFINITY, f64::min);
-    let finest = (finest_gsd_m.max(sharpest * FINEST_OF_MAP) / BASE_GSD_M).log2();
-    let first = finest.round().clamp(0.0, 12.0) as u32;
+/// Ground sampling distance of the sharpest region, metres.
+pub(super) fn sharpest_m(regions: &[Region]) -> f64 {
+    regions.iter().map(|r| r.ground_sampling_distance_m).fold(f64::INFINITY, f64::min)
+}
+
+/// Levels from the finest that the sharpest region deserves, and that is asked for or affordable, to one that shows the largest region in few
+/// cells.
+fn choose_levels(regions: &[Region], finest_gsd_m: Option<f64>, stride: usize) -> Vec<u32> {
+    let nearest = |gsd_m: f64| (gsd_m / BASE_GSD_M).log2().round().clamp(0.0, 12.0) as u32;
+    let deserved = nearest(sharpest_m(regions) * FINEST_OF_MAP);
+    let first = match finest_gsd_m {
+        Some(gsd_m) => nearest(gsd_m).max(deserved),
+        None => {
+            let area_m2: f64 = regions.iter().map(Region::extent_m).map(|(w, s, e, n)| (e - w) * (n - s)).sum();
+            let cells = |level: u32| area_m2 / (level_gsd_m(level) * stride as f64).powi(2);
+            let of_any = nearest(FINEST_OF_ANY_M).max(deserved);
+            (deserved..of_any).find(|level| cells(*level) <= FINE_CELLS).unwrap_or(of_any)
+        }
+    };
     let longest = regions
         .iter()
         .map(|r| {
@@ -209,7 +229,7 @@ fn context_cells(stride: usize) -> usize {
 }
 
 /// Features of a block, with context around it; `None` where the map has no imagery at all.
-pub(super) fn run_block(
+fn run_block(
     map: &MapStore,
     region: &Region,
     grid: &RegionLevel,
@@ -258,8 +278,31 @@ fn covered_cells(shown: &MapView, stride: usize) -> Vec<u8> {
     cells
 }
 
+/// Describes a grid of a region at a level, block by block; what the map does not show stays empty.
+///
+/// # Errors
+/// When the map cannot be read or the network fails.
+pub(super) fn describe_grid(
+    map: &MapStore,
+    (region, level): (usize, u32),
+    grid: &mut RegionLevel,
+    stride: usize,
+    network: &mut dyn DenseExtractor,
+) -> Result<(), IndexError> {
+    let Some(of_map) = map.regions().get(region) else { return Ok(()) };
+    for row in (0..grid.rows).step_by(BLOCK_PX / stride) {
+        for column in (0..grid.columns).step_by(BLOCK_PX / stride) {
+            let block = Block { region, level, row, column };
+            if let Some((features, covered)) = run_block(map, of_map, grid, &block, stride, network)? {
+                store_block(grid, &block, &features, &covered, stride);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Puts a block's features into its grid.
-pub(super) fn store_block(grid: &mut RegionLevel, block: &Block, features: &DenseFeatures, covered: &[u8], stride: usize) {
+fn store_block(grid: &mut RegionLevel, block: &Block, features: &DenseFeatures, covered: &[u8], stride: usize) {
     let border = context_cells(stride);
     let side = BLOCK_PX / stride;
     for r in 0..side.min(grid.rows - block.row) {
@@ -359,5 +402,35 @@ pub fn describe(descriptors: &[f32], model: &LevelModel, network: &mut dyn Dense
     match network.aggregator() {
         Some(head) => head.aggregate(descriptors),
         None => Ok(aggregate(&model.projection.apply_all(descriptors), &model.centres, model.projection.components)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geo::{EnuPlane, Geodetic, GeodeticBounds};
+
+    /// A square at the equator, where a degree either way is 111 km.
+    fn square(side_m: f64, ground_sampling_distance_m: f64) -> Region {
+        let half = side_m / 2.0 / 111_195.0;
+        let bounds = GeodeticBounds { south_deg: -half, west_deg: -half, north_deg: half, east_deg: half };
+        let plane = EnuPlane::at(Geodetic::ground(0.0, 0.0));
+        Region { id: 0, bounds, plane, ground_sampling_distance_m, sources: vec![0] }
+    }
+
+    fn finest_m(side_m: f64, gsd_m: f64, asked_m: Option<f64>) -> f64 {
+        level_gsd_m(choose_levels(&[square(side_m, gsd_m)], asked_m, 8)[0])
+    }
+
+    #[test]
+    fn the_finest_level_is_what_the_imagery_deserves_and_the_size_of_the_map_affords() {
+        // Sharp and small, sharp and large.
+        assert_eq!((finest_m(1000.0, 0.16, None), finest_m(3000.0, 0.16, None)), (0.15, 0.3));
+        // Half the imagery's sampling, whatever the rest of it is.
+        assert_eq!([0.55, 0.595, 0.6, 0.65].map(|gsd| finest_m(1000.0, gsd, None)), [0.3; 4]);
+        assert_eq!((finest_m(1000.0, 1.0, None), finest_m(1000.0, 2.0, None)), (0.6, 1.2));
+        // What is asked for holds for every size, but nothing is magnified.
+        assert_eq!((finest_m(3000.0, 0.16, Some(0.15)), finest_m(1000.0, 0.16, Some(0.6))), (0.15, 0.6));
+        assert_eq!(finest_m(1000.0, 0.6, Some(0.15)), 0.3);
     }
 }

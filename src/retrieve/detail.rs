@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::build::{BLOCK_PX, Block, run_block, store_block};
+use super::build::{describe_grid, sharpest_m};
 use super::index::{IndexError, RegionLevel, level_gsd_m};
 use crate::map::MapStore;
 use crate::models::DenseExtractor;
@@ -40,8 +40,7 @@ impl Detail {
 
     /// Whether a level (0.15 m · 2^level) would show more than there is in the map's sharpest imagery.
     pub fn magnifies(&self, level: u32) -> bool {
-        let sharpest = self.map.regions().iter().map(|r| r.ground_sampling_distance_m).fold(f64::INFINITY, f64::min);
-        level_gsd_m(level) < sharpest * FINEST_OF_MAP
+        level_gsd_m(level) < sharpest_m(self.map.regions()) * FINEST_OF_MAP
     }
 
     /// A part of a region at a level, rounded up to whole cells; `None` where the map has no such region.
@@ -55,7 +54,9 @@ impl Detail {
         stride: usize,
         network: &mut dyn DenseExtractor,
     ) -> Result<Option<RegionLevel>, IndexError> {
-        let Some(of_map) = self.map.regions().get(region) else { return Ok(None) };
+        if self.map.regions().get(region).is_none() {
+            return Ok(None);
+        }
         let cell_m = level_gsd_m(level) * stride as f64;
         let first = |v: f64| (v / cell_m).floor();
         // Rows count from north to south.
@@ -73,14 +74,7 @@ impl Detail {
             descriptors: vec![0; rows * columns * channels],
             covered: vec![0; rows * columns],
         };
-        for row in (0..rows).step_by(BLOCK_PX / stride) {
-            for column in (0..columns).step_by(BLOCK_PX / stride) {
-                let block = Block { region, level, row, column };
-                if let Some((features, covered)) = run_block(&self.map, of_map, &grid, &block, stride, network)? {
-                    store_block(&mut grid, &block, &features, &covered, stride);
-                }
-            }
-        }
+        describe_grid(&self.map, (region, level), &mut grid, stride, network)?;
         Ok(Some(grid))
     }
 }

@@ -179,6 +179,11 @@ impl MapIndex {
             .unwrap_or(self.levels.len().saturating_sub(1))
     }
 
+    /// A region at a level, by positions; `None` where the region takes no part in the level.
+    pub fn grid(&self, level: usize, region: usize) -> Option<&RegionLevel> {
+        self.levels.get(level)?.regions.get(region)?.as_ref()
+    }
+
     /// Ground that the map shows, m².
     pub fn area_m2(&self) -> f64 {
         let of = |grid: &RegionLevel| grid.covered.iter().filter(|c| **c != 0).count() as f64 * grid.cell_m * grid.cell_m;

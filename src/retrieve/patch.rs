@@ -3,7 +3,7 @@
 //! A patch lies in the plane of the region that it covers, on the same lattice, so that each of its cells stands for one of the
 //! region's. Which of the two may be searched is the catalogue's business; the index holds both.
 
-use super::build::{BLOCK_PX, Block, describe_cell, run_block, store_block};
+use super::build::{describe_cell, describe_grid};
 use super::index::{CELL_SIDE, CELL_STEP, CellId, IndexError, IndexedRegion, MapIndex, RegionLevel};
 use crate::geo::mercator::Tile;
 use crate::map::MapStore;
@@ -41,14 +41,7 @@ pub fn add_patch(
             continue;
         };
         let (mut grid, first_row, first_column) = extent.grid(whole);
-        for row in (0..grid.rows).step_by(BLOCK_PX / stride) {
-            for column in (0..grid.columns).step_by(BLOCK_PX / stride) {
-                let block = Block { region: region as usize, level: level.level, row, column };
-                if let Some((features, covered)) = run_block(map, of_map, &grid, &block, stride, network)? {
-                    store_block(&mut grid, &block, &features, &covered, stride);
-                }
-            }
-        }
+        describe_grid(map, (region as usize, level.level), &mut grid, stride, network)?;
         for cell in cells {
             let (row, column) = (cell.row - first_row as u32, cell.column - first_column as u32);
             let at = |v: u32| v as usize * CELL_STEP;

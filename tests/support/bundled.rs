@@ -41,7 +41,7 @@ pub fn recording() -> &'static Path {
             std::fs::copy(photo, to.join("photos").join(photo.file_name().unwrap())).unwrap();
         }
         let map = MapStore::open(&to.join("map.mbtiles")).unwrap();
-        let options = IndexOptions { finest_gsd_m: 0.6, threads: 2 };
+        let options = IndexOptions { finest_gsd_m: Some(0.6), threads: 2 };
         let index = build_index(&map, &|| Ok(network()), &options, &|_, _| {}).unwrap();
         index.save(&index_path(map.path(), MODEL)).unwrap();
         to
