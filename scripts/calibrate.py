@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fits the weights of `match.evidence` to flights, and says how they do on others.
 
-usage: scripts/calibrate.py --fit OUT[=TRUTH] ... [--check OUT[=TRUTH] ...] [--max-p-wrong 0.05]
+usage: scripts/calibrate.py --fit OUT[=TRUTH] ... [--check OUT[=TRUTH] ...] [--max-p-wrong 0.06]
 
 OUT is the output folder of a `skyfix replay ... --no-prior`, which holds evidence.csv; TRUTH a truth.csv with centre_lat and centre_lon.
 Without TRUTH the map does not show the flight, and every place is wrong. A place within 25 m is right, one beyond 40 m wrong; what lies
@@ -102,8 +102,11 @@ def solve(a, b):
 
 
 def fit(samples):
-    """Maximum likelihood by Newton's method with a slight ridge; a weight that would be negative is left out."""
+    """Maximum likelihood by Newton's method with a slight ridge; a weight that would be negative is left out. All right places together count
+    as much as all wrong ones: how many of each are in the flights says nothing of what is met in the air."""
     n = len(samples)
+    share = sum(wrong for _, wrong in samples) / n
+    counts = lambda wrong: 0.5 / (share if wrong else 1 - share)
     mean = lambda k, power: sum(x[k] ** power for x, _ in samples) / n
     spread = [1.0] + [max(1e-6, mean(k, 2) - mean(k, 1) ** 2) ** 0.5 for k in range(1, len(NAMES))]
     # What does not vary cannot be told.
@@ -116,9 +119,9 @@ def fit(samples):
             for x, wrong in samples:
                 p = p_wrong(weights, x)
                 for a, i in enumerate(free):
-                    gradient[a] += (wrong - p) * x[i]
+                    gradient[a] += counts(wrong) * (wrong - p) * x[i]
                     for b, j in enumerate(free):
-                        hessian[a][b] += p * (1 - p) * x[i] * x[j]
+                        hessian[a][b] += counts(wrong) * p * (1 - p) * x[i] * x[j]
             step = solve(hessian, gradient)
             largest = max(abs(s) for s in step)
             for s, k in zip(step, free):
@@ -148,7 +151,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fit", nargs="+", required=True, metavar="OUT[=TRUTH]")
     parser.add_argument("--check", nargs="*", default=[], metavar="OUT[=TRUTH]")
-    parser.add_argument("--max-p-wrong", type=float, default=0.05)
+    parser.add_argument("--max-p-wrong", type=float, default=0.06)
     options = parser.parse_args()
     try:
         samples = [sample for flight in options.fit for sample in read(flight)[0]]

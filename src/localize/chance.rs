@@ -132,6 +132,9 @@ mod tests {
             assert!(p(&better) <= p(&some), "{better:?}");
         }
         assert!(p(&Evidence { views: 72, ..some }) >= p(&some));
+        // A motorway: many blocks agree, and would as well with a shift along it.
+        let no_peak = Agreement { quarter_peaks: [-1.0, -0.5, 0.5, 1.0], ..some.narrow };
+        assert!(p(&Evidence { narrow: no_peak, ..some }) > p(&some));
     }
 
     #[test]
