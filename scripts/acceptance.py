@@ -272,7 +272,7 @@ class Runs:
         folder = self.folder(cell)
         shutil.rmtree(folder, ignore_errors=True)
         map_path, flights = cell.map(), cell.flights()
-        index = sum(p.stat().st_size for p in map_path.parent.glob(f"{map_path.stem}*.safetensors"))
+        index = sum(p.stat().st_size for p in map_path.parent.glob(f"{map_path.stem}.*.safetensors"))
         result = {"key": self.key(cell), "seconds": 0.0, "memory_mib": 0.0, "index_mib": index / 2**20, "flights": []}
         for i, (source, truth, words) in enumerate(flights):
             out = folder if len(flights) == 1 else folder / f"{i:03}"
