@@ -3,7 +3,8 @@
 //! Of a few views, searched for at the level that refines, further places are verified: on ground of another date the right one is now and then
 //! the twentieth to the sixtieth that stands out.
 //!
-//! Views that the coarser level sifted in vain are searched for at the level that refines. Where heading or height are not known there are many views, and sifting them on the next coarser level takes a quarter of the time.
+//! Views that the coarser level sifted in vain are searched for at the level that refines. Where heading or height are not known there are
+//! many views, and sifting them on the next coarser level takes a quarter of the time.
 //! But some ground has little that stands out at half the detail: there the right place ranks behind a hundred others, and the same
 //! search one level finer finds it first. So what would be an abstention, or a fix that not much speaks for, is looked at once more, the
 //! most likely heights first, until a place leaves no doubt or all views are tried. It is judged beside all places verified before: on
@@ -11,6 +12,8 @@
 
 use super::verify::WORTH_A_LOOK;
 use super::{Decision, Localizer, Observation, Retrieved, VerifiedPlace};
+use crate::camera::view_hypotheses::ViewHypothesis;
+use crate::coarse::Place;
 use crate::localize::CoarseMethod;
 use crate::models::DenseExtractor;
 use crate::types::{AbstainReason, FrameMatch, Outcome};
@@ -21,6 +24,14 @@ const VIEWS_AT_ONCE: usize = 24;
 const PLACES_AT_ONCE: usize = 16;
 /// A fix whose probability to be wrong is this part of the largest needs no further views.
 const BEYOND_DOUBT: f64 = 0.3;
+
+/// What is tried before it is looked at what was found.
+enum Round<'a> {
+    /// Further places of few views.
+    Places(&'a [Place]),
+    /// Views, at the level that refines.
+    Views(&'a [ViewHypothesis]),
+}
 
 impl Localizer {
     /// Whether a frame is searched for again where its fix is in doubt.
@@ -53,78 +64,55 @@ impl Localizer {
         decision: Decision,
         network: &mut dyn DenseExtractor,
     ) -> FrameMatch {
-        if observation.search_level == observation.refine_level {
-            self.search_further(observation, retrieved, verified, decision, network)
+        let further = self.further_places(observation, retrieved);
+        let rounds: Vec<Round<'_>> = if observation.search_level == observation.refine_level {
+            further.chunks(PLACES_AT_ONCE).map(Round::Places).collect()
         } else {
-            self.search_in_detail(observation, retrieved, verified, decision, network)
-        }
-    }
-
-    /// Verifies places that stand out less than those that were.
-    fn search_further(
-        &self,
-        observation: &Observation,
-        retrieved: &Retrieved,
-        verified: &[VerifiedPlace],
-        decision: Decision,
-        network: &mut dyn DenseExtractor,
-    ) -> FrameMatch {
-        let Decision { mut matched, mut second_passes } = decision;
-        let Ok(places) = self.standing_out(observation, retrieved, self.settings.fallback_places) else { return matched };
-        let mut found = verified.to_vec();
-        for further in places.get(self.places_at_first(observation)..).unwrap_or_default().chunks(PLACES_AT_ONCE) {
-            let Ok(more) = self.fine(observation, retrieved, further, network) else { continue };
-            found.extend(more);
-            // Stable: equal supports keep the order in which they were found.
-            found.sort_by(|a, b| b.consensus.support.total_cmp(&a.consensus.support));
-            matched = self.fix_of_best(observation, &found, retrieved.candidates, network, &mut second_passes);
-            if self.is_beyond_doubt(&matched) {
-                break;
-            }
-        }
-        matched
-    }
-
-    /// Searches at the level that refines, some views at a time.
-    fn search_in_detail(
-        &self,
-        observation: &Observation,
-        retrieved: &Retrieved,
-        verified: &[VerifiedPlace],
-        decision: Decision,
-        network: &mut dyn DenseExtractor,
-    ) -> FrameMatch {
+            observation.hypotheses.chunks(VIEWS_AT_ONCE).map(Round::Views).collect()
+        };
         let Decision { matched: first, mut second_passes } = decision;
         let mut found = verified.to_vec();
-        let mut untried = observation.hypotheses.len();
-        for views in observation.hypotheses.chunks(VIEWS_AT_ONCE) {
-            untried -= views.len();
-            let closer =
-                Observation { hypotheses: views.to_vec(), search_level: observation.refine_level, ..observation.clone() };
-            if let Ok(more) = self.verified_in_detail(&closer, retrieved, network) {
-                found.extend(more);
-            }
+        for (at, round) in rounds.iter().enumerate() {
+            let last = at + 1 == rounds.len();
+            let more = match round {
+                Round::Places(places) => self.fine(observation, retrieved, places, network),
+                Round::Views(views) => self.verified_in_detail(observation, views, retrieved, network),
+            };
+            found.extend(more.unwrap_or_default());
             // Stable: equal supports keep the order in which they were found.
             found.sort_by(|a, b| b.consensus.support.total_cmp(&a.consensus.support));
             // The right place may be that of a view still to be tried: till then, what agrees by chance has no rival.
-            if untried > 0 && found.first().is_none_or(|best| best.consensus.support < WORTH_A_LOOK) {
+            let is_chance = || found.first().is_none_or(|best| best.consensus.support < WORTH_A_LOOK);
+            if !last && matches!(round, Round::Views(_)) && is_chance() {
                 continue;
             }
             let matched = self.fix_of_best(observation, &found, retrieved.candidates, network, &mut second_passes);
-            if self.is_beyond_doubt(&matched) || untried == 0 && !found.is_empty() {
+            if self.is_beyond_doubt(&matched) || last && !found.is_empty() {
                 return matched;
             }
         }
         first
     }
 
-    /// The places that stand out most at the level of the observation, of as much of each view as a template holds, verified.
+    /// Of a search of few views, the places that stand out less than those that were verified.
+    fn further_places(&self, observation: &Observation, retrieved: &Retrieved) -> Vec<Place> {
+        if observation.search_level != observation.refine_level {
+            return Vec::new();
+        }
+        let places = self.standing_out(observation, retrieved, self.settings.fallback_places).unwrap_or_default();
+        places.into_iter().skip(self.places_at_first(observation)).collect()
+    }
+
+    /// The places that stand out most at the level that refines, of as much of each of some views as a template holds, verified.
     fn verified_in_detail(
         &self,
         observation: &Observation,
+        views: &[ViewHypothesis],
         retrieved: &Retrieved,
         network: &mut dyn DenseExtractor,
     ) -> Result<Vec<VerifiedPlace>, AbstainReason> {
+        let closer = Observation { hypotheses: views.to_vec(), search_level: observation.refine_level, ..observation.clone() };
+        let observation = &closer;
         let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
         let (mut templates, mut views) = (Vec::new(), Vec::new());
         for hypothesis in &observation.hypotheses {

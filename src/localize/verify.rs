@@ -66,7 +66,7 @@ impl Localizer {
             if clearly_decided(&verified, self.settings.fix.min_support) {
                 break;
             }
-            let Some(grid) = level.regions.get(place.region).and_then(Option::as_ref) else { continue };
+            let Some(grid) = self.index.grid(observation.refine_level, place.region) else { continue };
             let Some(hypothesis) = observation.hypotheses.get(place.hypothesis) else { continue };
             let known = views.iter().position(|v| v.0 == place.hypothesis);
             let at = match known {
