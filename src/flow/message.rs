@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::coarse::Place;
 use crate::fine::Unregistered;
 use crate::fuse::measurement::Displacement;
-use crate::localize::{Decision, FrameView, Observation, Retrieved, VerifiedPlace};
+use crate::localize::{Decision, FrameView, Observation, Places, Retrieved, VerifiedPlace};
 use crate::retrieve::CellId;
 use crate::types::{AbstainReason, Frame, FrameMatch, FrameReport, Prior, SearchRoute, StageTimes, TrackPoint};
 
@@ -110,11 +110,11 @@ pub struct Observed {
 /// After `retrieve`.
 pub type Candidates = (Arc<Observation>, Arc<Retrieved>);
 /// After `coarse`.
-pub type Placed = (Arc<Observation>, Arc<Retrieved>, Vec<Place>);
-/// After `fine`.
-pub type Confirmed = (Arc<Observation>, Arc<Retrieved>, Arc<Vec<VerifiedPlace>>);
+pub type Placed = (Arc<Observation>, Arc<Retrieved>, Places);
+/// After `fine`, with the places that were not verified.
+pub type Confirmed = (Arc<Observation>, Arc<Retrieved>, Arc<Vec<Place>>, Arc<Vec<VerifiedPlace>>);
 /// After `fix`.
-pub type Decided = (Arc<Observation>, Arc<Retrieved>, Arc<Vec<VerifiedPlace>>, Decision);
+pub type Decided = (Arc<Observation>, Arc<Retrieved>, Arc<Vec<Place>>, Arc<Vec<VerifiedPlace>>, Decision);
 
 /// What leaves the graph, and the prior that goes back.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! `coarse`: the places that stand out.
 
-use super::{Localizer, Observation, Retrieved, SAME_PLACE_CELLS};
+use super::{Localizer, Observation, Places, Retrieved, SAME_PLACE_CELLS};
 use crate::coarse::Place;
 use crate::coarse::consensus::ConsensusNetwork;
 use crate::coarse::peaks::{Response, Window};
@@ -9,12 +9,16 @@ use crate::localize::sascm::{Candidates, all_candidates, best_candidates, match_
 use crate::types::AbstainReason;
 
 impl Localizer {
-    /// Finds the places that stand out most.
+    /// Finds the places that stand out most: those to verify, and those to try besides where these leave a doubt.
     ///
     /// # Errors
     /// When there are none.
-    pub fn coarse(&self, observation: &Observation, retrieved: &Retrieved) -> Result<Vec<Place>, AbstainReason> {
-        self.standing_out(observation, retrieved, self.places_at_first(observation))
+    pub fn coarse(&self, observation: &Observation, retrieved: &Retrieved) -> Result<Places, AbstainReason> {
+        let at_first = self.places_at_first(observation);
+        let keep = if self.tries_further_places(observation) { self.settings.fallback_places } else { at_first };
+        let mut first = self.standing_out(observation, retrieved, keep)?;
+        let further = first.split_off(at_first.min(first.len()));
+        Ok(Places { first, further })
     }
 
     /// How many places are verified before others are looked for.
@@ -24,7 +28,7 @@ impl Localizer {
     }
 
     /// Up to `keep` places, those that stand out most first.
-    pub(super) fn standing_out(
+    fn standing_out(
         &self,
         observation: &Observation,
         retrieved: &Retrieved,

@@ -46,6 +46,16 @@ pub(super) struct PosedMatch {
     prior: PosePrior,
 }
 
+/// Places of a frame that are not the same, best first.
+struct Rivals<'a> {
+    /// All of them.
+    apart: Vec<&'a VerifiedPlace>,
+    /// The best few, matched narrowly; best first by that.
+    narrowly: Vec<(&'a VerifiedPlace, Result<PosedMatch, AbstainReason>)>,
+    /// How many times the support of the next one the first has, where that is clear.
+    clear_lead: Option<f64>,
+}
+
 /// Matches of a view, before a pose is fitted to them.
 struct Matched {
     view: ViewHypothesis,
@@ -82,24 +92,11 @@ impl Localizer {
         network: &mut dyn DenseExtractor,
         before: &mut SecondPasses,
     ) -> FrameMatch {
-        // Without those that are a better one seen from another hypothesis.
-        let apart = self.apart(verified.iter().collect(), |v| &v.place, self.apart_m(observation), usize::MAX);
-        let Some(first) = apart.first() else { return FrameMatch::abstained(AbstainReason::FewInliers) };
-        let lead = apart.get(1).map_or(f64::INFINITY, |next| first.consensus.support / next.consensus.support.max(1e-9));
-        // Where no place leads clearly, the best few are matched narrowly: what is right gains by that, what is wrong hardly does.
-        let clear = lead >= CLEAR_LEAD;
-        let tried = if clear { 1 } else { CONTENDERS };
-        let mut narrowly: Vec<(&VerifiedPlace, Result<PosedMatch, AbstainReason>)> = apart
-            .iter()
-            .take(tried)
-            .map(|v| (*v, before.matched((v, !clear), || self.second_pass(observation, v, !clear, network))))
-            .collect();
-        // Stable: equal supports keep the order of the first pass.
-        narrowly.sort_by(|a, b| support(&b.1).total_cmp(&support(&a.1)));
+        let Rivals { narrowly, clear_lead, .. } = self.rivals(observation, verified, network, before);
         let supports: Vec<f64> = narrowly.iter().map(|(_, m)| support(m)).collect();
-        let margin = if clear { lead } else { self.narrow_margin(observation, &narrowly) };
+        let margin = clear_lead.unwrap_or_else(|| self.narrow_margin(observation, &narrowly));
         tracing::debug!(
-            "frame {}: lead {lead:.2}, matched narrowly {supports:.3?}, {} places of {} views",
+            "frame {}: margin {margin:.2}, matched narrowly {supports:.3?}, {} places of {} views",
             observation.frame.ordinal,
             verified.len(),
             observation.hypotheses.len()
@@ -110,29 +107,48 @@ impl Localizer {
                 matches: frame_matches(observation, &best.view, &best.matches, &best.consensus.inliers),
                 candidates,
                 score: best.consensus.support,
-                contenders: self.contenders(observation, &narrowly, &apart),
                 ..FrameMatch::abstained(observation.reason(*reason))
             },
             Ok(posed) => {
                 let evidence = self.evidence(observation, best, posed, margin, verified.len());
-                let judged = self.judged(observation, best.place.region, posed, margin, (candidates, evidence));
-                let contenders = match judged.outcome {
-                    Outcome::Fix(_) => Vec::new(),
-                    Outcome::Abstained(_) => self.contenders(observation, &narrowly, &apart),
-                };
-                FrameMatch { contenders, ..judged }
+                self.judged(observation, best.place.region, posed, margin, (candidates, evidence))
             }
         }
     }
 
-    /// The places of a frame that one frame alone does not decide between, for those who see several: those matched narrowly, then the others
-    /// as the first round of matches has them.
-    fn contenders(
+    /// Verified places without those that are a better one seen from another hypothesis, the best of them matched narrowly.
+    fn rivals<'a>(
         &self,
         observation: &Observation,
-        narrowly: &[(&VerifiedPlace, Result<PosedMatch, AbstainReason>)],
-        apart: &[&VerifiedPlace],
+        verified: &'a [VerifiedPlace],
+        network: &mut dyn DenseExtractor,
+        before: &mut SecondPasses,
+    ) -> Rivals<'a> {
+        let apart = self.apart(verified.iter().collect(), |v| &v.place, self.apart_m(observation), usize::MAX);
+        let lead = match apart[..] {
+            [first, next, ..] => first.consensus.support / next.consensus.support.max(1e-9),
+            _ => f64::INFINITY,
+        };
+        // Where no place leads clearly, the best few are matched narrowly: what is right gains by that, what is wrong hardly does.
+        let clear = lead >= CLEAR_LEAD;
+        let tried = apart.iter().take(if clear { 1 } else { CONTENDERS });
+        let mut narrowly: Vec<(&VerifiedPlace, Result<PosedMatch, AbstainReason>)> =
+            tried.map(|v| (*v, before.matched((v, !clear), || self.second_pass(observation, v, !clear, network)))).collect();
+        // Stable: equal supports keep the order of the first pass.
+        narrowly.sort_by(|a, b| support(&b.1).total_cmp(&support(&a.1)));
+        Rivals { apart, narrowly, clear_lead: clear.then_some(lead) }
+    }
+
+    /// The places of a frame that one frame alone does not decide between, for those who see several: those matched narrowly, then the others
+    /// as the first round of matches has them.
+    pub(super) fn contenders(
+        &self,
+        observation: &Observation,
+        verified: &[VerifiedPlace],
+        network: &mut dyn DenseExtractor,
+        before: &mut SecondPasses,
     ) -> Vec<Contender> {
+        let Rivals { apart, narrowly, .. } = self.rivals(observation, verified, network, before);
         let contender = |verified: &VerifiedPlace, posed: &PosedMatch, next: f64| {
             let margin = posed.consensus.support / next.max(1e-9);
             let evidence = self.evidence(observation, verified, posed, margin, apart.len())?;

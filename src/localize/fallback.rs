@@ -10,6 +10,8 @@
 //! most likely heights first, until a place leaves no doubt or all views are tried. It is judged beside all places verified before: on
 //! simulated farmland two of 200 frames were a kilometre off before that, because the right place had never been tried.
 
+use std::borrow::Cow;
+
 use super::verify::WORTH_A_LOOK;
 use super::{Decision, Localizer, Observation, Retrieved, VerifiedPlace};
 use crate::camera::view_hypotheses::ViewHypothesis;
@@ -36,12 +38,21 @@ enum Round<'a> {
 impl Localizer {
     /// Whether a frame is searched for again where its fix is in doubt.
     pub(super) fn may_fall_back(&self, observation: &Observation) -> bool {
-        let again = if observation.search_level == observation.refine_level {
-            self.settings.fallback_places > self.places_at_first(observation)
-        } else {
-            observation.hypotheses.len() <= self.settings.fallback_views
-        };
-        self.settings.coarse == CoarseMethod::Correlation && again
+        self.tries_further_places(observation) || self.searches_views_in_detail(observation)
+    }
+
+    /// Whether a frame in doubt has further places of its few views verified.
+    pub(super) fn tries_further_places(&self, observation: &Observation) -> bool {
+        self.settings.coarse == CoarseMethod::Correlation
+            && observation.search_level == observation.refine_level
+            && self.settings.fallback_places > self.places_at_first(observation)
+    }
+
+    /// Whether the many views of a frame in doubt are searched for at the level that refines.
+    fn searches_views_in_detail(&self, observation: &Observation) -> bool {
+        self.settings.coarse == CoarseMethod::Correlation
+            && observation.search_level != observation.refine_level
+            && observation.hypotheses.len() <= self.settings.fallback_views
     }
 
     /// Whether a frame's decision is in doubt, and a fallback search may settle it.
@@ -55,29 +66,32 @@ impl Localizer {
         matches!(matched.outcome, Outcome::Fix(_)) && p_wrong <= BEYOND_DOUBT * self.settings.evidence.max_p_wrong
     }
 
-    /// Searches on; returns the first decision where that finds no place at all.
+    /// Searches on where a decision is in doubt: settles what becomes of the frame.
     pub fn fallback_search(
         &self,
         observation: &Observation,
         retrieved: &Retrieved,
+        further: &[Place],
         verified: &[VerifiedPlace],
         decision: Decision,
         network: &mut dyn DenseExtractor,
     ) -> FrameMatch {
-        let further = self.further_places(observation, retrieved);
-        let rounds: Vec<Round<'_>> = if observation.search_level == observation.refine_level {
+        let rounds: Vec<Round<'_>> = if !self.needs_fallback(observation, &decision) {
+            Vec::new()
+        } else if observation.search_level == observation.refine_level {
             further.chunks(PLACES_AT_ONCE).map(Round::Places).collect()
         } else {
             observation.hypotheses.chunks(VIEWS_AT_ONCE).map(Round::Views).collect()
         };
-        let Decision { matched: first, mut second_passes } = decision;
-        let mut found = verified.to_vec();
+        let Decision { mut matched, mut second_passes } = decision;
+        let mut found = Cow::Borrowed(verified);
         for (at, round) in rounds.iter().enumerate() {
             let last = at + 1 == rounds.len();
             let more = match round {
                 Round::Places(places) => self.fine(observation, retrieved, places, network),
                 Round::Views(views) => self.verified_in_detail(observation, views, retrieved, network),
             };
+            let found = found.to_mut();
             found.extend(more.unwrap_or_default());
             // Stable: equal supports keep the order in which they were found.
             found.sort_by(|a, b| b.consensus.support.total_cmp(&a.consensus.support));
@@ -86,21 +100,18 @@ impl Localizer {
             if !last && matches!(round, Round::Views(_)) && is_chance() {
                 continue;
             }
-            let matched = self.fix_of_best(observation, &found, retrieved.candidates, network, &mut second_passes);
-            if self.is_beyond_doubt(&matched) || last && !found.is_empty() {
-                return matched;
+            if found.is_empty() {
+                continue;
+            }
+            matched = self.fix_of_best(observation, found, retrieved.candidates, network, &mut second_passes);
+            if self.is_beyond_doubt(&matched) {
+                break;
             }
         }
-        first
-    }
-
-    /// Of a search of few views, the places that stand out less than those that were verified.
-    fn further_places(&self, observation: &Observation, retrieved: &Retrieved) -> Vec<Place> {
-        if observation.search_level != observation.refine_level {
-            return Vec::new();
+        if matches!(matched.outcome, Outcome::Abstained(_)) && self.settings.coarse != CoarseMethod::Retrieval {
+            matched.contenders = self.contenders(observation, &found, network, &mut second_passes);
         }
-        let places = self.standing_out(observation, retrieved, self.settings.fallback_places).unwrap_or_default();
-        places.into_iter().skip(self.places_at_first(observation)).collect()
+        matched
     }
 
     /// The places that stand out most at the level that refines, of as much of each of some views as a template holds, verified.
@@ -123,6 +134,6 @@ impl Localizer {
         let (cells, within) = (retrieved.cells.clone(), retrieved.within.clone());
         let searched = Retrieved { templates, views, cells, candidates: retrieved.candidates, within };
         let places = self.coarse(observation, &searched)?;
-        self.fine(observation, &searched, &places, network)
+        self.fine(observation, &searched, &places.first, network)
     }
 }

@@ -78,6 +78,15 @@ pub struct Retrieved {
     pub within: Option<Vec<Option<Circle>>>,
 }
 
+/// Places of a frame that stand out, those that do most first.
+#[derive(Clone)]
+pub struct Places {
+    /// Those to verify.
+    pub first: Vec<Place>,
+    /// Those to verify besides where these leave a doubt.
+    pub further: Vec<Place>,
+}
+
 /// A place verified by fine matching.
 #[derive(Clone)]
 pub struct VerifiedPlace {

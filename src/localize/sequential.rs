@@ -45,12 +45,9 @@ pub fn match_and_view(
         }
         let retrieved = retrieved?;
         let places = localizer.coarse(&observation, &retrieved)?;
-        let verified = localizer.fine(&observation, &retrieved, &places, network)?;
+        let verified = localizer.fine(&observation, &retrieved, &places.first, network)?;
         let decision = localizer.fix(&observation, &retrieved, &verified, network);
-        if localizer.needs_fallback(&observation, &decision) {
-            return Ok(localizer.fallback_search(&observation, &retrieved, &verified, decision, network));
-        }
-        Ok(decision.matched)
+        Ok(localizer.fallback_search(&observation, &retrieved, &places.further, &verified, decision, network))
     };
     let matched = run().unwrap_or_else(FrameMatch::abstained);
     (matched, frame_view)

@@ -43,7 +43,7 @@ fn a_frame_whose_first_search_verified_nothing_is_found_by_a_search_at_the_refin
         let decision = both.fix(&observation, &retrieved, &[], network.as_mut());
         assert_eq!(centre_m(&decision.matched), None);
         assert!(both.needs_fallback(&observation, &decision) && !first_only.needs_fallback(&observation, &decision));
-        let matched = both.fallback_search(&observation, &retrieved, &[], decision, network.as_mut());
+        let matched = both.fallback_search(&observation, &retrieved, &[], &[], decision, network.as_mut());
         let place = matched.evidence.expect("a search that finds something says what speaks for it").centre;
         let off = EnuPlane::at(there.centre).ground_from_lat_lon(place.lat_deg, place.lon_deg);
         let is_right = off.e_m.hypot(off.n_m) < 5.0;

@@ -21,12 +21,13 @@ impl<'scope> FallbackSearch<'scope> for Frames<'scope, Decided> {
             let mut route = message.route;
             let mut out = message.then(
                 |t| &mut t.fallback_search_ms,
-                |_, (observation, retrieved, verified, decision)| {
-                    if !localizer.needs_fallback(&observation, &decision) {
-                        return Ok(decision.matched);
+                |_, (observation, retrieved, further, verified, decision)| {
+                    if localizer.needs_fallback(&observation, &decision) {
+                        route = Some(SearchRoute::Fallback);
                     }
-                    route = Some(SearchRoute::Fallback);
-                    network.with(|network| Ok(localizer.fallback_search(&observation, &retrieved, &verified, decision, network)))
+                    network.with(|network| {
+                        Ok(localizer.fallback_search(&observation, &retrieved, &further, &verified, decision, network))
+                    })
                 },
             );
             out.route = route;

@@ -19,8 +19,8 @@ impl<'scope> Fine<'scope> for Frames<'scope, Placed> {
             message.then(
                 |t| &mut t.fine_ms,
                 |_, (observation, retrieved, places)| {
-                    let verified = network.with(|network| localizer.fine(&observation, &retrieved, &places, network))?;
-                    Ok((observation, retrieved, Arc::new(verified)))
+                    let verified = network.with(|network| localizer.fine(&observation, &retrieved, &places.first, network))?;
+                    Ok((observation, retrieved, Arc::new(places.further), Arc::new(verified)))
                 },
             )
         })

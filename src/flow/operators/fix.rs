@@ -18,9 +18,9 @@ impl<'scope> MakeFix<'scope> for Frames<'scope, Confirmed> {
         stage(self, "fix", move |message| {
             message.then(
                 |t| &mut t.fix_ms,
-                |_, (observation, retrieved, verified)| {
+                |_, (observation, retrieved, further, verified)| {
                     let decision = network.with(|network| Ok(localizer.fix(&observation, &retrieved, &verified, network)))?;
-                    Ok((observation, retrieved, verified, decision))
+                    Ok((observation, retrieved, further, verified, decision))
                 },
             )
         })
