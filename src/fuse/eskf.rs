@@ -103,6 +103,15 @@ impl Eskf {
         attitude += Matrix3::from_diagonal(&(turn * cubed_s3));
     }
 
+    /// Adds to the variances an axis of velocity, (m/s)², and attitude, rad²: what a sample was noisier by than is assumed.
+    pub fn add_scatter(&mut self, [velocity, attitude]: [f64; 2]) {
+        for (block, variance) in [(VELOCITY, velocity), (ATTITUDE, attitude)] {
+            for i in block..block + 3 {
+                self.covariance[(i, i)] += variance;
+            }
+        }
+    }
+
     /// Advances by `dt_s` without an IMU: constant velocity and attitude, white acceleration and turning.
     pub fn predict_unmeasured(&mut self, dt_s: f64) {
         self.state.position_m += self.state.velocity_m_s * dt_s;

@@ -34,6 +34,7 @@ mod reanchor;
 mod relative;
 mod rival;
 mod running;
+mod scatter;
 mod settings;
 pub(crate) mod smoother;
 pub(crate) mod sources;

@@ -3,6 +3,7 @@
 use super::agitation::Agitation;
 use super::eskf::Eskf;
 use super::measurement::{Aids, CLOSED, Gnss, Observation, Taken};
+use super::scatter::Scatter;
 use super::settings::SURE_M;
 use super::sources::ImuAid;
 use super::state::{VELOCITY, worst_sigma};
@@ -17,6 +18,9 @@ const MAX_IMU_STEP_S: f64 = 0.5;
 const MAX_BRIDGED_S: f64 = 1.0;
 /// An IMU interval longer than this has samples missing, seconds: the slowest IMU of use gives 20 a second.
 const MAX_SAMPLE_STEP_S: f64 = 0.06;
+/// An IMU whose numbers are the same this many times, for this long, gives an old sample again and again.
+const STUCK_TIMES: u32 = 10;
+const STUCK_S: f64 = 0.25;
 /// Longest step of the model without an IMU, seconds.
 const MAX_FREE_STEP_S: f64 = 1.0;
 
@@ -27,6 +31,8 @@ pub struct Navigator {
     pub filter: Eskf,
     /// Where it is in time, nanoseconds.
     pub stamp_ns: i64,
+    /// Where it began, nanoseconds.
+    begun_ns: i64,
     /// Its sources.
     pub aids: Aids,
     last_imu: Option<ImuSample>,
@@ -35,6 +41,9 @@ pub struct Navigator {
     /// Jumps of force, m/s², and of turning, rad/s, that one sample alone does not tell.
     pub jumps: (f64, f64),
     agitation: Agitation,
+    scatter: Scatter,
+    /// The sample that all since have been equal to, and how many they are.
+    repeated: Option<(ImuSample, u32)>,
     strays: Strays,
     /// While three sigma of the horizontal position stay below this, GNSS that is refused cannot make the filter doubt itself, metres.
     pub sure_m: f64,
@@ -58,7 +67,8 @@ pub enum Sampled {
     TimeWentBack,
     /// The filter does not go by its IMU.
     Ignored,
-    /// It differs from the one before as no motion does: the next one tells whether that was so.
+    /// It differs from the one before as no motion does, and the next one tells whether that was so; or it is one of many that do not differ at
+    /// all.
     HeldBack,
     /// It holds what no sensor can measure.
     Invalid,
@@ -71,11 +81,14 @@ impl Navigator {
         Self {
             filter,
             stamp_ns,
+            begun_ns: stamp_ns,
             aids: Aids::default(),
             last_imu: None,
             held_back: None,
             jumps: (ImuAid::default().jump_m_s2, ImuAid::default().jump_rad_s),
             agitation: Agitation::default(),
+            scatter: Scatter::default(),
+            repeated: None,
             strays: Strays::default(),
             sure_m: SURE_M,
             plausible: Plausible::default(),
@@ -90,23 +103,28 @@ impl Navigator {
         self.inertial && self.last_imu.is_some_and(|last| seconds_between(last.stamp_ns, self.stamp_ns) <= MAX_IMU_STEP_S)
     }
 
-    /// How old the last sample is, seconds; infinite without one.
+    /// How old the last sample is, seconds; before the first one, how long the filter has been waiting for it.
     pub fn imu_age_s(&self) -> f64 {
-        self.last_imu.map_or(f64::INFINITY, |last| seconds_between(last.stamp_ns, self.stamp_ns))
+        seconds_between(self.last_imu.map_or(self.begun_ns, |last| last.stamp_ns), self.stamp_ns)
     }
 
-    /// Whether a sample jumps away from the last one alone. After a gap nothing tells.
+    /// Whether a sample, like those before it for so long, has the numbers of one that was measured before: noise never repeats itself.
+    fn is_stuck(&mut self, sample: &ImuSample) -> bool {
+        let first = self.repeated.filter(|(first, _)| ImuSample { stamp_ns: first.stamp_ns, ..*sample } == *first);
+        let (first, times) = first.map_or((*sample, 0), |(first, times)| (first, times.saturating_add(1)));
+        self.repeated = Some((first, times));
+        times >= STUCK_TIMES && seconds_between(first.stamp_ns, sample.stamp_ns) >= STUCK_S
+    }
+
+    /// Whether a sample jumps away alone: from the last one, or, where that is none or long ago, from rest.
     fn is_held_back(&mut self, sample: &ImuSample) -> bool {
         let (force, turn) = self.jumps;
         let apart = |a: &ImuSample, b: &ImuSample| {
             (a.accel_m_s2 - b.accel_m_s2).norm() > force || (a.gyro_rad_s - b.gyro_rad_s).norm() > turn
         };
-        let near = |last: &ImuSample| seconds_between(last.stamp_ns, sample.stamp_ns) <= MAX_IMU_STEP_S;
-        let jumps = match (self.last_imu.filter(near), self.held_back.filter(near)) {
-            (Some(last), _) => apart(&last, sample),
-            // Nothing but wild samples for so long: they have to agree with each other.
-            (None, held) => held.is_some(),
-        };
+        let near = |last: &ImuSample| seconds_between(last.stamp_ns, sample.stamp_ns) <= MAX_BRIDGED_S;
+        let from_rest = || (sample.accel_m_s2.norm() - self.filter.gravity_m_s2).abs() > force || sample.gyro_rad_s.norm() > turn;
+        let jumps = self.last_imu.filter(near).map_or_else(from_rest, |last| apart(&last, sample));
         let borne_out = self.held_back.is_some_and(|held| near(&held) && !apart(&held, sample));
         self.held_back = Some(*sample).filter(|_| jumps && !borne_out);
         self.held_back.is_some()
@@ -136,7 +154,7 @@ impl Navigator {
         if dt_s < 0.0 || self.last_imu.is_some_and(|last| last.stamp_ns >= sample.stamp_ns) {
             return Sampled::TimeWentBack;
         }
-        if self.is_held_back(sample) {
+        if self.is_stuck(sample) || self.is_held_back(sample) {
             self.aids.get_mut(AidSourceKind::Imu).counters.gated += 1;
             return Sampled::HeldBack;
         }
@@ -157,6 +175,8 @@ impl Navigator {
             }
             _ => self.filter.predict(&sample.accel_m_s2, &sample.gyro_rad_s, dt_s),
         }
+        let excess = self.scatter.excess(sample, &self.filter.noise);
+        self.filter.add_scatter(excess);
         self.stamp_ns = sample.stamp_ns;
         self.last_imu = Some(*sample);
         Sampled::Used

@@ -28,12 +28,7 @@ impl Localizer {
     }
 
     /// Up to `keep` places, those that stand out most first.
-    fn standing_out(
-        &self,
-        observation: &Observation,
-        retrieved: &Retrieved,
-        keep: usize,
-    ) -> Result<Vec<Place>, AbstainReason> {
+    fn standing_out(&self, observation: &Observation, retrieved: &Retrieved, keep: usize) -> Result<Vec<Place>, AbstainReason> {
         let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
         let apart_m = SAME_PLACE_CELLS * self.cell_m(observation.search_level);
         let standing_out = |mut places: Vec<Place>| {

@@ -150,6 +150,10 @@ pub struct Camera {
     pub tilt_sigma_rad: f64,
 }
 
+/// 1 sigma of the tilt of a camera of whose attitude nothing is known but that it looks down, radians: what the pitch of a small fixed-wing aircraft
+/// was in 8 minutes of flight (University of Minnesota, 7.0° RMS about level; `shared/data/minnesota`).
+const UNKNOWN_TILT_SIGMA_RAD: f64 = 7.0 * std::f64::consts::PI / 180.0;
+
 /// `body_from_camera` of a camera that looks down with the top of its image forward.
 pub fn nadir_body_from_camera() -> UnitQuaternion<f64> {
     let half = std::f64::consts::FRAC_1_SQRT_2;
@@ -164,7 +168,7 @@ impl Camera {
             distortion: Distortion::default(),
             mounting: Mounting::Stabilised,
             body_from_camera: nadir_body_from_camera(),
-            tilt_sigma_rad: 5f64.to_radians(),
+            tilt_sigma_rad: UNKNOWN_TILT_SIGMA_RAD,
         }
     }
 

@@ -206,13 +206,23 @@ mod tests {
         }
     }
 
+    /// The mean NEES of the position in a flight with an IMU of which the filter believes that it is tactical.
+    fn nees_of_one_taken_for_tactical(poor: ImuGrade) -> f64 {
+        let honest = MonteCarlo { flights: 8, grade: poor, ..MonteCarlo::default() };
+        let flown = flight::fly_with(&honest, 3, &MonteCarlo { grade: ImuGrade::TACTICAL, ..honest }.noise()).unwrap();
+        flown.nees.iter().map(|n| n[0]).sum::<f64>() / flown.nees.len() as f64
+    }
+
     #[test]
     fn a_filter_that_takes_its_imu_for_better_than_it_is_is_found_out() {
-        let poor = ImuGrade { accel_noise: 0.2, gyro_noise: 5e-3, ..ImuGrade::CONSUMER };
-        let honest = MonteCarlo { flights: 8, grade: poor, ..MonteCarlo::default() };
-        let overconfident = flight::fly_with(&honest, 3, &MonteCarlo { grade: ImuGrade::TACTICAL, ..honest }.noise()).unwrap();
-        let nees = overconfident.nees.iter().map(|n| n[0]).sum::<f64>() / overconfident.nees.len() as f64;
+        let nees = nees_of_one_taken_for_tactical(ImuGrade { accel_walk: 0.1, gyro_walk: 2e-3, ..ImuGrade::TACTICAL });
         assert!(nees > 6.0, "{nees}");
+    }
+
+    #[test]
+    fn noise_that_the_filter_is_not_told_it_sees_for_itself() {
+        let nees = nees_of_one_taken_for_tactical(ImuGrade { accel_noise: 0.2, gyro_noise: 5e-3, ..ImuGrade::CONSUMER });
+        assert!(nees < 4.5, "{nees}");
     }
 
     #[test]

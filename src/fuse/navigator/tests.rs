@@ -52,7 +52,11 @@ fn position(east_m: f64) -> Observation {
 /// So many seconds of hovering with a position each.
 fn follow(navigator: &mut Navigator, from_s: i64, positions_m: &[f64]) {
     for (t_s, east_m) in (from_s..).zip(positions_m) {
-        (1..=50).for_each(|i| assert_eq!(navigator.imu(&pulled(1_000 * (t_s - 1) + 20 * i, 1.0, 0.0)), Sampled::Used));
+        for i in 1..=50 {
+            // No IMU is without noise.
+            let force = 1.0 + 1e-9 * (i % 2) as f64;
+            assert_eq!(navigator.imu(&pulled(1_000 * (t_s - 1) + 20 * i, force, 0.0)), Sampled::Used);
+        }
         navigator.measure(ms(1_000 * t_s), &position(*east_m));
     }
 }
@@ -122,4 +126,44 @@ fn neither_a_sure_filter_nor_positions_that_contradict_each_other_are_heeded() {
         assert_eq!((counters.heeded, counters.gated, counters.used), (0, 8, 0));
         assert!((navigator.filter.state.position_m.x - off_m).abs() < 1.0);
     }
+}
+
+#[test]
+fn an_imu_that_repeats_itself_is_soon_no_longer_gone_by_and_one_that_varies_again_is() {
+    let mut navigator = hovering(0.0, 1.0);
+    let noisy = |i: i64| pulled(20 * i, 1.0 + 1e-3 * (i % 3) as f64, 0.0);
+    (1..=50).for_each(|i| assert_eq!(navigator.imu(&noisy(i)), Sampled::Used));
+    let stuck = |i: i64| ImuSample { stamp_ns: ms(20 * i), ..noisy(50) };
+    let taken: Vec<Sampled> = (51..=100).map(|i| navigator.imu(&stuck(i))).collect();
+    let used = taken.iter().filter(|s| **s == Sampled::Used).count();
+    assert!((10..15).contains(&used) && taken[used..].iter().all(|s| *s == Sampled::HeldBack), "{taken:?}");
+    navigator.advance(ms(2000));
+    assert!(!navigator.is_inertial());
+    assert_eq!(navigator.imu(&noisy(102)), Sampled::Used);
+    assert!(navigator.is_inertial());
+}
+
+#[test]
+fn a_first_sample_far_from_rest_waits_for_the_next_to_bear_it_out() {
+    let mut wild = hovering(0.0, 1.0);
+    assert_eq!(wild.imu(&pulled(20, 9.0, 20.0)), Sampled::HeldBack);
+    assert_eq!(wild.imu(&pulled(40, 1.0, 0.0)), Sampled::Used);
+    assert!(wild.filter.state.velocity_m_s.norm() < 1e-6);
+    let mut thrown = hovering(0.0, 1.0);
+    assert_eq!(thrown.imu(&pulled(20, 9.0, 0.0)), Sampled::HeldBack);
+    assert_eq!(thrown.imu(&pulled(40, 9.1, 0.0)), Sampled::Used);
+}
+
+#[test]
+fn samples_that_scatter_cost_certainty() {
+    let after = |scatter_m_s2: f64| {
+        let mut navigator = hovering(0.0, 1.0);
+        for i in 1..=100 {
+            let noise = if i % 2 == 0 { scatter_m_s2 } else { -scatter_m_s2 };
+            navigator.imu(&pulled(20 * i, 1.0 + noise / GRAVITY_M_S2, 0.0));
+        }
+        navigator.filter.sigma(VELOCITY + 2)
+    };
+    assert!(after(5.0) > 3.0 * after(0.1), "{} {}", after(5.0), after(0.1));
+    assert!((after(0.1) - after(0.01)).abs() < 1e-9);
 }
