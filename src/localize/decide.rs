@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use nalgebra::{Vector2, Vector3};
+use nalgebra::{UnitQuaternion, Vector2, Vector3};
 
 use super::verify::{CLEAR_LEAD, GUIDE_RADII};
 use super::{Described, FEW_HYPOTHESES, Localizer, Observation, Retrieved, SAME_PLACE_CELLS, VerifiedPlace};
@@ -54,6 +54,20 @@ struct Rivals<'a> {
     narrowly: Vec<(&'a VerifiedPlace, Result<PosedMatch, AbstainReason>)>,
     /// How many times the support of the next one the first has, where that is clear.
     clear_lead: Option<f64>,
+}
+
+impl PosedMatch {
+    /// The view with the heading and the height of the pose, which is as level as it was assumed to be.
+    pub fn seen_from(&self) -> ViewHypothesis {
+        let turned = self.pose.enu_from_camera * self.view.enu_from_camera.inverse();
+        let about_up = 2.0 * turned.k.atan2(turned.w);
+        let turn = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), about_up);
+        ViewHypothesis {
+            heading_rad: self.view.heading_rad - about_up,
+            height_m: self.pose.height_m,
+            enu_from_camera: turn * self.view.enu_from_camera,
+        }
+    }
 }
 
 /// Matches of a view, before a pose is fitted to them.
@@ -110,10 +124,18 @@ impl Localizer {
                 ..FrameMatch::abstained(observation.reason(*reason))
             },
             Ok(posed) => {
-                let evidence = self.evidence(observation, best, posed, margin, verified.len());
+                let standing_out = self.as_it_stands_out_most(observation, best, verified);
+                let evidence = self.evidence(observation, (best, &standing_out), posed, margin, verified.len());
                 self.judged(observation, best.place.region, posed, margin, (candidates, evidence))
             }
         }
+    }
+
+    /// A place as it was found under the view under which it leads all others most: a view that is a few degrees off hides what stands out.
+    fn as_it_stands_out_most(&self, observation: &Observation, of: &VerifiedPlace, verified: &[VerifiedPlace]) -> Place {
+        let apart_m = self.apart_m(observation);
+        let same = verified.iter().map(|v| v.place).filter(|p| self.is_same_place(p, &of.place, apart_m));
+        same.fold(of.place, |best, next| if next.lead > best.lead { next } else { best })
     }
 
     /// Verified places without those that are a better one seen from another hypothesis, the best of them matched narrowly.
@@ -151,7 +173,7 @@ impl Localizer {
         let Rivals { apart, narrowly, .. } = self.rivals(observation, verified, network, before);
         let contender = |verified: &VerifiedPlace, posed: &PosedMatch, next: f64| {
             let margin = posed.consensus.support / next.max(1e-9);
-            let evidence = self.evidence(observation, verified, posed, margin, apart.len())?;
+            let evidence = self.evidence(observation, (verified, &verified.place), posed, margin, apart.len())?;
             pose::plausible_pose(&posed.pose, &posed.prior, &self.settings.fix).ok()?;
             let fix = self.make_fix(observation, verified.place.region, posed).ok()?;
             Some(Contender { fix, p_wrong: evidence.p_wrong })

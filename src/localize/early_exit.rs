@@ -98,7 +98,7 @@ impl Localizer {
         let best = verified.first().filter(|v| v.consensus.support >= WORTH_A_LOOK)?;
         let posed = self.first_pass(observation, best).ok()?;
         // The one place stands for the one candidate.
-        let evidence = self.evidence(observation, best, &posed, f64::INFINITY, 1);
+        let evidence = self.evidence(observation, (best, &best.place), &posed, f64::INFINITY, 1);
         let matched = self.judged(observation, best.place.region, &posed, f64::INFINITY, (1, evidence));
         matches!(matched.outcome, Outcome::Fix(_)).then_some(matched)
     }

@@ -2,6 +2,7 @@
 
 use super::decide::PosedMatch;
 use super::{Localizer, Observation, VerifiedPlace};
+use crate::coarse::Place;
 use crate::types::{AbstainReason, Evidence};
 
 /// A lead beyond this says no more.
@@ -10,12 +11,12 @@ const MOST_LEAD: f64 = 10.0;
 const UNCLEAR_LEAD: f64 = 0.405;
 
 impl Localizer {
-    /// What speaks for a place that was matched; `margin` is how many times the support of the next place it has, `places` how many were
-    /// verified. `None` where the place has no position.
+    /// What speaks for a place that was matched, and for it in the coarse search; `margin` is how many times the support of the next place it has,
+    /// `places` how many were verified. `None` where the place has no position.
     pub(super) fn evidence(
         &self,
         observation: &Observation,
-        first: &VerifiedPlace,
+        (first, coarse): (&VerifiedPlace, &Place),
         posed: &PosedMatch,
         margin: f64,
         places: usize,
@@ -25,8 +26,8 @@ impl Localizer {
             centre,
             views: observation.hypotheses.len() as u32,
             places: places as u32,
-            coarse: first.place.score,
-            coarse_lead: first.place.lead,
+            coarse: coarse.score,
+            coarse_lead: coarse.lead,
             lead: margin.clamp(1e-3, MOST_LEAD).ln(),
             wide_support: first.consensus.support,
             wide: first.agreement,

@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 
 use super::verify::WORTH_A_LOOK;
-use super::{Decision, Localizer, Observation, Retrieved, VerifiedPlace};
+use super::{Decision, FEW_HYPOTHESES, Localizer, Observation, Places, Retrieved, VerifiedPlace};
 use crate::camera::view_hypotheses::ViewHypothesis;
 use crate::coarse::Place;
 use crate::localize::CoarseMethod;
@@ -22,6 +22,8 @@ use crate::types::{AbstainReason, FrameMatch, Outcome};
 
 /// Views that are searched for before what they found is verified: all headings of one height, where no heading is known.
 const VIEWS_AT_ONCE: usize = 24;
+/// So many of the views of the best places are searched for as if they were known.
+const VIEWS_FOUND: usize = 3;
 /// Further places of a few views that are verified before it is looked at what they found.
 const PLACES_AT_ONCE: usize = 16;
 /// A fix whose probability to be wrong is this part of the largest needs no further views.
@@ -33,6 +35,8 @@ enum Round<'a> {
     Places(&'a [Place]),
     /// Views, at the level that refines.
     Views(&'a [ViewHypothesis]),
+    /// Of the places found so far, the view of the best, the second best, ...: as if it were known.
+    Found(usize),
 }
 
 impl Localizer {
@@ -76,20 +80,28 @@ impl Localizer {
         decision: Decision,
         network: &mut dyn DenseExtractor,
     ) -> FrameMatch {
-        let rounds: Vec<Round<'_>> = if !self.needs_fallback(observation, &decision) {
-            Vec::new()
-        } else if observation.search_level == observation.refine_level {
-            further.chunks(PLACES_AT_ONCE).map(Round::Places).collect()
-        } else {
-            observation.hypotheses.chunks(VIEWS_AT_ONCE).map(Round::Views).collect()
-        };
+        let mut rounds: Vec<Round<'_>> = Vec::new();
+        if self.needs_fallback(observation, &decision) {
+            if observation.search_level == observation.refine_level {
+                rounds.extend(further.chunks(PLACES_AT_ONCE).map(Round::Places));
+            } else {
+                rounds.extend(observation.hypotheses.chunks(VIEWS_AT_ONCE).map(Round::Views));
+            }
+            rounds.extend((0..VIEWS_FOUND).map(Round::Found));
+        }
         let Decision { mut matched, mut second_passes } = decision;
         let mut found = Cow::Borrowed(verified);
+        let mut views_found = None;
         for (at, round) in rounds.iter().enumerate() {
             let last = at + 1 == rounds.len();
             let more = match round {
                 Round::Places(places) => self.fine(observation, retrieved, places, network),
                 Round::Views(views) => self.verified_in_detail(observation, views, retrieved, network),
+                Round::Found(nth) => {
+                    let views = views_found.get_or_insert_with(|| self.views_found(observation, &found));
+                    let Some(view) = views.get(*nth) else { break };
+                    self.verified_in_detail(observation, std::slice::from_ref(view), retrieved, network)
+                }
             };
             let found = found.to_mut();
             found.extend(more.unwrap_or_default());
@@ -114,7 +126,26 @@ impl Localizer {
         matched
     }
 
-    /// The places that stand out most at the level that refines, of as much of each of some views as a template holds, verified.
+    /// The views that the best of verified places have, each corrected by its matches; none twice.
+    fn views_found(&self, observation: &Observation, found: &[VerifiedPlace]) -> Vec<ViewHypothesis> {
+        let mut of: Vec<&ViewHypothesis> = Vec::new();
+        let mut views = Vec::new();
+        for verified in found {
+            if views.len() == VIEWS_FOUND {
+                break;
+            }
+            if of.contains(&&verified.view) {
+                continue;
+            }
+            if let Ok(posed) = self.first_pass(observation, verified) {
+                of.push(&verified.view);
+                views.push(posed.seen_from());
+            }
+        }
+        views
+    }
+
+    /// The places that stand out most at the level that refines, verified; where there are many views, of as much of each as a template holds.
     fn verified_in_detail(
         &self,
         observation: &Observation,
@@ -125,15 +156,17 @@ impl Localizer {
         let closer = Observation { hypotheses: views.to_vec(), search_level: observation.refine_level, ..observation.clone() };
         let observation = &closer;
         let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
+        let longest_px = if observation.hypotheses.len() > FEW_HYPOTHESES { self.sifted_px() } else { u32::MAX };
         let (mut templates, mut views) = (Vec::new(), Vec::new());
         for hypothesis in &observation.hypotheses {
-            let described = self.describe_within(observation, hypothesis, observation.search_level, self.sifted_px(), network)?;
+            let described = self.describe_within(observation, hypothesis, observation.search_level, longest_px, network)?;
             templates.push((described.template(&level.model.projection), described.view));
             views.push(described);
         }
         let (cells, within) = (retrieved.cells.clone(), retrieved.within.clone());
         let searched = Retrieved { templates, views, cells, candidates: retrieved.candidates, within };
-        let places = self.coarse(observation, &searched)?;
-        self.fine(observation, &searched, &places.first, network)
+        let Places { mut first, further } = self.coarse(observation, &searched)?;
+        first.extend(further);
+        self.fine(observation, &searched, &first, network)
     }
 }

@@ -157,20 +157,21 @@ impl Localizer {
         level_gsd_m(level) * self.index.identity.stride_px as f64
     }
 
+    /// Whether two places lie within `apart_m` of each other on one map.
+    fn is_same_place(&self, a: &Place, b: &Place, apart_m: f64) -> bool {
+        let region = |p: &Place| self.index.region_of_map(p.region as u32);
+        region(a) == region(b) && !(distance(a.camera_m, b.camera_m) > apart_m)
+    }
+
     /// Of places from the best on, up to `keep` that do not lie within `apart_m` of a better one.
     fn apart<T>(&self, places: Vec<T>, place: impl Fn(&T) -> &Place, apart_m: f64, keep: usize) -> Vec<T> {
-        let region = |p: &Place| self.index.region_of_map(p.region as u32);
         let mut kept: Vec<T> = Vec::new();
         for candidate in places {
             if kept.len() == keep {
                 break;
             }
-            let p = place(&candidate);
-            let shadowed = |k: &T| {
-                let k = place(k);
-                region(k) == region(p) && !(distance(k.camera_m, p.camera_m) > apart_m)
-            };
-            if !kept.iter().any(shadowed) {
+            let is_known = |k: &T| self.is_same_place(place(k), place(&candidate), apart_m);
+            if !kept.iter().any(is_known) {
                 kept.push(candidate);
             }
         }
