@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use skyfix::config::{Door, FlightConfig};
-use skyfix::map::{BuildOptions, MapStore, MergeOrder, build};
+use skyfix::geo::EnuPlane;
+use skyfix::map::{BuildOptions, MapStore, MergeOrder, TileRows, build};
 use skyfix::models::{Device, Manifest};
 use skyfix::retrieve::build::IndexOptions;
 use skyfix::retrieve::index::level_gsd_m;
@@ -30,10 +31,10 @@ pub enum Verb {
 }
 
 const BUILD_EXAMPLES: &str = "Sources:
-  area.tif                GeoTIFF in EPSG:4326, 3857 or UTM
-  area.jpg + area.jgw     image with a world file (and .prj)
+  area.tif                GeoTIFF, in any system with an EPSG code that needs no grid
+  area.jpg + area.jgw     image with a world file (and .prj or .aux.xml)
   folder/ with map.csv    images with corner coordinates (wildnav, UAV-VisLoc)
-  folder/z/x/y.jpg        XYZ tiles
+  folder/z/x/y.jpg        XYZ tiles, or TMS (gdal2tiles)
 
 Examples:
   skyfix map build area.tif -o area.mbtiles
@@ -56,6 +57,12 @@ pub struct BuildArguments {
     /// Quality of JPEG tiles, 1 to 100
     #[arg(long, default_value_t = 92, value_parser = clap::value_parser!(u8).range(1..=100))]
     quality: u8,
+    /// Rows of folders z/x/y are counted from the south (TMS); a folder with a tilemapresource.xml needs no telling
+    #[arg(long)]
+    tms: bool,
+    /// Replace the map where it is there already
+    #[arg(long)]
+    force: bool,
     /// Finest zoom, instead of the one that the sources deserve
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=24))]
     max_zoom: Option<u8>,
@@ -102,8 +109,15 @@ pub fn run(verb: &Verb) -> anyhow::Result<()> {
 
 fn build_map(arguments: &BuildArguments) -> anyhow::Result<()> {
     let order = if arguments.newest { MergeOrder::NewestDate } else { MergeOrder::Given };
-    let options =
-        BuildOptions { order, jpeg_quality: arguments.quality, max_zoom: arguments.max_zoom, ..BuildOptions::default() };
+    let tile_rows = if arguments.tms { TileRows::FromSouth } else { TileRows::AsTheFolderSays };
+    let options = BuildOptions {
+        order,
+        jpeg_quality: arguments.quality,
+        max_zoom: arguments.max_zoom,
+        tile_rows,
+        force: arguments.force,
+        ..BuildOptions::default()
+    };
     let bar = progress_bar("tiles");
     let report = build(&arguments.sources, &arguments.out, &options, &|progress| {
         bar.set_length(progress.total);
@@ -122,6 +136,22 @@ fn build_map(arguments: &BuildArguments) -> anyhow::Result<()> {
         report.zooms.0,
         report.zooms.1
     );
+    for source in &report.sources {
+        let (centre, bounds) = (source.bounds.centre(), &source.bounds);
+        let plane = EnuPlane::at(centre);
+        let corner = |lat, lon| plane.ground_from_lat_lon(lat, lon);
+        let (low, high) = (corner(bounds.south_deg, bounds.west_deg), corner(bounds.north_deg, bounds.east_deg));
+        say!(
+            "  {}: {:.5} {:.5} in the middle, {:.0} x {:.0} m, {:.3} m/px, {}",
+            source.name,
+            centre.lat_deg,
+            centre.lon_deg,
+            high.e_m - low.e_m,
+            high.n_m - low.n_m,
+            source.ground_sampling_distance_m,
+            source.date.as_deref().unwrap_or("without a date")
+        );
+    }
     say!("next: skyfix map index {}", arguments.out.display());
     Ok(())
 }

@@ -21,6 +21,14 @@ pub enum MapError {
         /// Why.
         what: String,
     },
+    /// The output would take the place of a file that has to stay.
+    #[error("{}: {what}", path.display())]
+    Exists {
+        /// The output.
+        path: PathBuf,
+        /// Which file that is, and what to do.
+        what: &'static str,
+    },
     /// A source of a map is not what it should be.
     #[error("{}: {what}; {hint}", path.display())]
     Source {

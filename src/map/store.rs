@@ -3,11 +3,12 @@
 use super::MapError;
 use super::cache::Lru;
 use super::overlay::{Overlay, enlarge};
-use super::region::{Region, SourceRecord, regions};
+use super::region::{Region, SourceRecord, cluster, regions};
 use super::tile::TilePixels;
 use crate::geo::GeodeticBounds;
 use crate::geo::mercator::{TILE_PX, Tile, ground_sampling_distance_m, lat_lon_from_pixel};
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::types::Value;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,10 @@ pub struct MapStore {
     connection: Mutex<Connection>,
     tiles: Mutex<Lru<Tile, Option<Arc<TilePixels>>>>,
     metadata: BTreeMap<String, String>,
+    /// Coarsest and finest zoom, in tiles of 256 px.
     zooms: (u8, u8),
+    /// Whether its tiles are of 512 px, each four of the next finer zoom.
+    doubled: bool,
     sources: Vec<SourceRecord>,
     regions: Vec<Region>,
     overlay: Overlay,
@@ -47,24 +51,24 @@ impl MapStore {
         // SQLite's own message for a missing file does not say that it is missing.
         std::fs::metadata(path).map_err(|e| MapError::read(path, e))?;
         let fail = |e: rusqlite::Error| MapError::store(path, format!("is not an MBTiles map ({e})"));
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fail)?;
-        let metadata = connection
-            .prepare("SELECT name, value FROM metadata")
-            .and_then(|mut s| s.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect())
-            .map_err(fail)?;
+        let connection = connect(path).map_err(fail)?;
+        let metadata = metadata(&connection).map_err(fail)?;
         let zooms: Option<(u8, u8)> = connection
             .query_row("SELECT min(zoom_level), max(zoom_level) FROM tiles", [], |r| {
                 Ok(Option::zip(r.get::<_, Option<u8>>(0)?, r.get::<_, Option<u8>>(1)?))
             })
             .map_err(fail)?;
         let zooms = zooms.filter(|z| z.1 <= 24).ok_or_else(|| MapError::store(path, "holds no tiles of zoom 0 to 24"))?;
-        let sources = sources(path, &connection, &metadata, zooms.1)?;
+        let doubled = is_doubled(path, &connection, zooms.1)?;
+        let sources = sources(path, &connection, &metadata, (zooms.1, doubled))?;
+        let zooms = if doubled { (zooms.0 + 1, zooms.1 + 1) } else { zooms };
         Ok(Self {
             path: path.to_owned(),
             connection: Mutex::new(connection),
             tiles: Mutex::new(Lru::new(CACHED_TILES)),
             metadata,
             zooms,
+            doubled,
             regions: regions(&sources),
             sources,
             overlay: Overlay::default(),
@@ -147,12 +151,17 @@ impl MapStore {
     }
 
     fn stored(&self, tile: Tile) -> Result<Option<Arc<TilePixels>>, MapError> {
+        let (tile, quarter) = match self.doubled {
+            true if tile.z == 0 => return Ok(None),
+            true => (tile.parent(), Some((tile.x % 2, tile.y % 2))),
+            false => (tile, None),
+        };
         let bytes: Option<Vec<u8>> = lock(&self.connection)
             .prepare_cached("SELECT tile_data FROM tiles WHERE zoom_level = ?1 AND tile_column = ?2 AND tile_row = ?3")
             .and_then(|mut s| s.query_row((tile.z, tile.x, tile.tms_row()), |r| r.get(0)).optional())
             .map_err(|e| MapError::store(&self.path, e))?;
         match bytes {
-            Some(bytes) => TilePixels::decode(&bytes).map(|pixels| Some(Arc::new(pixels))).map_err(|what| {
+            Some(bytes) => TilePixels::decode_part(&bytes, quarter).map(|pixels| Some(Arc::new(pixels))).map_err(|what| {
                 MapError::store(&self.path, format!("tile {}/{}/{} cannot be used: {what}", tile.z, tile.x, tile.y))
             }),
             None => Ok(None),
@@ -177,12 +186,75 @@ impl MapStore {
     }
 }
 
-/// The sources: those that the builder recorded, else one made of the metadata or of the tiles' extent.
+/// Opens a file for reading, also one in a folder that cannot be written and that is in a mode that wants to.
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let works =
+        |connection: Connection| connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).map(|()| connection);
+    match Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(works) {
+        Err(error) if matches!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen)) => {
+            // Nobody can write it, so nobody changes it either.
+            let escaped: String = path.to_string_lossy().chars().map(uri_part).collect();
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags).and_then(works).map_err(|_| error)
+        }
+        opened => opened,
+    }
+}
+
+fn uri_part(c: char) -> String {
+    match c {
+        '%' | '?' | '#' => format!("%{:02X}", u32::from(c)),
+        c => c.to_string(),
+    }
+}
+
+/// The metadata as text, whatever type a value has; rows without a value say nothing.
+fn metadata(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+    let text = |value: Value| match value {
+        Value::Text(text) => Some(text),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Real(number) => Some(number.to_string()),
+        Value::Null | Value::Blob(_) => None,
+    };
+    let mut statement = connection.prepare("SELECT name, value FROM metadata")?;
+    let rows = statement.query_map([], |r| Ok((r.get::<_, Value>(0)?, r.get::<_, Value>(1)?)))?;
+    let rows: Vec<(Value, Value)> = rows.collect::<rusqlite::Result<_>>()?;
+    Ok(rows.into_iter().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect())
+}
+
+/// Whether the tiles are of 512 px; an error where they are no pictures.
+fn is_doubled(path: &Path, connection: &Connection, zoom: u8) -> Result<bool, MapError> {
+    let bytes: Vec<u8> = connection
+        .query_row("SELECT tile_data FROM tiles WHERE zoom_level = ?1 LIMIT 1", [zoom], |r| r.get(0))
+        .map_err(|e| MapError::store(path, e))?;
+    let picture = image::ImageReader::new(std::io::Cursor::new(&bytes)).with_guessed_format();
+    let size = picture.ok().and_then(|picture| picture.into_dimensions().ok());
+    match size {
+        Some((TILE_PX, TILE_PX)) => Ok(false),
+        Some((width, height)) if (width, height) == (2 * TILE_PX, 2 * TILE_PX) && zoom < 24 => Ok(true),
+        Some((width, height)) => Err(MapError::source(
+            path,
+            format!("has tiles of {width} x {height} px, and only those of 256 or 512 px are known"),
+            format!("make a GeoTIFF of it, `gdal_translate {} map.tif`, and build a map of that", path.display()),
+        )),
+        None => {
+            // Protocol buffers are mostly stored compressed.
+            let what = if bytes.starts_with(&[0x1f, 0x8b]) {
+                "holds vector tiles, which are no imagery"
+            } else {
+                "holds tiles that are no pictures"
+            };
+            Err(MapError::source(path, what, "give a map of satellite or aerial imagery (raster tiles: JPEG, PNG or WebP)"))
+        }
+    }
+}
+
+/// The sources: those that the builder recorded, else the areas that the tiles cover, as far as the metadata's bounds reach.
 fn sources(
     path: &Path,
     connection: &Connection,
     metadata: &BTreeMap<String, String>,
-    max_zoom: u8,
+    (max_zoom, doubled): (u8, bool),
 ) -> Result<Vec<SourceRecord>, MapError> {
     if let Some(json) = metadata.get(SOURCES_KEY) {
         let sources: Vec<SourceRecord> = serde_json::from_str(json)
@@ -192,19 +264,32 @@ fn sources(
         }
     }
     let stated = metadata.get("bounds").and_then(|text| bounds_from_metadata(text));
-    let bounds = match stated {
-        Some(bounds) => bounds,
-        None => extent_of_tiles(path, connection, max_zoom)?,
-    };
+    let areas = areas_of_tiles(path, connection, max_zoom)?;
     let name = metadata.get("name").cloned().unwrap_or_else(|| path.display().to_string());
-    Ok(vec![SourceRecord {
-        name,
-        bounds,
-        corners_deg: None,
-        ground_sampling_distance_m: ground_sampling_distance_m(max_zoom, bounds.centre().lat_deg),
-        date: None,
-        licence: metadata.get("attribution").cloned(),
-    }])
+    let several = areas.len() > 1;
+    let record = |(i, area): (usize, GeodeticBounds)| {
+        // Bounds may cut the tiles at the edge; where there are no tiles, they say nothing.
+        let bounds = stated.as_ref().and_then(|stated| intersection(stated, &area)).unwrap_or(area);
+        SourceRecord {
+            name: if several { format!("{name} #{}", i + 1) } else { name.clone() },
+            bounds,
+            corners_deg: None,
+            ground_sampling_distance_m: ground_sampling_distance_m(max_zoom + u8::from(doubled), bounds.centre().lat_deg),
+            date: None,
+            licence: metadata.get("attribution").cloned(),
+        }
+    };
+    Ok(areas.into_iter().enumerate().map(record).collect())
+}
+
+fn intersection(a: &GeodeticBounds, b: &GeodeticBounds) -> Option<GeodeticBounds> {
+    let both = GeodeticBounds {
+        west_deg: a.west_deg.max(b.west_deg),
+        south_deg: a.south_deg.max(b.south_deg),
+        east_deg: a.east_deg.min(b.east_deg),
+        north_deg: a.north_deg.min(b.north_deg),
+    };
+    (both.west_deg < both.east_deg && both.south_deg < both.north_deg).then_some(both)
 }
 
 /// MBTiles' `west,south,east,north`.
@@ -221,21 +306,31 @@ fn bounds_from_metadata(text: &str) -> Option<GeodeticBounds> {
     })
 }
 
-fn extent_of_tiles(path: &Path, connection: &Connection, zoom: u8) -> Result<GeodeticBounds, MapError> {
-    let (x0, x1, y0, y1): (u32, u32, u32, u32) = connection
-        .query_row(
-            "SELECT min(tile_column), max(tile_column), min(tile_row), max(tile_row) FROM tiles WHERE zoom_level = ?1",
-            [zoom],
-            |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)),
-        )
-        .map_err(|e| MapError::store(path, e))?;
+/// The rectangles around the tiles of a zoom: one for each group of tiles that lie near each other.
+fn areas_of_tiles(path: &Path, connection: &Connection, zoom: u8) -> Result<Vec<GeodeticBounds>, MapError> {
+    let fail = |e: rusqlite::Error| MapError::store(path, e);
     let side = 1u32 << zoom;
-    if x1 >= side || y1 >= side {
-        return Err(MapError::store(path, format!("has tiles outside of zoom {zoom}")));
+    // Rows of tiles, in blocks of 64 columns: few, however many tiles there are.
+    let mut statement = connection
+        .prepare(
+            "SELECT tile_row, min(tile_column), max(tile_column) FROM tiles WHERE zoom_level = ?1
+             GROUP BY tile_row, tile_column / 64 ORDER BY 1, 2",
+        )
+        .map_err(fail)?;
+    let rows = statement.query_map([zoom], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).map_err(fail)?;
+    let corner = |x: u32, tms: u32| {
+        lat_lon_from_pixel(zoom, f64::from(x) * f64::from(TILE_PX), f64::from(side - tms) * f64::from(TILE_PX))
+    };
+    let mut rectangles = Vec::new();
+    for row in rows {
+        let (tms, x0, x1): (u32, u32, u32) = row.map_err(fail)?;
+        if x1 >= side || tms >= side {
+            return Err(MapError::store(path, format!("has tiles outside of zoom {zoom}")));
+        }
+        let ((south_deg, west_deg), (north_deg, east_deg)) = (corner(x0, tms), corner(x1 + 1, tms + 1));
+        rectangles.push(GeodeticBounds { west_deg, south_deg, east_deg, north_deg });
     }
-    let corner = |x: u32, tms: u32| lat_lon_from_pixel(zoom, f64::from(x * TILE_PX), f64::from((side - tms) * TILE_PX));
-    let ((south_deg, west_deg), (north_deg, east_deg)) = (corner(x0, y0), corner(x1 + 1, y1 + 1));
-    Ok(GeodeticBounds { west_deg, south_deg, east_deg, north_deg })
+    Ok(cluster(&rectangles).into_iter().map(|(bounds, _)| bounds).collect())
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@ use image::{ExtendedColorType, ImageEncoder, ImageError};
 
 const SIDE: usize = TILE_PX as usize;
 
+/// Column and row of a quarter of a tile of twice the size: it is the tile of the next finer zoom.
+pub(crate) type Quarter = (u32, u32);
+
 /// A decoded tile: 256 × 256 pixels, row-major from the north-west, red, green, blue and coverage (0 = no imagery).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TilePixels {
@@ -43,7 +46,20 @@ impl TilePixels {
     /// # Errors
     /// In words, when the bytes are no such picture.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let image = image::load_from_memory(bytes).map_err(|e| e.to_string())?;
+        Self::decode_part(bytes, None)
+    }
+
+    /// The same of a quarter of a tile of 512 × 512 pixels: its column and row in 0..2, row 0 the north.
+    ///
+    /// # Errors
+    /// See [`TilePixels::decode`].
+    pub(crate) fn decode_part(bytes: &[u8], quarter: Option<Quarter>) -> Result<Self, String> {
+        let mut image = image::load_from_memory(bytes).map_err(|e| e.to_string())?;
+        if let Some((column, row)) = quarter
+            && (image.width(), image.height()) == (2 * TILE_PX, 2 * TILE_PX)
+        {
+            image = image.crop_imm(column * TILE_PX, row * TILE_PX, TILE_PX, TILE_PX);
+        }
         if (image.width(), image.height()) != (TILE_PX, TILE_PX) {
             return Err(format!(
                 "the tile is {} x {} px, and only tiles of 256 x 256 px are known",

@@ -9,4 +9,5 @@ mod data;
 mod gpu;
 mod inertial;
 mod map;
+mod map_cases;
 mod models;

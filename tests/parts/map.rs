@@ -228,7 +228,7 @@ fn the_source_given_last_lies_on_top_or_the_newest_when_asked_for() {
     let old = plain(folder.path(), "b_2020-05-01.png", [40, 40, 200], (50.0, 100.0), 250);
     let out = folder.path().join("m.mbtiles");
     let sources = [new, old];
-    let mut options = BuildOptions::default();
+    let mut options = BuildOptions { force: true, ..BuildOptions::default() };
     build(&sources, &out, &options, &|_| {}).unwrap();
     let map = MapStore::open(&out).unwrap();
     assert_eq!(map.regions().len(), 1);

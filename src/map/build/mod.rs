@@ -4,7 +4,7 @@ mod pyramid;
 mod writer;
 
 use super::MapError;
-use super::import::{self, Layer, PicturesHandle};
+use super::import::{self, Layer, PicturesHandle, TileRows};
 use super::region::SourceRecord;
 use crate::geo::mercator::Tile;
 use std::path::{Path, PathBuf};
@@ -43,11 +43,23 @@ pub struct BuildOptions {
     pub name: Option<String>,
     /// Attribution or licence to be written into the metadata.
     pub attribution: Option<String>,
+    /// Which way the rows of folders of tiles are counted.
+    pub tile_rows: TileRows,
+    /// Whether a file that is there already may be replaced.
+    pub force: bool,
 }
 
 impl Default for BuildOptions {
     fn default() -> Self {
-        Self { order: MergeOrder::Given, jpeg_quality: 92, max_zoom: None, name: None, attribution: None }
+        Self {
+            order: MergeOrder::Given,
+            jpeg_quality: 92,
+            max_zoom: None,
+            name: None,
+            attribution: None,
+            tile_rows: TileRows::default(),
+            force: false,
+        }
     }
 }
 
@@ -81,15 +93,33 @@ pub fn build(
     options: &BuildOptions,
     progress: &dyn Fn(Progress),
 ) -> Result<BuildReport, MapError> {
+    may_write(out, sources, options.force)?;
     let pictures = PicturesHandle::new();
     let mut warnings = Vec::new();
     let mut layers = Vec::new();
     for source in sources {
-        layers.extend(import::open(source, &pictures, &mut warnings)?);
+        layers.extend(import::open(source, options.tile_rows, &pictures, &mut warnings)?);
     }
     let mut report = build_layers(layers, out, options, progress)?;
     report.warnings = warnings;
     Ok(report)
+}
+
+/// Whether the output may be written: never over a source, and over another file only where that was asked for.
+fn may_write(out: &Path, sources: &[PathBuf], force: bool) -> Result<(), MapError> {
+    let Ok(there) = out.canonicalize() else { return Ok(()) };
+    let is_source =
+        sources.iter().filter_map(|s| s.canonicalize().ok()).any(|s| there == s || s.is_dir() && there.starts_with(&s));
+    if is_source && there.is_file() {
+        return Err(MapError::Exists { path: out.to_owned(), what: "is one of the sources; give another name with -o" });
+    }
+    if there.is_file() && !force {
+        return Err(MapError::Exists {
+            path: out.to_owned(),
+            what: "is there already; give another name with -o, or --force to replace it",
+        });
+    }
+    Ok(())
 }
 
 /// Builds a map out of layers; see [`build`].
@@ -109,6 +139,9 @@ pub(crate) fn build_layers(
         return Err(MapError::write(out, "there is no source to build it from"));
     }
     let zooms = pyramid.build(&mut writer, progress)?;
+    if writer.is_empty() {
+        return Err(MapError::write(out, "no pixel of the sources is imagery, so there is nothing to write"));
+    }
     let sources: Vec<SourceRecord> = layers.iter().flat_map(|l| l.records()).collect();
     let mut report = writer.finish(&sources, zooms, options)?;
     report.sources = sources;

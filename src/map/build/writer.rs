@@ -2,9 +2,9 @@
 
 use super::{BuildOptions, BuildReport, hex};
 use crate::geo::mercator::Tile;
-use crate::map::MapError;
 use crate::map::region::SourceRecord;
 use crate::map::store::{DIGEST_KEY, SOURCES_KEY};
+use crate::map::{MapError, part_file};
 
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
@@ -46,9 +46,7 @@ impl Writer {
         if out.is_dir() {
             return Err(MapError::write(out, "it is a folder"));
         }
-        let mut name = out.file_name().map(|n| n.to_owned()).ok_or_else(|| MapError::write(out, "it names no file"))?;
-        name.push(format!(".part-{}", std::process::id()));
-        let temporary = out.with_file_name(name);
+        let temporary = part_file::beside(out).ok_or_else(|| MapError::write(out, "it names no file"))?;
         // Creating it ourselves gives the operating system's reason, which SQLite hides.
         std::fs::File::create(&temporary).map_err(|e| MapError::write(out, e))?;
         let mut writer =
@@ -67,6 +65,11 @@ impl Writer {
             .map_err(|e| write_failure(out, &e))?;
         writer.connection = Some(connection);
         Ok(writer)
+    }
+
+    /// Whether no tile was written so far.
+    pub fn is_empty(&self) -> bool {
+        self.tiles == 0
     }
 
     /// Finest zoom written so far.
@@ -137,7 +140,7 @@ impl Writer {
             .map_err(fail)?;
         connection.close().map_err(|(_, e)| write_failure(&self.out, &e))?;
         let bytes = std::fs::metadata(&self.temporary).map_err(|e| MapError::write(&self.out, e))?.len();
-        std::fs::rename(&self.temporary, &self.out).map_err(|e| MapError::write(&self.out, e))?;
+        part_file::finish(&self.temporary, &self.out).map_err(|e| MapError::write(&self.out, e))?;
         Ok(BuildReport { tiles: self.tiles, bytes, zooms, checksum: digest, ..BuildReport::default() })
     }
 }

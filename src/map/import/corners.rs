@@ -131,7 +131,7 @@ fn parts(table: &Path, files: &[PathBuf], place: &Place) -> Result<Vec<(PathBuf,
             let left = f64::from(widths.range(..column).map(|(_, w)| w).sum::<u32>());
             let top = f64::from(heights.range(..row).map(|(_, h)| h).sum::<u32>());
             let affine = [a, b, x0 + a * left + b * top, d, e, y0 + d * left + e * top];
-            (file, Placement { crs: whole.crs, affine })
+            (file, Placement { crs: whole.crs.clone(), affine })
         })
         .collect())
 }

@@ -5,21 +5,17 @@ use crate::geo::mercator::{CIRCUMFERENCE_M, MAX_LAT_DEG};
 use crate::geo::wgs84::SEMI_MAJOR_M;
 use proj4rs::Proj;
 use std::f64::consts::PI;
+use std::sync::Arc;
 
-/// A coordinate reference system that imagery comes in; all on WGS84.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A coordinate reference system that imagery comes in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Crs {
     /// EPSG:4326: x is the longitude, y the latitude, degrees.
     Geographic,
     /// EPSG:3857.
     WebMercator,
-    /// EPSG:326xx and 327xx.
-    Utm {
-        /// 1..=60.
-        zone: u8,
-        /// Southern hemisphere: false northing of 10,000 km.
-        south: bool,
-    },
+    /// Any other, by its definition for PROJ.
+    Defined(Arc<str>),
 }
 
 impl Crs {
@@ -29,19 +25,63 @@ impl Crs {
             // CGCS2000 (4490) departs from WGS84 by centimetres.
             4326 | 4979 | 4490 => Some(Self::Geographic),
             3857 | 900_913 | 3785 => Some(Self::WebMercator),
-            32601..=32660 => Some(Self::Utm { zone: (code - 32600) as u8, south: false }),
-            32701..=32760 => Some(Self::Utm { zone: (code - 32700) as u8, south: true }),
-            _ => None,
+            code => Self::from_definition(crs_definitions::from_code(code.try_into().ok()?)?.proj4),
         }
     }
 
-    /// What an error says is supported.
-    pub const SUPPORTED: &'static str =
-        "convert it with `gdalwarp -t_srs EPSG:4326` (known are EPSG:4326, 3857 and UTM on WGS84, 326xx and 327xx)";
+    /// The system of a definition for PROJ; `None` where the projection is not known here, or its datum needs a grid.
+    pub fn from_definition(definition: &str) -> Option<Self> {
+        let proj = Proj::from_proj_string(definition).ok()?;
+        (!proj.is_geocent()).then(|| Self::Defined(definition.into()))
+    }
 
-    fn utm(zone: u8, south: bool) -> Option<Proj> {
-        let south = if south { " +south" } else { "" };
-        Proj::from_proj_string(&format!("+proj=utm +zone={zone} +datum=WGS84 +units=m{south} +no_defs")).ok()
+    /// What an error says is supported.
+    pub const SUPPORTED: &'static str = "convert it with `gdalwarp -t_srs EPSG:4326`";
+
+    /// Metres of a unit of its coordinates; `None` for degrees.
+    pub fn unit_m(&self) -> Option<f64> {
+        match self {
+            Self::Geographic => None,
+            Self::WebMercator => Some(1.0),
+            Self::Defined(definition) => {
+                Proj::from_proj_string(definition).ok().filter(|proj| !proj.is_latlong()).map(|proj| proj.to_meter())
+            }
+        }
+    }
+
+    /// Values of a parameter of the definition.
+    fn parameter(&self, name: &str) -> Option<&str> {
+        let Self::Defined(definition) = self else { return None };
+        definition.split_whitespace().find_map(|word| word.strip_prefix('+')?.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// Whether its datum is WGS 84, or one on the same ellipsoid to a metre or two (NAD83, ETRS89, GDA and their like).
+    pub fn is_on_known_datum(&self) -> bool {
+        let number = |name: &str| self.parameter(name)?.parse::<f64>().ok();
+        let geocentric = match (number("a"), number("rf")) {
+            (Some(a), Some(rf)) => (a - SEMI_MAJOR_M).abs() < 0.5 && (rf - 298.2572).abs() < 1e-3,
+            (Some(a), None) => a == SEMI_MAJOR_M,
+            _ => self.parameter("ellps").is_none_or(|e| matches!(e, "GRS80" | "WGS84")),
+        };
+        geocentric && self.parameter("datum").is_none_or(|d| matches!(d, "WGS84" | "NAD83"))
+    }
+
+    /// How far apart two systems put one point, metres; `None` where one of them has no such point.
+    pub fn apart_m(&self, other: &Self) -> Option<f64> {
+        let (a, b) = (Projection::of(self)?, Projection::of(other)?);
+        let number = |name: &str| self.parameter(name).and_then(|v| v.parse::<f64>().ok());
+        let zone = number("zone").map(|zone| zone * 6.0 - 183.0);
+        let lon = zone.or(number("lon_0")).unwrap_or(0.0);
+        let lat = number("lat_0").filter(|lat| *lat != 0.0).unwrap_or(if self.definition_is_south() { -30.0 } else { 30.0 });
+        let (x, y) = a.xy(lat, lon + 0.5)?;
+        let (lat_b, lon_b) = b.lat_lon(x, y)?;
+        let plane = crate::geo::EnuPlane::at(crate::geo::Geodetic::ground(lat, lon + 0.5));
+        let off = plane.ground_from_lat_lon(lat_b, lon_b);
+        Some(off.e_m.hypot(off.n_m))
+    }
+
+    fn definition_is_south(&self) -> bool {
+        matches!(self, Self::Defined(definition) if definition.split_whitespace().any(|word| word == "+south"))
     }
 }
 
@@ -51,18 +91,19 @@ pub(crate) enum Projection {
     Geographic,
     /// See [`Crs::WebMercator`].
     WebMercator,
-    /// See [`Crs::Utm`]: the projected and the geographic system.
-    Utm(Box<(Proj, Proj)>),
+    /// See [`Crs::Defined`]: that system, and WGS 84.
+    Defined(Box<(Proj, Proj)>),
 }
 
 impl Projection {
     /// The conversion of a system; `None` if the projection library refuses it.
-    pub fn of(crs: Crs) -> Option<Self> {
+    pub fn of(crs: &Crs) -> Option<Self> {
         Some(match crs {
             Crs::Geographic => Self::Geographic,
             Crs::WebMercator => Self::WebMercator,
-            Crs::Utm { zone, south } => {
-                Self::Utm(Box::new((Crs::utm(zone, south)?, Proj::from_proj_string("+proj=longlat +datum=WGS84 +no_defs").ok()?)))
+            Crs::Defined(definition) => {
+                let wgs84 = Proj::from_proj_string("+proj=longlat +datum=WGS84 +no_defs").ok()?;
+                Self::Defined(Box::new((Proj::from_proj_string(definition).ok()?, wgs84)))
             }
         })
     }
@@ -72,8 +113,8 @@ impl Projection {
         let (lat, lon) = match self {
             Self::Geographic => (y, x),
             Self::WebMercator => ((y / SEMI_MAJOR_M).sinh().atan().to_degrees(), x / CIRCUMFERENCE_M * 360.0),
-            Self::Utm(pair) => {
-                let mut p = (x, y, 0.0);
+            Self::Defined(pair) => {
+                let mut p = if pair.0.is_latlong() { (x.to_radians(), y.to_radians(), 0.0) } else { (x, y, 0.0) };
                 proj4rs::transform::transform(&pair.0, &pair.1, &mut p).ok()?;
                 (p.1.to_degrees(), p.0.to_degrees())
             }
@@ -89,10 +130,11 @@ impl Projection {
                 let lat = lat_deg.clamp(-MAX_LAT_DEG, MAX_LAT_DEG).to_radians();
                 Some((lon_deg / 360.0 * CIRCUMFERENCE_M, SEMI_MAJOR_M * lat.tan().asinh()))
             }
-            Self::Utm(pair) => {
+            Self::Defined(pair) => {
                 let mut p = (lon_deg.to_radians(), lat_deg.to_radians(), 0.0);
                 proj4rs::transform::transform(&pair.1, &pair.0, &mut p).ok()?;
-                (p.0.is_finite() && p.1.is_finite()).then_some((p.0, p.1))
+                let (x, y) = if pair.0.is_latlong() { (p.0.to_degrees(), p.1.to_degrees()) } else { (p.0, p.1) };
+                (x.is_finite() && y.is_finite()).then_some((x, y))
             }
         }
     }
@@ -100,7 +142,7 @@ impl Projection {
 
 /// Where a raster lies: the affine map from continuous pixel coordinates (the north-west corner of the first pixel is `(0, 0)`,
 /// its centre `(0.5, 0.5)`) to the system: `x = a·c + b·r + x0`, `y = d·c + e·r + y0`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Placement {
     /// The system.
     pub crs: Crs,
@@ -118,14 +160,19 @@ pub(crate) struct Georeference {
 impl Georeference {
     /// `None` for a singular or non-finite affine map.
     pub fn new(placement: &Placement) -> Option<Self> {
-        let [a, b, x0, d, e, y0] = placement.affine;
+        let mut affine = placement.affine;
+        if placement.crs.unit_m().is_none() && affine[2] >= 180.0 {
+            // Longitudes from 0° to 360°.
+            affine[2] -= 360.0;
+        }
+        let [a, b, x0, d, e, y0] = affine;
         let determinant = a * e - b * d;
         if !placement.affine.iter().all(|v| v.is_finite()) || determinant.abs() < 1e-30 {
             return None;
         }
         let (ia, ib, id, ie) = (e / determinant, -b / determinant, -d / determinant, a / determinant);
         let inverse = [ia, ib, -(ia * x0 + ib * y0), id, ie, -(id * x0 + ie * y0)];
-        Some(Self { projection: Projection::of(placement.crs)?, affine: placement.affine, inverse })
+        Some(Self { projection: Projection::of(&placement.crs)?, affine, inverse })
     }
 
     /// Latitude and longitude, degrees, of continuous pixel coordinates.
@@ -152,8 +199,8 @@ impl Georeference {
         Some((GeodeticBounds::around(edge?)?, [corner(0.0, 0.0)?, corner(w, 0.0)?, corner(w, h)?, corner(0.0, h)?]))
     }
 
-    /// Ground size of the raster's middle pixel, metres: the geometric mean of both directions.
-    pub fn ground_sampling_distance_m(&self, width: u32, height: u32) -> Option<f64> {
+    /// Ground size of the raster's middle pixel, metres: the geometric mean of both directions, and how many times longer one is than the other.
+    pub fn pixel_on_ground(&self, width: u32, height: u32) -> Option<(f64, f64)> {
         let (c, r) = (f64::from(width) / 2.0, f64::from(height) / 2.0);
         let (lat, lon) = self.lat_lon(c, r)?;
         let plane = crate::geo::EnuPlane::at(crate::geo::Geodetic::ground(lat, lon));
@@ -165,7 +212,8 @@ impl Georeference {
         };
         let (u, v) = (step(100.0, 0.0)?, step(0.0, 100.0)?);
         let area = (u.0 * v.1 - u.1 * v.0).abs();
-        (area > 0.0 && area.is_finite()).then(|| area.sqrt())
+        let (across_m, down_m) = (u.0.hypot(u.1), v.0.hypot(v.1));
+        (area > 0.0 && area.is_finite()).then(|| (area.sqrt(), across_m.max(down_m) / across_m.min(down_m)))
     }
 }
 
@@ -184,22 +232,58 @@ mod tests {
     fn utm_of_a_known_point() {
         // From `gdaltransform -s_srs EPSG:4326 -t_srs EPSG:32651`: 121.0 24.0 → 296582.09 2655569.31 checked to the metre by the
         // meridian arc; the central meridian itself is exact: easting 500000.
-        let p = Projection::of(Crs::Utm { zone: 51, south: false }).unwrap();
+        let p = Projection::of(&Crs::from_epsg(32651).unwrap()).unwrap();
         let (x, y) = p.xy(0.0, 123.0).unwrap();
         assert!((x - 500_000.0).abs() < 1e-3 && y.abs() < 1e-3);
         let (_, y) = p.xy(45.0, 123.0).unwrap();
         // Meridian arc to 45° on WGS84 is 4,984,944.378 m, times 0.9996.
         assert!((y - 4_984_944.378 * 0.9996).abs() < 1e-2, "{y}");
-        let (_, y) = Projection::of(Crs::Utm { zone: 51, south: true }).unwrap().xy(-45.0, 123.0).unwrap();
+        let (_, y) = Projection::of(&Crs::from_epsg(32751).unwrap()).unwrap().xy(-45.0, 123.0).unwrap();
         assert!((y - (10_000_000.0 - 4_984_944.378 * 0.9996)).abs() < 1e-2, "{y}");
+    }
+
+    #[test]
+    fn national_systems_lie_where_they_are_defined_to() {
+        // Origins of the projections; of two on another datum a published point: Bern's old observatory (swisstopo) and the water tower of Caister
+        // (Ordnance Survey, "A guide to coordinate systems in Great Britain"), which seven parameters tell to some metres.
+        for (code, x, y, lat, lon, within_deg) in [
+            (25832, 500_000.0, 0.0, 0.0, 9.0, 1e-7),
+            (2154, 700_000.0, 6_600_000.0, 46.5, 3.0, 1e-7),
+            (3035, 4_321_000.0, 3_210_000.0, 52.0, 10.0, 1e-7),
+            (28355, 500_000.0, 10_000_000.0, 0.0, 147.0, 1e-7),
+            (3826, 250_000.0, 0.0, 0.0, 121.0, 1e-7),
+            (26910, 500_000.0, 0.0, 0.0, -123.0, 1e-7),
+            (4258, 10.9, 47.8, 47.8, 10.9, 1e-7),
+            (4269, -120.0, 37.0, 37.0, -120.0, 1e-7),
+            (2056, 2_600_000.0, 1_200_000.0, 46.951_08, 7.438_63, 1e-4),
+            (27700, 651_409.903, 313_177.270, 52.657_98, 1.716_07, 1e-4),
+        ] {
+            let crs = Crs::from_epsg(code).unwrap();
+            let (found_lat, found_lon) = Projection::of(&crs).unwrap().lat_lon(x, y).unwrap();
+            let off = (found_lat - lat).abs().max((found_lon - lon).abs());
+            assert!(off < within_deg, "EPSG:{code}: {found_lat} {found_lon}");
+        }
+        // A grid is needed, and a code that there is not.
+        assert_eq!((Crs::from_epsg(26710), Crs::from_epsg(99_999)), (None, None));
+    }
+
+    #[test]
+    fn units_and_datums_are_told() {
+        let of = |code| Crs::from_epsg(code).unwrap();
+        assert_eq!((of(4258).unit_m(), of(32632).unit_m()), (None, Some(1.0)));
+        assert!((of(2263).unit_m().unwrap() - 0.304_800_6).abs() < 1e-7);
+        assert!(of(25832).is_on_known_datum() && of(26910).is_on_known_datum() && of(32632).is_on_known_datum());
+        assert!(!of(27700).is_on_known_datum() && !of(2056).is_on_known_datum() && !of(23032).is_on_known_datum());
+        assert!(of(25832).apart_m(&of(32632)).unwrap() < 2.0 && of(25832).apart_m(&of(25833)).unwrap() > 1e5);
     }
 
     proptest! {
         #[test]
         fn every_system_goes_there_and_back(lat in -70.0..70.0f64, d in -2.5..2.5f64, zone in 1u8..=60) {
             let lon = f64::from(zone) * 6.0 - 183.0 + d;
-            for crs in [Crs::Geographic, Crs::WebMercator, Crs::Utm { zone, south: lat < 0.0 }] {
-                let p = Projection::of(crs).unwrap();
+            let utm = Crs::from_epsg(if lat < 0.0 { 32700 } else { 32600 } + u32::from(zone)).unwrap();
+            for crs in [Crs::Geographic, Crs::WebMercator, utm] {
+                let p = Projection::of(&crs).unwrap();
                 let (x, y) = p.xy(lat, lon).unwrap();
                 let (la, lo) = p.lat_lon(x, y).unwrap();
                 prop_assert!((la - lat).abs() < 1e-8 && (lo - lon).abs() < 1e-8, "{crs:?} {lat} {lon} {la} {lo}");

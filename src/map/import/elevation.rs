@@ -28,7 +28,20 @@ pub(crate) struct Posts {
 /// Reads the part of a file that lies within some bounds, or all of it.
 pub(crate) fn read(path: &Path, within: Option<GeodeticBounds>) -> Result<Posts, MapError> {
     let file = File::open(path).map_err(|e| MapError::read(path, e))?;
+    let text = path.extension().and_then(|e| e.to_str()).map(str::to_lowercase);
+    if text.as_deref().is_some_and(|e| matches!(e, "asc" | "hgt" | "dem" | "bil" | "flt" | "dt1" | "dt2")) {
+        let tiff = path.with_extension("tif");
+        let convert = format!("convert it with `gdal_translate {} {}` and give that", path.display(), tiff.display());
+        return Err(MapError::source(path, "is no GeoTIFF", convert));
+    }
     from_source(path, Box::new(BufReader::new(file)), within)
+}
+
+/// Whether a file is a TIFF of one band of numbers that are no brightness.
+pub(crate) fn is_model(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    let header = tiff_header::open(path, Box::new(BufReader::new(file)));
+    header.is_ok_and(|(_, header)| matches!(header.colour, ColorType::Gray(32 | 64)))
 }
 
 fn from_source(path: &Path, source: Box<dyn Source>, within: Option<GeodeticBounds>) -> Result<Posts, MapError> {
@@ -76,7 +89,8 @@ fn from_source(path: &Path, source: Box<dyn Source>, within: Option<GeodeticBoun
                 for x in (cx * cw).max(x0)..(cx * cw + valid).min(x1) {
                     let from = (y - cy * ch) as usize * valid as usize + (x - cx * cw) as usize;
                     let to = (y - y0) as usize * width as usize + (x - x0) as usize;
-                    let value = sample(&samples, from).filter(|v| header.nodata != Some(*v) && PLAUSIBLE_M.contains(v));
+                    let value = sample(&samples, from).filter(|v| header.nodata != Some(*v));
+                    let value = value.map(|v| v * header.scale + header.offset).filter(|v| PLAUSIBLE_M.contains(v));
                     if let (Some(value), Some(post)) = (value, elevation_m.get_mut(to)) {
                         *post = value as f32;
                     }

@@ -10,6 +10,14 @@ const MODEL_TYPE: u16 = 1024;
 const RASTER_TYPE: u16 = 1025;
 const GEODETIC_CRS: u16 = 2048;
 const PROJECTED_CRS: u16 = 3072;
+const LINEAR_UNITS: u16 = 3076;
+const LINEAR_UNIT_SIZE: u16 = 3077;
+const PROJECTION_METHOD: u16 = 3075;
+const ANGULAR_UNITS: u16 = 2054;
+const DEGREES: u16 = 9102;
+const DEGREES_OF_HEMISPHERE: u16 = 9122;
+/// Where the numbers are that do not fit into the directory.
+const DOUBLES: u16 = 34736;
 const MODEL_PROJECTED: u16 = 1;
 const MODEL_GEOGRAPHIC: u16 = 2;
 const PIXEL_IS_POINT: u16 = 2;
@@ -20,8 +28,8 @@ const USER_DEFINED: u16 = 32767;
 pub(crate) struct GeoTags {
     /// GeoKeyDirectoryTag (34735).
     pub directory: Vec<u16>,
-    /// GeoAsciiParamsTag (34737).
-    pub ascii: String,
+    /// GeoDoubleParamsTag (34736).
+    pub doubles: Vec<f64>,
     /// ModelPixelScaleTag (33550).
     pub pixel_scale: Vec<f64>,
     /// ModelTiepointTag (33922).
@@ -42,6 +50,14 @@ impl GeoTags {
         self.directory.get(4..)?.chunks_exact(4).take(count).find(|k| k[0] == key && k[1] == 0 && k[2] == 1).map(|k| k[3])
     }
 
+    /// A key whose value is one of the numbers beside the directory.
+    fn double(&self, key: u16) -> Option<f64> {
+        let count = usize::from(*self.directory.get(3)?);
+        let keys = self.directory.get(4..)?.chunks_exact(4).take(count);
+        let at = keys.into_iter().find(|k| k[0] == key && k[1] == DOUBLES && k[2] >= 1).map(|k| k[3])?;
+        self.doubles.get(usize::from(at)).copied().filter(|v| v.is_finite())
+    }
+
     fn crs(&self) -> Result<Crs, String> {
         let code = |key| self.short(key).filter(|&c| c != 0 && c != USER_DEFINED);
         let code = match self.short(MODEL_TYPE) {
@@ -52,9 +68,46 @@ impl GeoTags {
         };
         match code {
             Some(code) => Crs::from_epsg(u32::from(code)).ok_or_else(|| format!("is in EPSG:{code}, which is not known here")),
-            // Some writers leave the code out and describe the system in words.
             None if self.directory.is_empty() => Err("has no GeoKeys that say which coordinate system it is in".into()),
-            None => words(&self.ascii).ok_or_else(|| "is in a coordinate system without EPSG code".into()),
+            None => self.described().ok_or_else(|| "is in a coordinate system without an EPSG code that is known here".into()),
+        }
+    }
+
+    /// A system that is described by its parameters instead of a code: those of the projection, over a geographic system with a code.
+    fn described(&self) -> Option<Crs> {
+        let base = self.short(GEODETIC_CRS).filter(|&c| c != 0 && c != USER_DEFINED)?;
+        let datum = match Crs::from_epsg(u32::from(base))? {
+            Crs::Geographic => "+datum=WGS84".to_owned(),
+            Crs::Defined(definition) => definition.strip_prefix("+proj=longlat ")?.replace("+no_defs", ""),
+            Crs::WebMercator => return None,
+        };
+        let first = |keys: &[u16]| keys.iter().find_map(|key| self.double(*key));
+        let (x0, y0) = (first(&[3082, 3086, 3090]).unwrap_or(0.0), first(&[3083, 3087, 3091]).unwrap_or(0.0));
+        let (lon0, lat0) = (first(&[3080, 3084, 3088]).unwrap_or(0.0), first(&[3081, 3085, 3089]).unwrap_or(0.0));
+        let scale = first(&[3092, 3093]).unwrap_or(1.0);
+        let parallels = || Some(format!("+lat_1={} +lat_2={}", self.double(3078)?, self.double(3079)?));
+        let projection = match self.short(PROJECTION_METHOD)? {
+            1 => format!("+proj=tmerc +k={scale}"),
+            8 => format!("+proj=lcc {}", parallels()?),
+            11 => format!("+proj=aea {}", parallels()?),
+            _ => return None,
+        };
+        // Offsets are in the units of the coordinates; the definition's are metres.
+        let unit_m = self.linear_unit_m().ok()?.unwrap_or(1.0);
+        let (x0, y0) = (x0 * unit_m, y0 * unit_m);
+        Crs::from_definition(&format!("{projection} +lat_0={lat0} +lon_0={lon0} +x_0={x0} +y_0={y0} {datum} +units=m +no_defs"))
+    }
+
+    /// Metres of the unit that the coordinates are said to be in; `None` where nothing is said.
+    fn linear_unit_m(&self) -> Result<Option<f64>, String> {
+        match self.short(LINEAR_UNITS) {
+            None | Some(0) => Ok(None),
+            Some(9001) => Ok(Some(1.0)),
+            Some(9002) => Ok(Some(0.3048)),
+            Some(9003) => Ok(Some(1200.0 / 3937.0)),
+            Some(9036) => Ok(Some(1000.0)),
+            Some(USER_DEFINED) if self.double(LINEAR_UNIT_SIZE).is_some_and(|m| m > 0.0) => Ok(self.double(LINEAR_UNIT_SIZE)),
+            Some(other) => Err(format!("has coordinates in the unit EPSG:{other}, which is not known here")),
         }
     }
 
@@ -84,26 +137,16 @@ impl GeoTags {
             let [a, b, x0, d, e, y0] = affine;
             affine = [a, b, x0 - (a + b) / 2.0, d, e, y0 - (d + e) / 2.0];
         }
-        Ok(Placement { crs, affine })
-    }
-}
-
-/// A citation such as `WGS 84 / UTM zone 51N`.
-fn words(citation: &str) -> Option<Crs> {
-    let plain: String = citation.to_uppercase().chars().filter(|c| c.is_ascii_alphanumeric()).collect();
-    if !plain.contains("WGS84") {
-        return None;
-    }
-    if plain.contains("PSEUDOMERCATOR") {
-        return Some(Crs::WebMercator);
-    }
-    match plain.split_once("UTMZONE") {
-        Some((_, zone)) => {
-            let digits: String = zone.chars().take_while(char::is_ascii_digit).collect();
-            let south = zone[digits.len()..].starts_with('S');
-            Crs::from_epsg(digits.parse::<u32>().ok().filter(|z| (1..=60).contains(z))? + if south { 32700 } else { 32600 })
+        // A code brings its own unit; what the file says of its coordinates is heeded, as GDAL does.
+        if let (Some(unit_m), Some(own_m)) = (self.linear_unit_m()?, crs.unit_m())
+            && (unit_m / own_m - 1.0).abs() > 1e-9
+        {
+            affine = affine.map(|v| v * unit_m / own_m);
         }
-        None => None,
+        if crs.unit_m().is_none() && !matches!(self.short(ANGULAR_UNITS), None | Some(0 | DEGREES | DEGREES_OF_HEMISPHERE)) {
+            return Err("has angles that are no degrees".into());
+        }
+        Ok(Placement { crs, affine })
     }
 }
 
@@ -126,7 +169,7 @@ mod tests {
     #[test]
     fn a_tie_point_away_from_the_corner_is_carried_back_to_it() {
         let p = tags(&[[1024, 0, 1, 1], [1025, 0, 1, 1], [3072, 0, 1, 32651]]).placement().unwrap();
-        assert_eq!(p, Placement { crs: Crs::Utm { zone: 51, south: false }, affine: [2.0, 0.0, 980.0, 0.0, -3.0, 5060.0] });
+        assert_eq!(p, Placement { crs: Crs::from_epsg(32651).unwrap(), affine: [2.0, 0.0, 980.0, 0.0, -3.0, 5060.0] });
     }
 
     #[test]
@@ -144,26 +187,53 @@ mod tests {
 
     #[test]
     fn an_unknown_system_is_named() {
-        assert!(tags(&[[1024, 0, 1, 1], [3072, 0, 1, 27700]]).placement().unwrap_err().contains("EPSG:27700"));
+        assert!(tags(&[[1024, 0, 1, 1], [3072, 0, 1, 26710]]).placement().unwrap_err().contains("EPSG:26710"));
     }
 
     #[test]
-    fn a_citation_helps_where_the_code_is_missing() {
-        let mut t = tags(&[[1024, 0, 1, 1], [3072, 0, 1, 32767]]);
-        t.ascii = "WGS 84 / UTM zone 35S|WGS 84|".into();
-        assert_eq!(t.placement().unwrap().crs, Crs::Utm { zone: 35, south: true });
+    fn the_unit_of_the_coordinates_is_heeded() {
+        let keys = [[1024, 0, 1, 1], [3072, 0, 1, 32632], [3076, 0, 1, 9003]];
+        let feet = tags(&keys).placement().unwrap();
+        let metres = tags(&keys[..2]).placement().unwrap();
+        assert!(feet.affine.iter().zip(metres.affine).all(|(f, m)| (f - m * 1200.0 / 3937.0).abs() < 1e-9), "{feet:?}");
+        // A system that is in feet itself.
+        let own = tags(&[[1024, 0, 1, 1], [3072, 0, 1, 2263], [3076, 0, 1, 9003]]).placement().unwrap();
+        assert_eq!(own.affine, metres.affine);
+        assert!(tags(&[[1024, 0, 1, 1], [3072, 0, 1, 32632], [3076, 0, 1, 9037]]).placement().unwrap_err().contains("9037"));
+    }
+
+    #[test]
+    fn parameters_serve_where_the_code_is_missing_and_words_never() {
+        let described = [
+            [1024, 0, 1, 1],
+            [2048, 0, 1, 4326],
+            [3072, 0, 1, 32767],
+            [3075, 0, 1, 1],
+            [3080, 34736, 1, 0],
+            [3081, 34736, 1, 1],
+            [3082, 34736, 1, 2],
+            [3083, 34736, 1, 3],
+            [3092, 34736, 1, 4],
+        ];
+        let mut t = tags(&described);
+        t.doubles = vec![27.0, 0.0, 500_000.0, 10_000_000.0, 0.9996];
+        let utm = Crs::from_epsg(32735).unwrap();
+        assert!(t.placement().unwrap().crs.apart_m(&utm).unwrap() < 0.01);
+        t.doubles.clear();
+        t.directory.truncate(4 + 3 * 4);
+        assert!(t.placement().is_err());
     }
 
     proptest! {
         #[test]
         fn any_tags_are_survived(
             directory in proptest::collection::vec(any::<u16>(), 0..40),
-            ascii in "\\PC{0,40}",
+            doubles in proptest::collection::vec(any::<f64>(), 0..8),
             pixel_scale in proptest::collection::vec(any::<f64>(), 0..4),
             tie_points in proptest::collection::vec(any::<f64>(), 0..13),
             transformation in proptest::collection::vec(any::<f64>(), 0..17),
         ) {
-            let _ = GeoTags { directory, ascii, pixel_scale, tie_points, transformation }.placement();
+            let _ = GeoTags { directory, doubles, pixel_scale, tie_points, transformation }.placement();
         }
     }
 }

@@ -16,6 +16,9 @@ use tiff::tags::Tag;
 
 /// Bytes of decoded chunks kept at a time.
 const CACHE_BYTES: usize = 192 << 20;
+/// Minus the least sample of 16 bits, and how many there are, signed and unsigned.
+const LEAST: i64 = 32_768;
+const HISTOGRAM: usize = 32_768 + 65_536;
 /// Chunks looked at to find the range of 16-bit samples.
 const RANGE_CHUNKS: u32 = 32;
 
@@ -38,6 +41,10 @@ pub(crate) struct GeoTiff {
     colour: ColorType,
     samples: usize,
     planar: bool,
+    /// Position of the sample that says what is covered.
+    alpha: Option<usize>,
+    /// See [`tiff_header::Header::chunk_bytes`].
+    chunk_bytes: Vec<u64>,
     palette: Option<Vec<u16>>,
     nodata: Option<f64>,
     /// Sample values that become 0 and 255, for 16-bit samples.
@@ -73,6 +80,19 @@ impl GeoTiff {
                 "convert it with `gdal_translate -ot Byte -scale` (known are grey, RGB, RGBA of 8 or 16 bits, and palettes)",
             ));
         }
+        if header.masked {
+            let bands = if colour.num_samples() < 3 {
+                "-b 1 -b mask -colorinterp_2 alpha"
+            } else {
+                "-b 1 -b 2 -b 3 -b mask -colorinterp_4 alpha"
+            };
+            let out = path.with_extension("alpha.tif");
+            return Err(MapError::source(
+                path,
+                "says by a mask inside the file what is imagery, which is not read here",
+                format!("convert it with `gdal_translate {bands} -co COMPRESS=DEFLATE {} {}`", path.display(), out.display()),
+            ));
+        }
         let palette = match colour {
             ColorType::Palette(_) => decoder.find_tag_unsigned_vec(Tag::ColorMap).map_err(|e| tiff_header::failure(path, &e))?,
             _ => None,
@@ -87,6 +107,8 @@ impl GeoTiff {
             colour,
             samples: usize::from(colour.num_samples()),
             planar: header.planar,
+            alpha: header.alpha,
+            chunk_bytes: header.chunk_bytes,
             palette,
             range: (0.0, 255.0),
             tags: header.tags,
@@ -141,10 +163,20 @@ impl GeoTiff {
         if let Some(found) = reader.chunks.get(&index) {
             return Ok(found);
         }
-        let planes = self.read(&mut reader.decoder, index)?;
-        let rgba = Arc::new(self.rgba(&planes));
+        let rgba = if self.was_written(index) {
+            let planes = self.read(&mut reader.decoder, index)?;
+            self.rgba(&planes)
+        } else {
+            Vec::new()
+        };
+        let rgba = Arc::new(rgba);
         reader.chunks.put(index, rgba.clone(), rgba.len());
         Ok(rgba)
+    }
+
+    /// Whether a chunk is in the file: sparse files leave out those without imagery.
+    fn was_written(&self, index: u32) -> bool {
+        self.chunk_bytes.get(index as usize) != Some(&0)
     }
 
     /// Samples of a chunk: one interleaved vector, or one for each plane.
@@ -153,12 +185,13 @@ impl GeoTiff {
         let planes = if self.planar { self.samples as u32 } else { 1 };
         (0..planes)
             .map(|plane| {
-                decoder.read_chunk(plane * per_plane + index).map_err(|e| {
-                    MapError::source(
+                decoder.read_chunk(plane * per_plane + index).map_err(|e| match e {
+                    tiff::TiffError::UnsupportedError(_) => tiff_header::failure(&self.path, &e),
+                    e => MapError::source(
                         &self.path,
                         format!("chunk {index} cannot be decoded ({e})"),
                         "check that the file is complete",
-                    )
+                    ),
                 })
             })
             .collect()
@@ -181,6 +214,7 @@ impl GeoTiff {
                 _ if self.samples < 3 => ([byte(at(0)); 3], full),
                 _ => ([byte(at(0)), byte(at(1)), byte(at(2))], full),
             };
+            let alpha = self.alpha.map_or(alpha, at);
             let bands = self.samples.min(3);
             let none = alpha < full / 2.0 || self.nodata.is_some_and(|n| (0..bands).all(|s| at(s) == n));
             out.extend([rgb[0], rgb[1], rgb[2], if none { 0 } else { 255 }]);
@@ -200,16 +234,17 @@ impl GeoTiff {
     fn find_range(&self) -> Result<(f64, f64), MapError> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let chunks = self.size.0.div_ceil(self.chunk.0) * self.size.1.div_ceil(self.chunk.1);
-        let mut histogram = vec![0u64; 65536];
+        let mut histogram = vec![0u64; HISTOGRAM];
         let step = chunks.div_ceil(RANGE_CHUNKS).max(1);
-        for index in (0..chunks).step_by(step as usize) {
+        for index in (0..chunks).step_by(step as usize).filter(|index| self.was_written(*index)) {
             let planes = self.read(&mut reader.decoder, index)?;
             let values = Samples { planes: &planes, samples: self.samples };
             for i in 0..values.len() {
                 for s in 0..if self.samples < 3 { 1 } else { 3 } {
                     let v = values.get(i, s);
                     if self.nodata != Some(v) {
-                        histogram[(v as usize).min(65535)] += 1;
+                        // Signed samples lie in the lower half.
+                        histogram[(v as i64 + LEAST).clamp(0, HISTOGRAM as i64 - 1) as usize] += 1;
                     }
                 }
             }
@@ -222,7 +257,8 @@ impl GeoTiff {
                 seen as f64 >= share * total as f64
             })
         };
-        let (low, high) = (percentile(0.01).unwrap_or(0) as f64, percentile(0.99).unwrap_or(65535) as f64);
+        let (low, high) = (percentile(0.01).unwrap_or(0) as f64, percentile(0.99).unwrap_or(HISTOGRAM - 1) as f64);
+        let (low, high) = (low - LEAST as f64, high - LEAST as f64);
         Ok(if high > low { (low, high) } else { (low, low + 255.0) })
     }
 }
@@ -238,6 +274,7 @@ impl Samples<'_> {
         let n = match self.planes.first() {
             Some(DecodingResult::U8(v)) => v.len(),
             Some(DecodingResult::U16(v)) => v.len(),
+            Some(DecodingResult::I16(v)) => v.len(),
             _ => 0,
         };
         if self.planes.len() > 1 { n } else { n / self.samples.max(1) }
@@ -249,6 +286,7 @@ impl Samples<'_> {
         match self.planes.get(plane) {
             Some(DecodingResult::U8(v)) => v.get(i).copied().map_or(0.0, f64::from),
             Some(DecodingResult::U16(v)) => v.get(i).copied().map_or(0.0, f64::from),
+            Some(DecodingResult::I16(v)) => v.get(i).copied().map_or(0.0, f64::from),
             _ => 0.0,
         }
     }

@@ -8,6 +8,7 @@ mod geotiff;
 mod picture;
 mod raster;
 mod tiff_header;
+mod well_known_text;
 mod world_file;
 mod xyz;
 
@@ -18,6 +19,7 @@ use crate::geo::mercator::Tile;
 use picture::Pictures;
 use raster::Raster;
 use std::path::Path;
+pub use xyz::TileRows;
 
 /// A source of imagery that can be drawn on tiles.
 pub(crate) trait Layer: Send + Sync {
@@ -38,10 +40,15 @@ pub(crate) trait Layer: Send + Sync {
 }
 
 /// The layers of a source, found by what it contains; what had to be left out is added to `warnings`.
-pub(crate) fn open(path: &Path, pictures: &PicturesHandle, warnings: &mut Vec<String>) -> Result<Vec<Box<dyn Layer>>, MapError> {
+pub(crate) fn open(
+    path: &Path,
+    rows: TileRows,
+    pictures: &PicturesHandle,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Box<dyn Layer>>, MapError> {
     let metadata = std::fs::metadata(path).map_err(|e| MapError::read(path, e))?;
     if metadata.is_dir() {
-        return open_folder(path, pictures, warnings);
+        return open_folder(path, rows, pictures, warnings);
     }
     let head = head(path)?;
     if geotiff::is_tiff(&head) {
@@ -92,24 +99,40 @@ fn head(path: &Path) -> Result<Vec<u8>, MapError> {
     Ok(head)
 }
 
-fn open_folder(path: &Path, pictures: &PicturesHandle, warnings: &mut Vec<String>) -> Result<Vec<Box<dyn Layer>>, MapError> {
+fn open_folder(
+    path: &Path,
+    rows: TileRows,
+    pictures: &PicturesHandle,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Box<dyn Layer>>, MapError> {
     if let Some(table) = corners::table_in(path)? {
         return corners::open(&table, &pictures.0, warnings);
     }
-    if let Some(tiles) = xyz::XyzFolder::open(path, warnings)? {
+    if let Some(tiles) = xyz::XyzFolder::open(path, rows, warnings)? {
         return Ok(vec![Box::new(tiles)]);
     }
     let mut files: Vec<_> = std::fs::read_dir(path)
         .and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>())
         .map_err(|e| MapError::read(path, e))?;
     files.sort();
-    let mut layers = Vec::new();
+    let (mut layers, mut left_out) = (Vec::new(), None);
     for file in files.iter().filter(|f| f.is_file()) {
         let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
         let picture = matches!(extension.as_str(), "jpg" | "jpeg" | "png" | "webp") && world_file::beside(file).is_some();
         if picture || matches!(extension.as_str(), "tif" | "tiff") {
-            layers.extend(open(file, pictures, warnings)?);
+            match open(file, rows, pictures, warnings) {
+                Ok(opened) => layers.extend(opened),
+                // What photogrammetry writes beside its orthophoto.
+                Err(error) if elevation::is_model(file) => {
+                    warnings.push(format!("{}: is an elevation model; it was left out (give it with --dem)", file.display()));
+                    left_out = left_out.or(Some(error));
+                }
+                Err(error) => return Err(error),
+            }
         }
+    }
+    if let (true, Some(error)) = (layers.is_empty(), left_out) {
+        return Err(error);
     }
     if layers.is_empty() {
         return Err(MapError::source(

@@ -21,6 +21,9 @@ pub(crate) fn zoom_for(ground_sampling_distance: f64, lat_deg: f64) -> u8 {
     (0..MAX_ZOOM).find(|&z| ground_sampling_distance_m(z, lat_deg) <= ground_sampling_distance * COARSENING).unwrap_or(MAX_ZOOM)
 }
 
+/// Imagery of longer pixels than this has a wrong corner. In degrees, pixels that are square there are 5 times as long as wide at 78° of latitude.
+const MOST_STRETCH: f64 = 8.0;
+
 enum Pixels {
     Picture { path: PathBuf, size: (u32, u32), pictures: Pictures },
     Tiff(Box<GeoTiff>),
@@ -74,7 +77,14 @@ impl Raster {
         };
         let georeference = Georeference::new(&placement).ok_or_else(lost)?;
         let (bounds, corners) = georeference.outline(width, height).ok_or_else(lost)?;
-        let gsd = georeference.ground_sampling_distance_m(width, height).ok_or_else(lost)?;
+        let (gsd, stretch) = georeference.pixel_on_ground(width, height).ok_or_else(lost)?;
+        if stretch > MOST_STRETCH {
+            return Err(MapError::source(
+                path,
+                format!("would have pixels {stretch:.0} times as long as wide ({gsd:.3} m in the mean)"),
+                "one of its corners or pixel sizes is wrong: correct it",
+            ));
+        }
         if bounds.east_deg - bounds.west_deg > 180.0 || bounds.west_deg < -180.0 || bounds.east_deg > 180.0 {
             return Err(MapError::source(path, "reaches over the 180° meridian", "cut it there and give both parts"));
         }

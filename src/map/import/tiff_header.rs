@@ -8,6 +8,10 @@ use tiff::ColorType;
 use tiff::decoder::{Decoder, Limits};
 use tiff::tags::{PlanarConfiguration, Tag};
 
+/// GDAL's own tag: XML with scale, offset and more.
+const GDAL_METADATA: u16 = 42112;
+/// Pictures of a file that are looked at for a mask.
+const MOST_PICTURES: usize = 32;
 /// Largest decoded chunk.
 const LARGEST_CHUNK_PX: u64 = 32 << 20;
 
@@ -23,6 +27,15 @@ pub(crate) struct Header {
     pub colour: ColorType,
     pub planar: bool,
     pub nodata: Option<f64>,
+    /// What a sample is multiplied by, and what is added to it then.
+    pub scale: f64,
+    pub offset: f64,
+    /// Position of the sample that says what is covered.
+    pub alpha: Option<usize>,
+    /// Whether another picture in the file says what is covered.
+    pub masked: bool,
+    /// Stored bytes of each chunk; a chunk of none was never written.
+    pub chunk_bytes: Vec<u64>,
     /// ISO 8601.
     pub date: Option<String>,
     pub tags: GeoTags,
@@ -30,7 +43,21 @@ pub(crate) struct Header {
 
 /// An error of the decoder.
 pub(crate) fn failure(path: &Path, error: &tiff::TiffError) -> MapError {
-    MapError::source(path, format!("cannot be read as a TIFF ({error})"), "check that it is complete")
+    let plain = path.with_extension("plain.tif");
+    let convert = format!("gdal_translate -co COMPRESS=DEFLATE -co TILED=YES {} {}", path.display(), plain.display());
+    match error {
+        tiff::TiffError::UnsupportedError(what) => MapError::source(
+            path,
+            format!("is stored in a way that is not read here ({what})"),
+            format!("convert it with `{convert}`"),
+        ),
+        _ => MapError::source(path, format!("cannot be read as a TIFF ({error})"), "check that it is complete"),
+    }
+}
+
+fn palette(path: &Path) -> MapError {
+    let convert = format!("gdal_translate -expand rgb {} {}", path.display(), path.with_extension("rgb.tif").display());
+    MapError::source(path, "has a palette of colours, which is not read here", format!("convert it with `{convert}`"))
 }
 
 /// Reads a header; refuses what cannot be read by parts.
@@ -41,7 +68,14 @@ pub(crate) fn open(path: &Path, source: Box<dyn Source>) -> Result<(Decoder<Box<
     limits.ifd_value_size = 64 << 20;
     let mut decoder = Decoder::new(source).map_err(fail)?.with_limits(limits);
     let size = decoder.dimensions().map_err(fail)?;
-    let colour = decoder.colortype().map_err(fail)?;
+    let colour = match decoder.colortype() {
+        Ok(colour) => colour,
+        Err(error) => {
+            const PALETTE: u16 = 3;
+            let kind = decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation).ok().flatten();
+            return Err(if kind == Some(PALETTE) { palette(path) } else { fail(error) });
+        }
+    };
     let chunk = decoder.chunk_dimensions();
     if size.0 == 0 || size.1 == 0 || chunk.0 == 0 || chunk.1 == 0 || u64::from(chunk.0) * u64::from(chunk.1) > LARGEST_CHUNK_PX {
         return Err(MapError::source(
@@ -57,14 +91,50 @@ pub(crate) fn open(path: &Path, source: Box<dyn Source>) -> Result<(Decoder<Box<
     let text = |d: &mut Decoder<_>, tag| d.find_tag(tag).ok().flatten().and_then(|v| v.into_string().ok());
     let tags = GeoTags {
         directory: decoder.find_tag_unsigned_vec(Tag::GeoKeyDirectoryTag).ok().flatten().unwrap_or_default(),
-        ascii: text(&mut decoder, Tag::GeoAsciiParamsTag).unwrap_or_default(),
+        doubles: doubles(&mut decoder, Tag::GeoDoubleParamsTag),
         pixel_scale: doubles(&mut decoder, Tag::ModelPixelScaleTag),
         tie_points: doubles(&mut decoder, Tag::ModelTiepointTag),
         transformation: doubles(&mut decoder, Tag::ModelTransformationTag),
     };
+    let masked = has_mask(&mut decoder, size).map_err(fail)?;
     let nodata = text(&mut decoder, Tag::GdalNodata).and_then(|t| t.trim_matches(['\0', ' ']).parse().ok());
     let date = text(&mut decoder, Tag::DateTime).and_then(|t| iso_date(&t));
-    Ok((decoder, Header { size, chunk, colour, planar, nodata, date, tags }))
+    let (scale, offset) = text(&mut decoder, Tag::Unknown(GDAL_METADATA)).map_or((1.0, 0.0), |xml| scale_and_offset(&xml));
+    let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples).ok().flatten().unwrap_or_default();
+    let first = usize::from(colour.num_samples()).saturating_sub(extra.len());
+    let alpha = extra.iter().position(|kind| matches!(kind, 1 | 2)).map(|at| first + at);
+    let bytes_of = |d: &mut Decoder<_>, tag| d.find_tag_unsigned_vec::<u64>(tag).ok().flatten();
+    let chunk_bytes = bytes_of(&mut decoder, Tag::TileByteCounts).or_else(|| bytes_of(&mut decoder, Tag::StripByteCounts));
+    let chunk_bytes = chunk_bytes.unwrap_or_default();
+    Ok((decoder, Header { size, chunk, colour, planar, nodata, scale, offset, alpha, masked, chunk_bytes, date, tags }))
+}
+
+/// Whether the file holds a mask of the first picture's size (TIFF 6.0, NewSubfileType, bit 2). Leaves the decoder at the first picture.
+fn has_mask(decoder: &mut Decoder<Box<dyn Source>>, size: (u32, u32)) -> Result<bool, tiff::TiffError> {
+    const MASK: u32 = 4;
+    let mut found = false;
+    // Overviews and their masks come after it; what cannot be read among them is of no use here.
+    for _ in 0..MOST_PICTURES {
+        if found || !decoder.more_images() || decoder.next_image().is_err() {
+            break;
+        }
+        let kind = decoder.find_tag_unsigned::<u32>(Tag::NewSubfileType).ok().flatten().unwrap_or(0);
+        found = kind & MASK != 0 && decoder.dimensions().ok() == Some(size);
+    }
+    decoder.seek_to_image(0)?;
+    Ok(found)
+}
+
+/// Scale and offset of the first band in GDAL's metadata.
+fn scale_and_offset(xml: &str) -> (f64, f64) {
+    let Ok(document) = roxmltree::Document::parse(xml.trim_matches(['\0', ' ', '\n'])) else { return (1.0, 0.0) };
+    let of = |role: &str| {
+        let items = document.descendants().filter(|n| n.has_tag_name("Item"));
+        let first = |n: &roxmltree::Node<'_, '_>| n.attribute("sample").is_none_or(|s| s == "0");
+        let item = items.into_iter().find(|n| first(n) && n.attribute("role") == Some(role))?;
+        item.text()?.trim().parse::<f64>().ok().filter(|v| v.is_finite())
+    };
+    (of("scale").unwrap_or(1.0), of("offset").unwrap_or(0.0))
 }
 
 /// TIFF's `2024:10:30 10:05:15`.

@@ -1,4 +1,4 @@
-//! A folder of tiles `z/x/y.{jpg,png,webp}`, y counted from the north.
+//! A folder of tiles `z/x/y.{jpg,png,webp}`, y counted from the north, or, as TMS has it, from the south.
 
 use super::Layer;
 use crate::geo::GeodeticBounds;
@@ -6,23 +6,46 @@ use crate::geo::mercator::{TILE_PX, Tile, ground_sampling_distance_m, lat_lon_fr
 use crate::map::MapError;
 use crate::map::region::{SourceRecord, cluster};
 use crate::map::resample::{Window, colour};
-use crate::map::tile::TilePixels;
+use crate::map::tile::{Quarter, TilePixels};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The tiles of a folder.
 pub(crate) struct XyzFolder {
     path: PathBuf,
-    files: BTreeMap<Tile, PathBuf>,
+    files: BTreeMap<Tile, Stored>,
     /// Every tile and all that contain it, with the finest zoom found inside.
     finest: BTreeMap<Tile, u8>,
     records: Vec<SourceRecord>,
 }
 
+/// Where a tile is stored.
+#[derive(Clone, Debug)]
+struct Stored {
+    path: PathBuf,
+    /// Of a picture of 512 px, the quarter that the tile is.
+    quarter: Option<Quarter>,
+}
+
+/// Which way the rows of tiles are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TileRows {
+    /// From the south where the folder says so by a `tilemapresource.xml`, as `gdal2tiles.py` writes it; else from the north.
+    #[default]
+    AsTheFolderSays,
+    /// From the south: TMS.
+    FromSouth,
+}
+
+/// What `gdal2tiles.py` writes into a folder whose rows are counted from the south.
+const TMS_FILE: &str = "tilemapresource.xml";
+
 impl XyzFolder {
     /// Looks for tiles in a folder; `None` when it holds none.
-    pub fn open(path: &Path, warnings: &mut Vec<String>) -> Result<Option<Self>, MapError> {
+    pub fn open(path: &Path, rows: TileRows, warnings: &mut Vec<String>) -> Result<Option<Self>, MapError> {
+        let from_south = rows == TileRows::FromSouth || path.join(TMS_FILE).is_file();
         let mut files = BTreeMap::new();
+        let mut no_pictures = Vec::new();
         for z in numbered(path)? {
             let Ok(zoom) = u8::try_from(z.0) else { continue };
             if zoom > 23 || !z.1.is_dir() {
@@ -39,9 +62,27 @@ impl XyzFolder {
                         warnings.push(format!("{}: zoom {zoom} has no such tile; it was left out", y.1.display()));
                         continue;
                     }
-                    files.insert(Tile { z: zoom, x: x.0, y: y.0 }, y.1);
+                    let row = if from_south { side - 1 - y.0 } else { y.0 };
+                    let tile = Tile { z: zoom, x: x.0, y: row };
+                    match size_px(&y.1) {
+                        Some(TILE_PX) => drop(files.insert(tile, Stored { path: y.1, quarter: None })),
+                        Some(size) if size == 2 * TILE_PX && zoom < 23 => {
+                            for (column, row) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+                                let part = Tile { z: zoom + 1, x: 2 * tile.x + column, y: 2 * tile.y + row };
+                                files.insert(part, Stored { path: y.1.clone(), quarter: Some((column, row)) });
+                            }
+                        }
+                        _ => no_pictures.push(y.1),
+                    }
                 }
             }
+        }
+        if let Some(first) = no_pictures.first() {
+            let (count, first) = (no_pictures.len(), first.display());
+            warnings.push(format!(
+                "{}: {count} files are no pictures of 256 or 512 px and were left out, the first {first}",
+                path.display()
+            ));
         }
         if files.is_empty() {
             return Ok(None);
@@ -77,14 +118,15 @@ impl XyzFolder {
     }
 
     fn bytes(&self, tile: Tile) -> Result<Vec<u8>, MapError> {
-        let path = self.files.get(&tile).unwrap_or(&self.path);
+        let path = self.files.get(&tile).map_or(&self.path, |stored| &stored.path);
         std::fs::read(path).map_err(|e| MapError::read(path, e))
     }
 
     fn decode(&self, tile: Tile) -> Result<TilePixels, MapError> {
-        TilePixels::decode(&self.bytes(tile)?).map_err(|what| {
+        let stored = self.files.get(&tile);
+        TilePixels::decode_part(&self.bytes(tile)?, stored.and_then(|s| s.quarter)).map_err(|what| {
             MapError::source(
-                self.files.get(&tile).unwrap_or(&self.path),
+                stored.map_or(&self.path, |s| &s.path),
                 format!("cannot be used ({what})"),
                 "remove it or fetch it again",
             )
@@ -92,13 +134,20 @@ impl XyzFolder {
     }
 }
 
-/// Entries of a folder whose name, up to a dot, is a number.
+/// Side of a square picture, pixels; `None` for what is no such picture.
+fn size_px(path: &Path) -> Option<u32> {
+    let reader = image::ImageReader::open(path).ok()?.with_guessed_format().ok()?;
+    let (width, height) = reader.into_dimensions().ok()?;
+    (width == height).then_some(width)
+}
+
+/// Entries of a folder whose name, up to a dot or to the `@2x` of a tile of 512 px, is a number.
 fn numbered(folder: &Path) -> Result<Vec<(u32, PathBuf)>, MapError> {
     let entries = std::fs::read_dir(folder).map_err(|e| MapError::read(folder, e))?;
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.map_err(|e| MapError::read(folder, e))?.path();
-        if let Some(number) = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok()) {
+        if let Some(number) = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.trim_end_matches("@2x").parse().ok()) {
             found.push((number, path));
         }
     }
@@ -115,7 +164,7 @@ fn bounds(tile: Tile) -> GeodeticBounds {
 }
 
 /// One record for each separate patch of the finest tiles.
-fn records(path: &Path, files: &BTreeMap<Tile, PathBuf>, finest: &BTreeMap<Tile, u8>) -> Vec<SourceRecord> {
+fn records(path: &Path, files: &BTreeMap<Tile, Stored>, finest: &BTreeMap<Tile, u8>) -> Vec<SourceRecord> {
     let leaves: Vec<Tile> = files.keys().copied().filter(|t| finest.get(t) == Some(&t.z)).collect();
     let rectangles: Vec<GeodeticBounds> = leaves.iter().map(|&t| bounds(t)).collect();
     let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
@@ -169,7 +218,7 @@ impl Layer for XyzFolder {
     }
 
     fn verbatim(&self, tile: Tile) -> Result<Option<Vec<u8>>, MapError> {
-        if !self.files.contains_key(&tile) {
+        if self.files.get(&tile).is_none_or(|stored| stored.quarter.is_some()) {
             return Ok(None);
         }
         let bytes = self.bytes(tile)?;
