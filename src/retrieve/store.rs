@@ -6,19 +6,22 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::index::{CellId, DenseLevel, Identity, IndexError, LevelModel, MapIndex, RegionLevel};
 use super::projection::Projection;
-use crate::map::MapStore;
+use crate::map::{MapStore, part_file};
 use crate::models::{AggregationEntry, ModelEntry};
 
-const FORMAT: &str = "skyfix-index-1";
+const FORMAT: &str = "skyfix-index-2";
 
 #[derive(Serialize, Deserialize)]
 struct Header {
     format: String,
     identity: Identity,
     levels: Vec<LevelHeader>,
+    /// SHA-256 of the tensors, in the order of their names.
+    digest: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -90,7 +93,9 @@ impl MapIndex {
                 cells: level.cells.clone(),
             });
         }
-        let header = Header { format: FORMAT.into(), identity: self.identity.clone(), levels };
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        let digest = digest(tensors.iter().map(|(name, .., bytes)| (name.as_str(), bytes.as_slice())));
+        let header = Header { format: FORMAT.into(), identity: self.identity.clone(), levels, digest };
         let header = serde_json::to_string(&header).map_err(|e| io(e.into()))?;
         let damaged = |e: safetensors::SafeTensorError| IndexError::Damaged { path: path.into(), reason: e.to_string() };
         let mut views = Vec::new();
@@ -98,8 +103,8 @@ impl MapIndex {
             views.push((name.clone(), TensorView::new(*dtype, shape.clone(), bytes).map_err(damaged)?));
         }
         let bytes = serialize(views, Some(HashMap::from([("skyfix".to_string(), header)]))).map_err(damaged)?;
-        let partial = path.with_extension("safetensors.part");
-        let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path));
+        let partial = part_file::beside(path).ok_or_else(|| io(std::io::ErrorKind::InvalidFilename.into()))?;
+        let written = std::fs::write(&partial, bytes).and_then(|()| part_file::finish(&partial, path));
         if let Err(source) = written {
             // Best effort: the error that matters is the first.
             let _ = std::fs::remove_file(&partial);
@@ -140,6 +145,17 @@ impl MapIndex {
     }
 }
 
+/// Hexadecimal SHA-256 of tensors: of each its name, its length and its bytes.
+fn digest<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut hash = Sha256::new();
+    for (name, bytes) in tensors {
+        hash.update(name.as_bytes());
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    }
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
 fn parse(bytes: &[u8], map: &MapStore) -> Result<MapIndex, String> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
     let header = metadata.metadata().as_ref().and_then(|m| m.get("skyfix")).ok_or("it has no skyfix header")?;
@@ -148,6 +164,11 @@ fn parse(bytes: &[u8], map: &MapStore) -> Result<MapIndex, String> {
         return Err(format!("its format is {}, not {FORMAT}", header.format));
     }
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    let mut named = tensors.tensors();
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    if digest(named.iter().map(|(name, view)| (name.as_str(), view.data()))) != header.digest {
+        return Err("its checksum is not that of its content".into());
+    }
     let regions = map.regions();
     let mut levels = Vec::new();
     for level in header.levels {
@@ -160,7 +181,7 @@ fn parse(bytes: &[u8], map: &MapStore) -> Result<MapIndex, String> {
             }
         };
         let floats = |what: &str, length: Option<usize>| -> Result<Vec<f32>, String> {
-            let data = raw(what.into(), length.map(|n| 4 * n))?;
+            let data = raw(what.into(), length.map(|n| n.checked_mul(4).ok_or("it is too large")).transpose()?)?;
             let values: Vec<f32> = data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
             if values.iter().all(|v| v.is_finite()) {
                 Ok(values)
@@ -172,7 +193,7 @@ fn parse(bytes: &[u8], map: &MapStore) -> Result<MapIndex, String> {
             channels: level.channels,
             components: level.components,
             mean: floats("mean", Some(level.channels))?,
-            basis: floats("basis", Some(level.channels * level.components))?,
+            basis: floats("basis", Some(level.channels.checked_mul(level.components).ok_or("it is too large")?))?,
         };
         let centres = floats("centres", None)?;
         if level.components == 0 || centres.len() % level.components != 0 {
@@ -180,7 +201,7 @@ fn parse(bytes: &[u8], map: &MapStore) -> Result<MapIndex, String> {
         }
         let global = floats("global", None)?;
         let fits = if level.cells.is_empty() { global.is_empty() } else { global.len() % level.cells.len() == 0 };
-        if !fits || (!centres.is_empty() && global.len() != level.cells.len() * centres.len()) {
+        if !fits || (!centres.is_empty() && level.cells.len().checked_mul(centres.len()) != Some(global.len())) {
             return Err(format!("its {} global values do not fit {} cells", global.len(), level.cells.len()));
         }
         if level.regions.len() != regions.len() {
@@ -193,7 +214,8 @@ fn parse(bytes: &[u8], map: &MapStore) -> Result<MapIndex, String> {
                 continue;
             };
             let cells = g.rows.checked_mul(g.columns).ok_or("its grid is too large")?;
-            let descriptors = raw(format!("region{i}.descriptors"), Some(cells * level.channels))?;
+            let length = cells.checked_mul(level.channels).ok_or("its grid is too large")?;
+            let descriptors = raw(format!("region{i}.descriptors"), Some(length))?;
             grids.push(Some(RegionLevel {
                 west_m: g.west_m,
                 north_m: g.north_m,
