@@ -105,7 +105,8 @@ impl RecordingWriter {
     /// When a table cannot be written.
     pub fn frame(&mut self, row: &FrameRow, telemetry: &TelemetryBatch) -> Result<(), FileError> {
         self.telemetry(telemetry)?;
-        self.add(FRAMES, row)
+        self.add(FRAMES, row)?;
+        self.flush()
     }
 
     /// Adds the stamp of a frame of the video, or of a photo where `table` is [`PHOTOS`].
@@ -138,6 +139,14 @@ impl RecordingWriter {
         Ok(bytes)
     }
 
+    /// Hands the rows to the system: they are there whatever becomes of the process.
+    fn flush(&mut self) -> Result<(), FileError> {
+        let folder = &self.folder;
+        self.tables
+            .iter_mut()
+            .try_for_each(|(name, table)| table.flush().map_err(|source| FileError::Io { path: folder.join(name), source }))
+    }
+
     fn add(&mut self, name: &'static str, row: impl Serialize) -> Result<(), FileError> {
         let path = || self.folder.join(name);
         let table = match self.tables.entry(name) {
@@ -160,7 +169,7 @@ macro_rules! recorded {
             /// When a table cannot be written.
             pub fn telemetry(&mut self, telemetry: &TelemetryBatch) -> Result<(), FileError> {
                 $(telemetry.$list.iter().try_for_each(|s| self.add(concat!(stringify!($list), ".csv"), row_of(s)))?;)*
-                Ok(())
+                self.flush()
             }
         }
 

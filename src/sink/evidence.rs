@@ -31,7 +31,9 @@ impl EvidenceSink {
     }
 
     fn line(&mut self, line: &str) -> Result<(), SinkError> {
-        writeln!(self.file, "{line}").map_err(|source| SinkError::Io { path: self.path.clone(), source })
+        writeln!(self.file, "{line}")
+            .and_then(|()| self.file.flush())
+            .map_err(|source| SinkError::Io { path: self.path.clone(), source })
     }
 }
 
