@@ -21,6 +21,7 @@ mod run;
 mod scenes;
 mod session;
 mod simulate;
+pub mod supervision;
 mod sync;
 #[cfg(test)]
 mod tests;

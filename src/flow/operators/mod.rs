@@ -13,7 +13,7 @@ pub(crate) mod rectify;
 pub(crate) mod register;
 pub(crate) mod retrieve;
 pub(crate) mod sinks;
-mod stage;
+pub(super) mod stage;
 
 use std::cell::RefCell;
 use std::rc::Rc;
