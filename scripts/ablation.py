@@ -85,7 +85,7 @@ class Flights:
             own = self.options.data / REAL / "map.jpg" if name == REAL else as_tiles(self.sources[name] / "map.mbtiles")
             print(f"{path}: building", flush=True)
             part = path.with_name("part-" + path.name)
-            quiet([self.options.skyfix, "map", "build", own, *(self.options.data / d for d in self.options.distractors), "-o", part])
+            quiet([self.options.skyfix, "map", "build", own, *(self.options.data / d for d in self.options.distractors), "-o", part, "--force"])
             part.rename(path)
         key, mark = manifest_key(), path.with_suffix(f".{self.options.model}.key")
         if not mark.exists() or mark.read_text() != key:

@@ -147,7 +147,7 @@ class Scenes:
         if not path.exists():
             print(f"{path}: building", flush=True)
             part = path.with_name("part-" + path.name)
-            quiet([self.skyfix, "map", "build", *sources, "-o", part])
+            quiet([self.skyfix, "map", "build", *sources, "-o", part, "--force"])
             part.rename(path)
         mark, key = path.with_suffix(".key"), digest(ROOT / "models/manifest.toml") + self.options.model
         stale = not mark.exists() or mark.read_text() != key

@@ -14,6 +14,8 @@ use super::progress::Terminal;
 const WRONG_USAGE: u8 = 2;
 /// Exit code of a run in which not one frame was localized.
 const NOTHING_LOCALIZED: u8 = 3;
+/// Exit code of a run of which an output failed and was closed.
+const OUTPUT_CLOSED: u8 = 4;
 /// Exit code of a run that a second Ctrl-C broke off.
 const BROKEN_OFF: i32 = 130;
 
@@ -44,6 +46,12 @@ pub fn run(plan: FlightPlan, door: &Door) -> anyhow::Result<ExitCode> {
              (reasons are in fixes.csv)"
         );
         return Ok(ExitCode::from(NOTHING_LOCALIZED));
+    }
+    if !summary.outputs_closed.is_empty() {
+        for reason in &summary.outputs_closed {
+            eprintln!("skyfix: an output was closed before the end: {reason}");
+        }
+        return Ok(ExitCode::from(OUTPUT_CLOSED));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 
 use super::schema::FlightConfig;
+use crate::recording::toml_reason;
 use crate::settings::{SetError, Table};
 
 /// Keys whose paths are read: in a file they lie relative to that file.
@@ -153,7 +154,7 @@ impl ConfigBuilder {
     /// As [`ConfigBuilder::file`].
     pub fn text(mut self, text: &str, path: &Path) -> Result<Self, ConfigError> {
         let fail = |reason: String| ConfigError::File { path: path.into(), reason };
-        let table: toml::Table = toml::from_str(text).map_err(|e| fail(e.to_string().trim().to_owned()))?;
+        let table: toml::Table = toml::from_str(text).map_err(|e| fail(toml_reason(&e, text)))?;
         let mut leaves = Vec::new();
         flatten("", &Value::Table(table), &mut leaves);
         let folder = path.parent().unwrap_or(Path::new(""));

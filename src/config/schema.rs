@@ -160,7 +160,7 @@ settings! {
         /// Stamp of the first frame, seconds (live kinds): for streams of recorded flights, whose telemetry has the recording's clock.
         key first_stamp_s: Option<f64> = None, Bound::Any;
         /// Stop after this many seconds.
-        key stop_after_s: Option<f64> = None, Bound::Positive;
+        key stop_after_s: Option<f64> = None, Bound::Between(0.0, 3.2e8);
         /// The camera; a recording brings its own.
         table camera: CameraConfig;
     }

@@ -32,3 +32,17 @@ pub enum FileError {
         reason: String,
     },
 }
+
+/// What is wrong with a TOML text and where, without the line itself: that may hold a password.
+pub(crate) fn toml_reason(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let message = error.message().trim();
+    match before {
+        Some(before) => {
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            format!("line {line}, column {column}: {message}")
+        }
+        None => message.to_owned(),
+    }
+}

@@ -12,6 +12,7 @@ mod truth;
 pub mod writer;
 
 pub use error::FileError;
+pub(crate) use error::toml_reason;
 pub use reader::{Recording, Start, StartTable, VideoPart, read};
 pub use truth::{Truth, TruthRecord, TruthRow};
 pub use writer::{Description, RecordingWriter, as_recorded};

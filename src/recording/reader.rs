@@ -7,7 +7,7 @@ use nalgebra::{Quaternion, UnitQuaternion};
 use serde::{Deserialize, Serialize};
 
 use super::rows::FrameRow;
-use super::{FileError, sidecars};
+use super::{FileError, sidecars, toml_reason};
 use crate::geo::Geodetic;
 use crate::time::nanos_from_seconds;
 use crate::types::{Camera, Distortion, Intrinsics, Mounting, TelemetryBatch, nadir_body_from_camera};
@@ -162,7 +162,7 @@ struct StampRow {
 pub(super) fn read_description(path: &Path) -> Result<(FlightFile, Camera), FileError> {
     let text = std::fs::read_to_string(path).map_err(|source| FileError::Io { path: path.into(), source })?;
     let bad = |reason: String| FileError::Bad { path: path.into(), line: None, reason };
-    let file: FlightFile = toml::from_str(&text).map_err(|e| bad(e.to_string().trim().into()))?;
+    let file: FlightFile = toml::from_str(&text).map_err(|e| bad(toml_reason(&e, &text)))?;
     let camera = camera(&file.camera).map_err(bad)?;
     Ok((file, camera))
 }
@@ -185,6 +185,12 @@ pub fn read(folder: &Path) -> Result<Recording, FileError> {
     let map = match &file.map {
         Some(table) => {
             let map = folder.join(&table.path);
+            if Path::new(&table.path).is_absolute() || !lies_with(&map, folder) {
+                return Err(bad(format!(
+                    "[map] path leads out of the recording, to {}; keep the map in the recording or beside it, or give it with --map",
+                    map.display()
+                )));
+            }
             if !map.is_file() {
                 return Err(bad(format!("[map] path leads to {}, which is no file", map.display())));
             }
@@ -206,6 +212,13 @@ pub fn read(folder: &Path) -> Result<Recording, FileError> {
         map,
         file,
     })
+}
+
+/// Whether a file lies in the folder that holds a recording, or below: in the recording, beside it, in one beside it. What is not there may lie
+/// anywhere.
+fn lies_with(file: &Path, folder: &Path) -> bool {
+    let (Ok(file), Ok(folder)) = (file.canonicalize(), folder.canonicalize()) else { return true };
+    folder.parent().is_none_or(|around| file.starts_with(around))
 }
 
 /// The file named `video`, whatever its extension.
@@ -290,6 +303,27 @@ mod tests {
         let text = format!("[camera]\nwidth_px = 640\nheight_px = 480\n{extra}");
         let file: FlightFile = toml::from_str(&text).map_err(|e| e.to_string())?;
         camera(&file.camera)
+    }
+
+    #[test]
+    fn the_map_of_a_recording_lies_with_it() {
+        let place = tempfile::tempdir().unwrap();
+        let (recording, beside) = (place.path().join("a/recording"), place.path().join("a/other"));
+        let elsewhere = place.path().join("b");
+        for folder in [&recording, &beside, &elsewhere] {
+            std::fs::create_dir_all(folder).unwrap();
+            std::fs::write(folder.join("m.mbtiles"), "").unwrap();
+        }
+        let at = |map: &str| {
+            let text = format!("[camera]\nwidth_px = 640\nheight_px = 480\nhfov_deg = 70.0\n[map]\npath = {map:?}\n");
+            std::fs::write(recording.join("flight.toml"), text).unwrap();
+            read(&recording).map(|_| ()).map_err(|e| e.to_string())
+        };
+        assert_eq!((at("m.mbtiles"), at("../other/m.mbtiles")), (Ok(()), Ok(())));
+        let absolute = beside.join("m.mbtiles").display().to_string();
+        for map in ["../../b/m.mbtiles", absolute.as_str()] {
+            assert!(at(map).unwrap_err().contains("leads out of the recording"), "{map}");
+        }
     }
 
     #[test]

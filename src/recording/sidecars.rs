@@ -43,22 +43,30 @@ fn samples<S: Recorded>(path: &Path, shift_ns: i64) -> Result<Vec<S>, FileError>
     rows(path, |row: S::Row| Ok((row.stamp_ns(), row.sample(shift_ns)?)))
 }
 
-/// Rows of a CSV file; an absent file is no rows. Stamps must increase.
+/// Rows of a CSV file; an absent file is no rows, and a last row that breaks off is left out. Stamps must increase.
 pub fn rows<R: DeserializeOwned, T>(
     path: &Path,
     mut convert: impl FnMut(R) -> Result<(i64, T), String>,
 ) -> Result<Vec<T>, FileError> {
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(FileError::Io { path: path.into(), source }),
     };
     let mut out = Vec::new();
     let mut last = i64::MIN;
-    for (i, row) in csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file).deserialize::<R>().enumerate() {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_slice());
+    let mut rows = reader.deserialize::<R>().enumerate().peekable();
+    while let Some((i, row)) = rows.next() {
         let line = Some(i as u64 + 2);
         let bad = |reason: String| FileError::Bad { path: path.into(), line, reason };
-        let (stamp, value) = row.map_err(|e| bad(e.to_string())).and_then(|r| convert(r).map_err(bad))?;
+        let read = row.map_err(|e| bad(e.to_string())).and_then(|r| convert(r).map_err(bad));
+        if read.is_err() && rows.peek().is_none() && !text.ends_with(b"\n") {
+            // A process that was killed, or a disk that was full.
+            tracing::warn!("{}: the last row, line {}, is incomplete and was left out", path.display(), i + 2);
+            break;
+        }
+        let (stamp, value) = read?;
         if stamp <= last {
             return Err(bad(format!("time goes back: {stamp} ns after {last} ns")));
         }
@@ -66,4 +74,26 @@ pub fn rows<R: DeserializeOwned, T>(
         out.push(value);
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::rows::HeightRow;
+
+    #[test]
+    fn a_last_row_that_breaks_off_is_left_out_and_one_in_the_middle_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("height.csv");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            rows(&path, |row: HeightRow| Ok((row.stamp_ns(), ()))).map(|rows| rows.len()).map_err(|e| e.to_string())
+        };
+        let whole = "t_ns,height_agl_m,sigma_m\n1,100.0,2.0\n2,101.0,2.0\n";
+        assert_eq!(read(whole), Ok(2));
+        assert_eq!(read(&whole[..whole.len() - 1]), Ok(2));
+        assert_eq!(read(&whole[..whole.len() - 7]), Ok(1));
+        assert!(read("t_ns,height_agl_m,sigma_m\n1,100.0\n2,101.0,2.0\n").unwrap_err().contains("line 2"));
+        assert!(read("t_ns,height_agl_m,sigma_m\n1,100.0,2.0\n2,101.0\n").is_err());
+    }
 }

@@ -76,8 +76,8 @@ impl Session {
                 done += 1;
                 observer.progress(Work::Frames, done, total);
             }
-            let written = sinks.iter_mut().try_for_each(|sink| sink.take(&report)).and_then(|()| summary.take(&report));
-            failure = written.err();
+            summary.outputs(&mut sinks, |sink| sink.take(&report));
+            failure = summary.take(&report).err();
             failure.is_none()
         });
         observer.done(Work::Frames);
@@ -88,8 +88,8 @@ impl Session {
         if let Ok(intake) = &ran {
             summary.intake(*intake);
         }
-        let finished = sinks.iter_mut().try_for_each(|sink| sink.finish()).and_then(|()| summary.finish());
-        finished.map_err(RunError::Sink)?;
+        summary.outputs(&mut sinks, |sink| sink.finish());
+        summary.finish().map_err(RunError::Sink)?;
         let summary = summary.summary().clone();
         match ran {
             Ok(_) => Ok(RunEnd { summary, outputs }),

@@ -38,6 +38,8 @@ pub struct Summary {
     pub filter: FusionCounters,
     /// Points of the track, and fixes, that the last check kept from leaving: with numbers that no aircraft can have.
     pub outputs_refused: u64,
+    /// Outputs that failed and were closed while the flight went on, each with its reason.
+    pub outputs_closed: Vec<String>,
     /// Track points by source.
     pub track: BTreeMap<&'static str, u64>,
     /// Median 1 sigma of the fixes, metres.
@@ -110,6 +112,18 @@ impl SummarySink {
     /// So many outputs were refused by the last check.
     pub fn refused(&mut self, outputs: u64) {
         self.summary.outputs_refused += outputs;
+    }
+
+    /// Has every output take something; one that fails is closed: a flight is worth more than any of its outputs.
+    pub fn outputs(&mut self, sinks: &mut Vec<Box<dyn Sink>>, mut take: impl FnMut(&mut dyn Sink) -> Result<(), SinkError>) {
+        sinks.retain_mut(|sink| match take(sink.as_mut()) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!("{error}; this output is closed, and the flight goes on without it");
+                self.summary.outputs_closed.push(error.to_string());
+                false
+            }
+        });
     }
 
     /// The summary, complete after `finish`.

@@ -7,13 +7,42 @@ use yaml_rust2::{Yaml, YamlLoader};
 use crate::recording::FileError;
 use crate::types::{Distortion, Intrinsics};
 
+/// Longer files are no calibration, bytes.
+const LONGEST: usize = 64 * 1024;
+
 /// Reads a calibration file.
 pub fn read(path: &Path) -> Result<(Intrinsics, Distortion), FileError> {
     let text = std::fs::read_to_string(path).map_err(|source| FileError::Io { path: path.into(), source })?;
     parse(&text).map_err(|reason| FileError::Bad { path: path.into(), line: None, reason })
 }
 
+/// Whether a text nests deeper, or refers to itself, as no calibration does: parsers follow that with their stack and their memory.
+fn is_convoluted(text: &str) -> bool {
+    const DEEPEST: usize = 32;
+    let mut open = 0usize;
+    for line in text.lines() {
+        let words = || line.split_whitespace();
+        if words().take_while(|w| matches!(*w, "-" | "?" | ":")).count() > DEEPEST || words().any(|w| w.starts_with(['*', '&'])) {
+            return true;
+        }
+        for c in line.chars() {
+            match c {
+                '[' | '{' => open += 1,
+                ']' | '}' => open = open.saturating_sub(1),
+                _ => {}
+            }
+            if open > DEEPEST {
+                return true;
+            }
+        }
+    }
+    false
+}
+
 fn parse(text: &str) -> Result<(Intrinsics, Distortion), String> {
+    if text.len() > LONGEST || is_convoluted(text) {
+        return Err("is no calibration: it is too long, nests too deep or refers to itself".into());
+    }
     // OpenCV writes the directive with a colon and a tag, neither of which is YAML 1.2.
     let clean: String = text
         .lines()
@@ -109,6 +138,9 @@ mod tests {
         assert!(parse("cam0:\n  camera_model: omni\n").unwrap_err().contains("omni"));
         assert!(parse("x: 1").is_err());
         assert!(parse("").is_err());
+        for nested in ["- ".repeat(60_000), "- ".repeat(1_000), "[".repeat(1_000), "a: &a [1]\nb: [*a, *a]".to_owned()] {
+            assert!(parse(&nested).unwrap_err().contains("nests"), "{}", nested.len());
+        }
     }
 
     proptest! {

@@ -13,7 +13,7 @@ use crate::types::{Camera, Distortion, Estimate, Intrinsics, Known, Mounting};
 
 /// 1 sigma of a gimbal's stated attitude, radians: good gimbals hold a degree or two against the airframe's own error.
 const GIMBAL_SIGMA_RAD: f64 = 2.0 * std::f64::consts::PI / 180.0;
-const EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "JPG", "JPEG"];
+const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
 
 /// A photo with its metadata.
 #[derive(Clone, Debug)]
@@ -33,14 +33,14 @@ pub struct Photo {
 /// The photos of a folder, recursively, in order of time; photos of one second keep the order of their names.
 pub fn list(folder: &Path) -> Result<Vec<Photo>, FileError> {
     let mut photos = Vec::new();
-    for entry in WalkDir::new(folder).sort_by_file_name() {
+    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
         let entry = entry.map_err(|e| {
             let path = e.path().unwrap_or(folder).to_path_buf();
             FileError::Io { path, source: e.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links")) }
         })?;
         let path = entry.path();
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        if !entry.file_type().is_file() || !EXTENSIONS.contains(&extension) {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        if !entry.file_type().is_file() || !EXTENSIONS.contains(&extension.as_str()) {
             continue;
         }
         let bytes = std::fs::read(path).map_err(|source| FileError::Io { path: path.into(), source })?;

@@ -3,7 +3,21 @@
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";
 /// Properties and query parameters whose values are secrets.
-const SECRET_KEYS: [&str; 8] = ["user-id", "user-pw", "password", "passphrase", "passwd", "pwd", "token", "proxy-pw"];
+const SECRET_KEYS: [&str; 13] = [
+    "user-id",
+    "user-pw",
+    "password",
+    "passphrase",
+    "passwd",
+    "pass",
+    "pwd",
+    "token",
+    "proxy-pw",
+    "secret",
+    "apikey",
+    "api_key",
+    "signature",
+];
 
 /// The text with what may be credentials replaced: everything between `://` and the `@` of an address, and the values of
 /// properties such as `user-pw=` and `passphrase=`. Hides too much rather than too little.
@@ -77,7 +91,9 @@ fn hide_values(text: &str) -> String {
 }
 
 fn next_key(lower: &str, from: usize) -> Option<(usize, &'static str)> {
-    SECRET_KEYS.iter().filter_map(|key| lower[from..].find(key).map(|at| (from + at, *key))).min()
+    let found = SECRET_KEYS.iter().filter_map(|key| lower[from..].find(key).map(|at| (from + at, *key)));
+    // Of those that begin at one place the longest: `pass` begins `passphrase`.
+    found.min_by_key(|(at, key)| (*at, std::cmp::Reverse(key.len())))
 }
 
 #[cfg(test)]
@@ -103,6 +119,7 @@ mod tests {
                 "rtspsrc location=rtsp://h/s user-id=*** user-pw=*** ! x",
             ),
             ("srt://h:1?mode=caller&passphrase=abc&latency=2", "srt://h:1?mode=caller&passphrase=***&latency=2"),
+            ("rtsp://h/s?user=a&pass=abc&x=1", "rtsp://h/s?user=a&pass=***&x=1"),
             ("the password is wrong", "the password is wrong"),
         ];
         for (text, expected) in cases {

@@ -218,3 +218,15 @@ fn a_map_is_never_written_over_a_source_and_over_another_file_only_by_force() {
     assert!(refused(&map, &BuildOptions::default()).contains("--force"));
     build(&sources, &map, &force, &|_| {}).unwrap();
 }
+
+#[test]
+fn a_corner_with_a_wrong_digit_is_refused_before_it_costs_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    image::RgbImage::from_pixel(64, 64, image::Rgb([90, 120, 80])).save(folder.path().join("a.jpg")).unwrap();
+    let table = "Filename,Top_left_lat,Top_left_lon,Bottom_right_lat,Bottom_right_long\na.jpg, 57.81, 10.90, 47.8094, 10.9010\n";
+    std::fs::write(folder.path().join("map.csv"), table).unwrap();
+    let out = folder.path().join("out.mbtiles");
+    let message = build(&[folder.path().to_owned()], &out, &BuildOptions::default(), &|_| {}).unwrap_err().to_string();
+    assert!(message.contains("times as long as wide") && message.contains("corner"), "{message}");
+    assert!(!out.exists());
+}
