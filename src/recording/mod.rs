@@ -13,6 +13,7 @@ pub mod writer;
 
 pub use error::FileError;
 pub(crate) use error::toml_reason;
+pub(crate) use reader::lies_with;
 pub use reader::{Recording, Start, StartTable, VideoPart, read};
 pub use truth::{Truth, TruthRecord, TruthRow};
 pub use writer::{Description, RecordingWriter, as_recorded};

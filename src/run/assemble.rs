@@ -52,6 +52,7 @@ pub fn assemble(plan: &FlightPlan, observer: &dyn Observer) -> Result<Assembled,
     for warning in &flight.warnings {
         observer.warning(warning);
     }
+    let kept = plan.map.is_some() || !flight.map_lies_elsewhere;
     let map = plan.map.clone().or(flight.map);
     let map = map.ok_or_else(|| RunError::Setting("the source brings no map of its own; give `map.path`".into()))?;
     let start = plan.start.or(flight.start);
@@ -63,7 +64,7 @@ pub fn assemble(plan: &FlightPlan, observer: &dyn Observer) -> Result<Assembled,
         return Err(RunError::Setting(what));
     }
     let ground = ground(plan.dem.as_deref(), plan.takeoff, start.map(|s| s.position))?;
-    let matching = matching(plan, &map, ground, edits, observer)?;
+    let matching = matching(plan, (&map, kept), ground, edits, observer)?;
     let options = GraphOptions {
         lag: plan.lag,
         use_prior: plan.prior,
@@ -97,13 +98,14 @@ impl Assembled {
     }
 }
 
-/// Opens a map and its index; computes the index where there is none yet, and what the edits need.
+/// Opens a map and its index; computes the index where there is none yet, and what the edits need. `kept`: whether an index that is computed may be
+/// kept beside the map.
 ///
 /// # Errors
 /// When map, index, model, weights or edits cannot be read.
 pub fn matching(
     plan: &FlightPlan,
-    map: &Path,
+    (map, kept): (&Path, bool),
     ground: Option<GroundModel>,
     edits: MapEdits,
     observer: &dyn Observer,
@@ -115,7 +117,16 @@ pub fn matching(
         Ok(index) => index,
         Err(IndexError::Missing { path, .. }) => {
             observer.index_is_missing(&path);
-            compute_index(&map, &manifest, entry, plan.device, &IndexOptions::default(), observer)?
+            let index = computed_index(&map, &manifest, entry, plan.device, &IndexOptions::default(), observer)?;
+            if !kept {
+                observer
+                    .warning(&format!("{}: the recording names a map elsewhere; its index is not kept", map.path().display()));
+            } else if let Err(error) = index.save(&path) {
+                observer.warning(&format!(
+                    "{error}; the flight goes on with the index in memory, and the next one computes it again"
+                ));
+            }
+            index
         }
         Err(error) => return Err(error.into()),
     };
@@ -190,12 +201,24 @@ pub fn compute_index(
     options: &IndexOptions,
     observer: &dyn Observer,
 ) -> Result<MapIndex, RunError> {
+    let index = computed_index(map, manifest, entry, device, options, observer)?;
+    index.save(&index_path(map.path(), &entry.name))?;
+    Ok(index)
+}
+
+fn computed_index(
+    map: &MapStore,
+    manifest: &Manifest,
+    entry: &ModelEntry,
+    device: Device,
+    options: &IndexOptions,
+    observer: &dyn Observer,
+) -> Result<MapIndex, RunError> {
     let options = IndexOptions { threads: processors().min(8), ..*options };
     let files = NetworkFiles::load(manifest, entry)?;
     let index = build_index(map, &|| files.network(device, 1), &options, &|done, total| {
         observer.progress(Work::Index, done, Some(total));
     })?;
     observer.done(Work::Index);
-    index.save(&index_path(map.path(), &entry.name))?;
     Ok(index)
 }

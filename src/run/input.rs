@@ -85,7 +85,7 @@ fn video(plan: &FlightPlan) -> Result<Flight, RunError> {
         settings.record = Some((RecordingWriter::create(folder)?, plan.start));
     }
     let frames = Box::new(Footage::start(settings)?);
-    Ok(Flight { frames, truth: Truth::of_track(truth), start: None, map: None, warnings })
+    Ok(Flight { frames, truth: Truth::of_track(truth), start: None, map: None, map_lies_elsewhere: false, warnings })
 }
 
 /// What is added to magnetic headings.

@@ -15,6 +15,8 @@ pub struct Flight {
     pub truth: Truth,
     /// The recording's own map.
     pub map: Option<PathBuf>,
+    /// Whether that map lies outside of the recording: then nothing is written beside it.
+    pub map_lies_elsewhere: bool,
     /// Things a user should know.
     pub warnings: Vec<String>,
 }

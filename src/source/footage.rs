@@ -119,7 +119,7 @@ pub(super) fn open(
     let settings = FootageSettings { telemetry: known.samples, ..FootageSettings::new(file(path, options), camera, knowledge) };
     warnings.extend(settings.warning());
     let frames = Box::new(Footage::start(settings)?);
-    Ok(Flight { frames, start: None, truth: Truth::of_track(known.truth), map: None, warnings })
+    Ok(Flight { frames, start: None, truth: Truth::of_track(known.truth), map: None, map_lies_elsewhere: false, warnings })
 }
 
 /// Telemetry of files: a folder with sidecars, one of them, or DJI's subtitles.

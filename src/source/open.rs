@@ -85,7 +85,7 @@ fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOpti
             }
         })
         .collect();
-    Ok(Flight { frames: listed(frames), start: None, truth, map: None, warnings })
+    Ok(Flight { frames: listed(frames), start: None, truth, map: None, map_lies_elsewhere: false, warnings })
 }
 
 /// What a photo's metadata say that no sensor can measure.
@@ -119,7 +119,8 @@ fn open_recording(folder: &Path, knowledge: &KnowledgeOptions, options: &VideoOp
         (Some(_), [_, ..]) => return Err(nothing("the recording has photos/ and a video; keep one of them").into()),
         (None, []) => return Err(nothing("the recording has neither photos/ nor a video (video.mkv, video.mp4, …)").into()),
     };
-    Ok(Flight { frames, start, truth: Truth::read(&folder.join("truth.csv"))?, map, warnings })
+    let map_lies_elsewhere = map.as_deref().is_some_and(|map| !recording::lies_with(map, folder));
+    Ok(Flight { frames, start, truth: Truth::read(&folder.join("truth.csv"))?, map, map_lies_elsewhere, warnings })
 }
 
 fn recorded_photos(
