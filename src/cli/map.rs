@@ -11,7 +11,7 @@ use skyfix::models::{Device, Manifest};
 use skyfix::retrieve::build::IndexOptions;
 use skyfix::retrieve::index::level_gsd_m;
 use skyfix::retrieve::{MapIndex, index_path};
-use skyfix::run::compute_index;
+use skyfix::run::{RunError, compute_index};
 
 use super::progress::{Terminal, progress_bar};
 use super::session::spelled;
@@ -137,17 +137,15 @@ fn build_map(arguments: &BuildArguments) -> anyhow::Result<()> {
         report.zooms.1
     );
     for source in &report.sources {
-        let (centre, bounds) = (source.bounds.centre(), &source.bounds);
-        let plane = EnuPlane::at(centre);
-        let corner = |lat, lon| plane.ground_from_lat_lon(lat, lon);
-        let (low, high) = (corner(bounds.south_deg, bounds.west_deg), corner(bounds.north_deg, bounds.east_deg));
+        let centre = source.bounds.centre();
+        let (west, south, east, north) = source.bounds.extent_m(&EnuPlane::at(centre));
         say!(
             "  {}: {:.5} {:.5} in the middle, {:.0} x {:.0} m, {:.3} m/px, {}",
             source.name,
             centre.lat_deg,
             centre.lon_deg,
-            high.e_m - low.e_m,
-            high.n_m - low.n_m,
+            east - west,
+            north - south,
             source.ground_sampling_distance_m,
             source.date.as_deref().unwrap_or("without a date")
         );
@@ -164,9 +162,10 @@ fn index(arguments: &IndexArguments) -> anyhow::Result<()> {
     let manifest = Manifest::find()?;
     let entry = manifest.entry(&arguments.model)?;
     let options = IndexOptions { finest_gsd_m: arguments.finest, ..IndexOptions::default() };
-    let computed = compute_index(&map, &manifest, entry, arguments.device, &options, &Terminal::new(None));
-    let index = computed.map_err(|error| spelled(error, &Door::CommandLine(FLAGS)))?;
     let path = index_path(map.path(), &entry.name);
+    let computed = compute_index(&map, &manifest, entry, arguments.device, &options, &Terminal::new(None));
+    let saved = computed.and_then(|index| index.save(&path).map(|()| index).map_err(RunError::from));
+    let index = saved.map_err(|error| spelled(error, &Door::CommandLine(FLAGS)))?;
     let bytes = std::fs::metadata(&path).with_context(|| path.display().to_string())?.len();
     say!("{}: {:.1} MB", path.display(), bytes as f64 / 1e6);
     print_levels(&index);

@@ -194,6 +194,29 @@ impl GeodeticBounds {
         }
     }
 
+    /// What two have in common; `None` where that is no area.
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        let both = Self {
+            west_deg: self.west_deg.max(other.west_deg),
+            south_deg: self.south_deg.max(other.south_deg),
+            east_deg: self.east_deg.min(other.east_deg),
+            north_deg: self.north_deg.min(other.north_deg),
+        };
+        (both.west_deg < both.east_deg && both.south_deg < both.north_deg).then_some(both)
+    }
+
+    /// The smallest rectangle of a plane around it: west, south, east, north, metres.
+    pub fn extent_m(&self, plane: &EnuPlane) -> (f64, f64, f64, f64) {
+        let middle = plane.origin().lon_deg;
+        let points = [self.south_deg, self.north_deg]
+            .into_iter()
+            .flat_map(|lat| [self.west_deg, middle, self.east_deg].into_iter().map(move |lon| (lat, lon)));
+        points.fold((f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY), |(w, s, e, n), (lat, lon)| {
+            let p = plane.ground_from_lat_lon(lat, lon);
+            (w.min(p.e_m), s.min(p.n_m), e.max(p.e_m), n.max(p.n_m))
+        })
+    }
+
     /// The middle.
     pub fn centre(&self) -> Geodetic {
         Geodetic::ground((self.south_deg + self.north_deg) / 2.0, (self.west_deg + self.east_deg) / 2.0)

@@ -1,6 +1,6 @@
 //! A frame as a network describes it under a view.
 
-use super::{Localizer, Observation};
+use super::{FEW_HYPOTHESES, Localizer, Observation};
 use crate::camera::view_hypotheses::ViewHypothesis;
 use crate::camera::{RectifiedFrame, footprint, rectify, view_around_footprint};
 use crate::coarse::template::{MAX_TEMPLATE, Template};
@@ -107,10 +107,14 @@ impl Localizer {
         Ok(Described { view, covered: rectified.covered_cells(features.stride_px), features })
     }
 
-    /// The longest side of the part of a view, around its middle, in which a place is found where there are many views: as much as a
-    /// template holds, pixels.
-    pub(super) fn sifted_px(&self) -> u32 {
-        (MAX_TEMPLATE * self.index.identity.stride_px) as u32
+    /// The longest side of the part of a view, around its middle, that is looked at, pixels: of a few views all of it; of many as much as a
+    /// template holds.
+    pub(super) fn longest_px(&self, observation: &Observation) -> u32 {
+        if observation.hypotheses.len() > FEW_HYPOTHESES {
+            (MAX_TEMPLATE * self.index.identity.stride_px) as u32
+        } else {
+            u32::MAX
+        }
     }
 }
 

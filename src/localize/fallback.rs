@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 
 use super::verify::WORTH_A_LOOK;
-use super::{Decision, FEW_HYPOTHESES, Localizer, Observation, Places, Retrieved, VerifiedPlace};
+use super::{Decision, Localizer, Observation, Places, Retrieved, VerifiedPlace};
 use crate::camera::view_hypotheses::ViewHypothesis;
 use crate::coarse::Place;
 use crate::localize::CoarseMethod;
@@ -92,8 +92,7 @@ impl Localizer {
         let Decision { mut matched, mut second_passes } = decision;
         let mut found = Cow::Borrowed(verified);
         let mut views_found = None;
-        for (at, round) in rounds.iter().enumerate() {
-            let last = at + 1 == rounds.len();
+        for round in &rounds {
             let more = match round {
                 Round::Places(places) => self.fine(observation, retrieved, places, network),
                 Round::Views(views) => self.verified_in_detail(observation, views, retrieved, network),
@@ -107,12 +106,9 @@ impl Localizer {
             found.extend(more.unwrap_or_default());
             // Stable: equal supports keep the order in which they were found.
             found.sort_by(|a, b| b.consensus.support.total_cmp(&a.consensus.support));
+            let Some(best) = found.first() else { continue };
             // The right place may be that of a view still to be tried: till then, what agrees by chance has no rival.
-            let is_chance = || found.first().is_none_or(|best| best.consensus.support < WORTH_A_LOOK);
-            if !last && matches!(round, Round::Views(_)) && is_chance() {
-                continue;
-            }
-            if found.is_empty() {
+            if matches!(round, Round::Views(_)) && best.consensus.support < WORTH_A_LOOK {
                 continue;
             }
             matched = self.fix_of_best(observation, found, retrieved.candidates, network, &mut second_passes);
@@ -156,7 +152,7 @@ impl Localizer {
         let closer = Observation { hypotheses: views.to_vec(), search_level: observation.refine_level, ..observation.clone() };
         let observation = &closer;
         let level = self.index.levels.get(observation.search_level).ok_or(AbstainReason::NoCandidate)?;
-        let longest_px = if observation.hypotheses.len() > FEW_HYPOTHESES { self.sifted_px() } else { u32::MAX };
+        let longest_px = self.longest_px(observation);
         let (mut templates, mut views) = (Vec::new(), Vec::new());
         for hypothesis in &observation.hypotheses {
             let described = self.describe_within(observation, hypothesis, observation.search_level, longest_px, network)?;

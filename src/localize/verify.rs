@@ -1,6 +1,6 @@
 //! `fine`: places refined and verified by matching.
 
-use super::{Described, FEW_HYPOTHESES, Localizer, Observation, Retrieved, VerifiedPlace};
+use super::{Described, Localizer, Observation, Retrieved, VerifiedPlace};
 use crate::coarse::Place;
 use crate::coarse::refine::refine;
 use crate::fine::consensus::ConsensusSettings;
@@ -59,7 +59,7 @@ impl Localizer {
         let level = self.index.levels.get(observation.refine_level).ok_or(AbstainReason::NoCandidate)?;
         let mean = &level.model.projection.mean;
         // Of many views most are wrong. The middle tells which; the second pass sees the whole of the one that is right.
-        let longest_px = if observation.hypotheses.len() > FEW_HYPOTHESES { self.sifted_px() } else { u32::MAX };
+        let longest_px = self.longest_px(observation);
         let mut views: Vec<(usize, ViewField)> = Vec::new();
         let mut verified: Vec<VerifiedPlace> = Vec::new();
         for place in places {

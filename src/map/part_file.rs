@@ -20,16 +20,19 @@ pub(crate) fn finish(part: &Path, out: &Path) -> io::Result<()> {
     File::open(part)?.sync_all()?;
     std::fs::rename(part, out)?;
     // The new name is on disk with its folder; where folders cannot be opened they need not be.
-    match out.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }).map(File::open) {
-        Some(Ok(folder)) => folder.sync_all().or(Ok(())),
-        _ => Ok(()),
+    if let Ok(folder) = File::open(folder_of(out)) {
+        let _ = folder.sync_all();
     }
+    Ok(())
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Removes files in the making whose process is gone. What cannot be removed does no harm.
 fn tidy(out: &Path, name: &str) {
-    let folder = out.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(folder_of(out)).into_iter().flatten().flatten() {
         let found = entry.file_name().to_string_lossy().into_owned();
         let Some(of) = found.strip_prefix(name).and_then(|rest| rest.strip_prefix(".part-")) else { continue };
         let process = of.split('-').next().and_then(|id| id.parse::<u32>().ok());

@@ -46,15 +46,7 @@ pub struct Region {
 impl Region {
     /// The smallest rectangle of the plane around the bounds: west, south, east, north, metres.
     pub fn extent_m(&self) -> (f64, f64, f64, f64) {
-        let b = &self.bounds;
-        let middle = self.plane.origin().lon_deg;
-        let points = [b.south_deg, b.north_deg]
-            .into_iter()
-            .flat_map(|lat| [b.west_deg, middle, b.east_deg].into_iter().map(move |lon| (lat, lon)));
-        points.fold((f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY), |(w, s, e, n), (lat, lon)| {
-            let p = self.plane.ground_from_lat_lon(lat, lon);
-            (w.min(p.e_m), s.min(p.n_m), e.max(p.e_m), n.max(p.n_m))
-        })
+        self.bounds.extent_m(&self.plane)
     }
 }
 

@@ -7,6 +7,7 @@ use super::region::{Region, SourceRecord, cluster, regions};
 use super::tile::TilePixels;
 use crate::geo::GeodeticBounds;
 use crate::geo::mercator::{TILE_PX, Tile, ground_sampling_distance_m, lat_lon_from_pixel};
+use crate::math::hex::hex;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use sha2::{Digest, Sha256};
@@ -130,7 +131,7 @@ impl MapStore {
                 hash.update(row.get::<_, i64>(i).map_err(fail)?.to_le_bytes());
             }
         }
-        Ok(super::build::hex(&hash.finalize()))
+        Ok(hex(&hash.finalize()))
     }
 
     /// A tile; `None` where the map has none.
@@ -269,7 +270,7 @@ fn sources(
     let several = areas.len() > 1;
     let record = |(i, area): (usize, GeodeticBounds)| {
         // Bounds may cut the tiles at the edge; where there are no tiles, they say nothing.
-        let bounds = stated.as_ref().and_then(|stated| intersection(stated, &area)).unwrap_or(area);
+        let bounds = stated.as_ref().and_then(|stated| stated.intersection(&area)).unwrap_or(area);
         SourceRecord {
             name: if several { format!("{name} #{}", i + 1) } else { name.clone() },
             bounds,
@@ -280,16 +281,6 @@ fn sources(
         }
     };
     Ok(areas.into_iter().enumerate().map(record).collect())
-}
-
-fn intersection(a: &GeodeticBounds, b: &GeodeticBounds) -> Option<GeodeticBounds> {
-    let both = GeodeticBounds {
-        west_deg: a.west_deg.max(b.west_deg),
-        south_deg: a.south_deg.max(b.south_deg),
-        east_deg: a.east_deg.min(b.east_deg),
-        north_deg: a.north_deg.min(b.north_deg),
-    };
-    (both.west_deg < both.east_deg && both.south_deg < both.north_deg).then_some(both)
 }
 
 /// MBTiles' `west,south,east,north`.

@@ -318,5 +318,5 @@ impl Manifest {
 
 /// SHA-256 of some bytes, hexadecimal.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::math::hex::hex(&Sha256::digest(bytes))
 }

@@ -104,7 +104,7 @@ impl RecordingWriter {
     /// # Errors
     /// When a table cannot be written.
     pub fn frame(&mut self, row: &FrameRow, telemetry: &TelemetryBatch) -> Result<(), FileError> {
-        self.telemetry(telemetry)?;
+        self.add_telemetry(telemetry)?;
         self.add(FRAMES, row)?;
         self.flush()
     }
@@ -130,13 +130,12 @@ impl RecordingWriter {
     /// # Errors
     /// When they cannot be written.
     pub fn finish(&mut self) -> Result<u64, FileError> {
-        let mut bytes = 0;
-        for (name, table) in &mut self.tables {
-            let failed = |source| FileError::Io { path: self.folder.join(name), source };
-            table.flush().map_err(failed)?;
-            bytes += table.get_ref().metadata().map_err(failed)?.len();
-        }
-        Ok(bytes)
+        self.flush()?;
+        let size = |(name, table): (&&'static str, &csv::Writer<File>)| {
+            let metadata = table.get_ref().metadata();
+            metadata.map(|m| m.len()).map_err(|source| FileError::Io { path: self.folder.join(name), source })
+        };
+        self.tables.iter().map(size).sum()
     }
 
     /// Hands the rows to the system: they are there whatever becomes of the process.
@@ -168,8 +167,13 @@ macro_rules! recorded {
             /// # Errors
             /// When a table cannot be written.
             pub fn telemetry(&mut self, telemetry: &TelemetryBatch) -> Result<(), FileError> {
-                $(telemetry.$list.iter().try_for_each(|s| self.add(concat!(stringify!($list), ".csv"), row_of(s)))?;)*
+                self.add_telemetry(telemetry)?;
                 self.flush()
+            }
+
+            fn add_telemetry(&mut self, telemetry: &TelemetryBatch) -> Result<(), FileError> {
+                $(telemetry.$list.iter().try_for_each(|s| self.add(concat!(stringify!($list), ".csv"), row_of(s)))?;)*
+                Ok(())
             }
         }
 

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::index::{CellId, DenseLevel, Identity, IndexError, LevelModel, MapIndex, RegionLevel};
 use super::projection::Projection;
 use crate::map::{MapStore, part_file};
+use crate::math::hex::hex;
 use crate::models::{AggregationEntry, ModelEntry};
 
 const FORMAT: &str = "skyfix-index-2";
@@ -153,7 +154,7 @@ fn digest<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     }
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    hex(&hash.finalize())
 }
 
 fn parse(bytes: &[u8], map: &MapStore) -> Result<MapIndex, String> {

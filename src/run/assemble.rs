@@ -17,7 +17,7 @@ use crate::map::{Dem, GroundModel, MapStore};
 use crate::models::{Device, Manifest, ModelEntry};
 use crate::recording::Truth;
 use crate::retrieve::build::{IndexOptions, build_index};
-use crate::retrieve::{Detail, IndexError, MapIndex, index_path};
+use crate::retrieve::{Detail, IndexError, MapIndex};
 use crate::source::FrameSource;
 
 /// What frames are matched against, and how.
@@ -117,7 +117,7 @@ pub fn matching(
         Ok(index) => index,
         Err(IndexError::Missing { path, .. }) => {
             observer.index_is_missing(&path);
-            let index = computed_index(&map, &manifest, entry, plan.device, &IndexOptions::default(), observer)?;
+            let index = compute_index(&map, &manifest, entry, plan.device, &IndexOptions::default(), observer)?;
             if !kept {
                 observer
                     .warning(&format!("{}: the recording names a map elsewhere; its index is not kept", map.path().display()));
@@ -189,24 +189,11 @@ fn ground(dem: Option<&Path>, takeoff: Option<Geodetic>, start: Option<Geodetic>
     Ok(Some(GroundModel { dem: Some(dem), takeoff: Some(takeoff) }))
 }
 
-/// Computes the index of a map and saves it beside it.
+/// Computes the index of a map; [`MapIndex::save`] keeps it.
 ///
 /// # Errors
-/// When the map cannot be read, the network fails, or the index cannot be written.
+/// When the map cannot be read or the network fails.
 pub fn compute_index(
-    map: &MapStore,
-    manifest: &Manifest,
-    entry: &ModelEntry,
-    device: Device,
-    options: &IndexOptions,
-    observer: &dyn Observer,
-) -> Result<MapIndex, RunError> {
-    let index = computed_index(map, manifest, entry, device, options, observer)?;
-    index.save(&index_path(map.path(), &entry.name))?;
-    Ok(index)
-}
-
-fn computed_index(
     map: &MapStore,
     manifest: &Manifest,
     entry: &ModelEntry,

@@ -1,10 +1,10 @@
 //! `fixes.csv`, `track.csv` and `timing.csv`; `track_smoothed.csv`, a lag behind or after a replay. Numbers have fixed precision, so that a replay gives the same bytes.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use super::{Sink, SinkError, create};
+use super::{Sink, SinkError, create, write_line};
 use crate::types::{FrameReport, Outcome, SearchRoute, TrackPoint};
 
 const FIXES: &str = "frame,stamp_ns,outcome,lat_deg,lon_deg,sigma_e_m,sigma_n_m,corr_en,centre_lat_deg,centre_lon_deg,heading_deg,tilt_deg,candidates,inliers,score,reason,p_wrong";
@@ -29,7 +29,7 @@ impl CsvSink {
             let file = create(&path)?;
             files.push((path, file));
             let last = files.len() - 1;
-            write_line(&mut files[last], header)?;
+            write_to(&mut files[last], header)?;
         }
         let stale = folder.join(SMOOTHED);
         match std::fs::remove_file(&stale) {
@@ -39,19 +39,18 @@ impl CsvSink {
     }
 }
 
-/// Writes a line, and hands it to the system at once: what was written is there whatever becomes of the process.
-fn write_line((path, file): &mut (PathBuf, BufWriter<File>), line: &str) -> Result<(), SinkError> {
-    writeln!(file, "{line}").and_then(|()| file.flush()).map_err(|source| SinkError::Io { path: path.clone(), source })
+fn write_to((path, file): &mut (PathBuf, BufWriter<File>), line: &str) -> Result<(), SinkError> {
+    write_line(path, file, line)
 }
 
 impl Sink for CsvSink {
     fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
         let lines = [fix_row(report), track_row(&report.name, &report.track), timing_row(report)];
-        self.files.iter_mut().zip(lines).try_for_each(|(file, line)| write_line(file, &line))
+        self.files.iter_mut().zip(lines).try_for_each(|(file, line)| write_to(file, &line))
     }
 
     fn between(&mut self, point: &TrackPoint) -> Result<(), SinkError> {
-        self.files.iter_mut().skip(1).take(1).try_for_each(|track| write_line(track, &track_row("", point)))
+        self.files.iter_mut().skip(1).take(1).try_for_each(|track| write_to(track, &track_row("", point)))
     }
 
     fn smoothed(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
@@ -61,17 +60,14 @@ impl Sink for CsvSink {
                 let path = self.folder.join(SMOOTHED);
                 let file = create(&path)?;
                 let table = none.insert((path, file));
-                write_line(table, TRACK)?;
+                write_to(table, TRACK)?;
                 table
             }
         };
-        points.iter().try_for_each(|(name, point)| write_line(table, &track_row(name, point)))
+        points.iter().try_for_each(|(name, point)| write_to(table, &track_row(name, point)))
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
-        for (path, file) in self.files.iter_mut().chain(&mut self.smoothed) {
-            file.flush().map_err(|source| SinkError::Io { path: path.clone(), source })?;
-        }
         Ok(())
     }
 }

@@ -2,11 +2,11 @@
 //! of, and what it is calibrated with.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use super::csv::quoted;
-use super::{Sink, SinkError, create};
+use super::{Sink, SinkError, create, write_line};
 use crate::types::{Agreement, Evidence, FrameReport, Outcome};
 
 const OF_A_ROUND: &str = "support,keypoints,matches,inliers,blocks,blocks_25,blocks_50,blocks_75,peak,quarter_1,quarter_2,quarter_3,quarter_4,residual";
@@ -31,9 +31,7 @@ impl EvidenceSink {
     }
 
     fn line(&mut self, line: &str) -> Result<(), SinkError> {
-        writeln!(self.file, "{line}")
-            .and_then(|()| self.file.flush())
-            .map_err(|source| SinkError::Io { path: self.path.clone(), source })
+        write_line(&self.path, &mut self.file, line)
     }
 }
 
@@ -79,6 +77,6 @@ impl Sink for EvidenceSink {
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
-        self.file.flush().map_err(|source| SinkError::Io { path: self.path.clone(), source })
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ pub mod summary;
 pub(crate) mod viewer;
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::types::{FrameReport, Report, TrackPoint};
@@ -85,6 +85,11 @@ pub enum SinkError {
 
 fn create(path: &Path) -> Result<BufWriter<File>, SinkError> {
     File::create(path).map(BufWriter::new).map_err(|source| SinkError::Io { path: path.into(), source })
+}
+
+/// Writes a line of a table, and hands it to the system at once: it is there whatever becomes of the process.
+fn write_line(path: &Path, file: &mut BufWriter<File>, line: &str) -> Result<(), SinkError> {
+    writeln!(file, "{line}").and_then(|()| file.flush()).map_err(|source| SinkError::Io { path: path.into(), source })
 }
 
 #[cfg(test)]

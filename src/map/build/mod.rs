@@ -148,11 +148,6 @@ pub(crate) fn build_layers(
     Ok(report)
 }
 
-/// Hexadecimal digits of a digest.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 /// The four tiles of the next finer zoom, with their column and row in the parent.
 fn children(tile: Tile) -> [(Tile, usize, usize); 4] {
     [(0, 0), (1, 0), (0, 1), (1, 1)]

@@ -1,10 +1,11 @@
 //! Writes an MBTiles file (version 1.3 of the specification).
 
-use super::{BuildOptions, BuildReport, hex};
+use super::{BuildOptions, BuildReport};
 use crate::geo::mercator::Tile;
 use crate::map::region::SourceRecord;
 use crate::map::store::{DIGEST_KEY, SOURCES_KEY};
 use crate::map::{MapError, part_file};
+use crate::math::hex::hex;
 
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};

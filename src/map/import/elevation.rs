@@ -80,9 +80,7 @@ fn from_source(path: &Path, source: Box<dyn Source>, within: Option<GeodeticBoun
     for cy in y0 / ch..y1.div_ceil(ch) {
         for cx in x0 / cw..x1.div_ceil(cw) {
             let index = cy * across + cx;
-            let samples = decoder.read_chunk(index).map_err(|e| {
-                MapError::source(path, format!("chunk {index} cannot be decoded ({e})"), "check that the file is complete")
-            })?;
+            let samples = decoder.read_chunk(index).map_err(|e| tiff_header::chunk_failure(path, index, &e))?;
             // Chunks at the right edge hold only what lies inside.
             let valid = cw.min(header.size.0 - cx * cw);
             for y in (cy * ch).max(y0)..(cy * ch).saturating_add(ch).min(y1) {

@@ -116,7 +116,7 @@ impl GeoTags {
         if self.is_empty() {
             return Ok(None);
         }
-        self.placement().map(Some).map_err(|what| MapError::source(path, what, Crs::SUPPORTED))
+        self.placement().map(Some).map_err(|what| MapError::source(path, what, Crs::ADVICE))
     }
 
     /// The placement, or what is wrong with the tags.

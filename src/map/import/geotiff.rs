@@ -185,14 +185,8 @@ impl GeoTiff {
         let planes = if self.planar { self.samples as u32 } else { 1 };
         (0..planes)
             .map(|plane| {
-                decoder.read_chunk(plane * per_plane + index).map_err(|e| match e {
-                    tiff::TiffError::UnsupportedError(_) => tiff_header::failure(&self.path, &e),
-                    e => MapError::source(
-                        &self.path,
-                        format!("chunk {index} cannot be decoded ({e})"),
-                        "check that the file is complete",
-                    ),
-                })
+                let chunk = decoder.read_chunk(plane * per_plane + index);
+                chunk.map_err(|e| tiff_header::chunk_failure(&self.path, index, &e))
             })
             .collect()
     }

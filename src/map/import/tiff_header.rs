@@ -55,6 +55,14 @@ pub(crate) fn failure(path: &Path, error: &tiff::TiffError) -> MapError {
     }
 }
 
+/// The error of a strip or tile.
+pub(crate) fn chunk_failure(path: &Path, index: u32, error: &tiff::TiffError) -> MapError {
+    match error {
+        tiff::TiffError::UnsupportedError(_) => failure(path, error),
+        _ => MapError::source(path, format!("chunk {index} cannot be decoded ({error})"), "check that the file is complete"),
+    }
+}
+
 fn palette(path: &Path) -> MapError {
     let convert = format!("gdal_translate -expand rgb {} {}", path.display(), path.with_extension("rgb.tif").display());
     MapError::source(path, "has a palette of colours, which is not read here", format!("convert it with `{convert}`"))
