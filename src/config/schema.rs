@@ -195,8 +195,11 @@ settings! {
         key srt: Option<PathBuf> = None, Bound::Any;
         /// Address and port to listen at for MAVLink over UDP; the loopback interface unless an address says otherwise.
         key mavlink: Option<String> = None, Bound::Any;
-        /// The autopilot to listen to, by its MAVLink system; the first one with telemetry where nothing is said.
+        /// The system to listen to; where nothing is said the one whose HEARTBEAT says that it is an autopilot, and if none does, the lowest
+        /// number that sends telemetry.
         key mavlink_system_id: Option<u8> = None, Bound::Within(1.0, 255.0);
+        /// The component to listen to; where nothing is said the autopilot, as above.
+        key mavlink_component_id: Option<u8> = None, Bound::Within(1.0, 255.0);
         /// 1 sigma of attitudes over MAVLink, degrees.
         key mavlink_attitude_sigma_deg: f64 = 2.0, Bound::Between(0.0, 180.0);
         /// 1 sigma of headings over MAVLink, degrees.

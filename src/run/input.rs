@@ -111,6 +111,7 @@ fn mavlink(
     let settings = MavlinkSettings {
         bind: link.bind,
         system_id: link.system_id,
+        component_id: link.component_id,
         attitude_sigma_rad: link.attitude_sigma_rad,
         heading_sigma_rad: link.heading_sigma_rad,
         height_sigma_m: link.height_sigma_m,

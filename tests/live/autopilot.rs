@@ -1,6 +1,8 @@
 //! What an autopilot would have sent on a recorded flight: MAVLink 2.
 
-use mavlink::dialects::common::{ATTITUDE_DATA, GLOBAL_POSITION_INT_DATA, HIGHRES_IMU_DATA, HighresImuUpdatedFlags, MavMessage};
+use mavlink::dialects::common::{
+    ATTITUDE_DATA, GLOBAL_POSITION_INT_DATA, HEARTBEAT_DATA, HIGHRES_IMU_DATA, HighresImuUpdatedFlags, MavAutopilot, MavMessage,
+};
 use mavlink::{MavHeader, MavlinkVersion, write_versioned_msg};
 use nalgebra::Vector3;
 use skyfix::geo::heading_pitch_roll;
@@ -25,9 +27,9 @@ impl<'a> Autopilot<'a> {
         }
     }
 
-    /// The messages of a time of the flight, later than the ones asked for before: the mean of the IMU since then, attitude, height
-    /// and heading.
-    pub fn messages(&mut self, t_ns: i64, boot_us: i64) -> [MavMessage; 3] {
+    /// The messages of a time of the flight, later than the ones asked for before: the heartbeat, the mean of the IMU since then, attitude,
+    /// height and heading.
+    pub fn messages(&mut self, t_ns: i64, boot_us: i64) -> [MavMessage; 4] {
         let telemetry = self.telemetry;
         let first = self.next_imu;
         self.next_imu += telemetry.imu[first..].iter().take_while(|s| s.stamp_ns <= t_ns).count();
@@ -42,6 +44,7 @@ impl<'a> Autopilot<'a> {
         let (yaw, pitch, roll) = heading_pitch_roll(&a.enu_from_body.slerp(&b.enu_from_body, part));
         let time_boot_ms = (boot_us / 1000) as u32;
         [
+            MavMessage::HEARTBEAT(HEARTBEAT_DATA { autopilot: MavAutopilot::MAV_AUTOPILOT_PX4, ..Default::default() }),
             MavMessage::HIGHRES_IMU(HIGHRES_IMU_DATA {
                 time_usec: boot_us as u64,
                 xacc: accel.x,

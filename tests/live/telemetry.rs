@@ -219,7 +219,7 @@ mod mavlink_link {
                 && let Some((sent_ns, bytes)) = waiting.next()
             {
                 let arrival = sent_ns + 1_000_000 + (rng.random::<f64>() * 4e6) as i64;
-                decoder.datagram(bytes, arrival, &mut samples);
+                decoder.datagram(bytes, ([127, 0, 0, 1], 14_555).into(), arrival, &mut samples);
                 samples.drain(..).for_each(|s| buffer.push(s));
             }
             let (batch, known) = buffer.take(stamp_ns);

@@ -63,8 +63,10 @@ pub enum TelemetrySource {
 pub struct MavlinkLink {
     /// Address and port to listen at.
     pub bind: SocketAddr,
-    /// The autopilot to listen to.
+    /// The system to listen to.
     pub system_id: Option<u8>,
+    /// The component to listen to.
+    pub component_id: Option<u8>,
     /// 1 sigma of attitudes, radians.
     pub attitude_sigma_rad: f64,
     /// 1 sigma of headings, radians.
@@ -250,6 +252,7 @@ fn telemetry_sources(effective: &Effective) -> Result<Vec<TelemetrySource>, Conf
         out.push(TelemetrySource::Mavlink(MavlinkLink {
             bind: address(effective, "telemetry.mavlink", text, Some(MAVLINK_PORT))?,
             system_id: table.mavlink_system_id,
+            component_id: table.mavlink_component_id,
             attitude_sigma_rad: table.mavlink_attitude_sigma_deg.to_radians(),
             heading_sigma_rad: table.mavlink_heading_sigma_deg.to_radians(),
             height_sigma_m: table.mavlink_height_sigma_m,

@@ -69,7 +69,7 @@ pub(super) fn check_keys(effective: &Effective, kind: SourceKind, live: bool) ->
     use SourceKind::{Gstreamer, MpegTs, Recording, Rtp, Rtsp, V4l2};
     let camera = kind != Recording;
     let with_video = !matches!(kind, Recording | SourceKind::Photos);
-    let serves: [(&str, bool); 29] = [
+    let serves: [(&str, bool); 30] = [
         ("source.path", is_path(kind)),
         ("source.url", kind == Rtsp),
         ("source.transport", kind == Rtsp),
@@ -92,6 +92,7 @@ pub(super) fn check_keys(effective: &Effective, kind: SourceKind, live: bool) ->
         ("telemetry.srt", with_video),
         ("telemetry.mavlink", live),
         ("telemetry.mavlink_system_id", live),
+        ("telemetry.mavlink_component_id", live),
         ("telemetry.mavlink_attitude_sigma_deg", live),
         ("telemetry.mavlink_heading_sigma_deg", live),
         ("telemetry.mavlink_height_sigma_m", live),

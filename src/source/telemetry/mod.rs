@@ -25,8 +25,12 @@ pub struct StreamCounters {
     pub datagrams: u64,
     /// Messages that were understood.
     pub messages: u64,
-    /// Messages of kinds, systems or contents that say nothing here.
+    /// Messages of kinds or contents that say nothing here.
     pub ignored: u64,
+    /// Messages of systems that are not listened to.
+    pub others: u64,
+    /// Messages that bear the numbers of the system that is listened to, and came from another address.
+    pub other_addresses: u64,
     /// Parts of datagrams that are no message: wrong checksum, cut off, not of this protocol.
     pub malformed: u64,
     /// Messages that never arrived, by the sender's sequence numbers.

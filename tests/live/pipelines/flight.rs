@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use mavlink::dialects::common::{HEARTBEAT_DATA, MavMessage};
 use skyfix::recording::reader;
 
 use crate::autopilot::Autopilot;
@@ -143,10 +142,7 @@ fn send_mavlink(begun: Instant, port: u16) -> Sending {
                 return;
             }
             let boot_us = i64::try_from((BOOTED + at).as_micros()).unwrap();
-            let mut messages = autopilot.messages(i64::try_from(at.as_nanos()).unwrap(), boot_us).to_vec();
-            if tick % 50 == 0 {
-                messages.push(MavMessage::HEARTBEAT(HEARTBEAT_DATA::default()));
-            }
+            let messages = autopilot.messages(i64::try_from(at.as_nanos()).unwrap(), boot_us);
             for message in &messages {
                 // Nobody listens yet, or any more.
                 let _ = socket.send_to(&autopilot.datagram(message), ("127.0.0.1", port));

@@ -6,15 +6,16 @@ use mavlink::dialects::common::{
 };
 use mavlink::{MAVLinkV2MessageRaw, MavHeader};
 use nalgebra::Vector3;
+use std::net::SocketAddr;
 
 use super::frames::{Header, Part, parts};
-use super::sequence::{Arrival, Sequence};
+use super::sequence::Arrival;
+use super::speakers::{Asked, Speakers, Verdict};
 use super::{HeightChoice, MavlinkClock, MavlinkSettings};
 use crate::geo::enu_from_body;
 use crate::recording::rows::GNSS_SIGMA_M;
 use crate::source::knowledge::height_sigma_m;
 use crate::source::telemetry::StreamCounters;
-use crate::source::telemetry::clock::ClockMapping;
 use crate::time::{NANOS_PER_SEC, nanos_from_seconds};
 use crate::types::{
     AttitudeSample, BarometerSample, GnssSample, HeadingSample, HeightSample, ImuSample, LandedSample, TelemetrySample,
@@ -64,9 +65,7 @@ impl Preference {
 pub struct MavlinkDecoder {
     settings: MavlinkSettings,
     shift_ns: i64,
-    sender: Option<Header>,
-    sequence: Sequence,
-    clock: ClockMapping,
+    speakers: Speakers,
     /// Nanoseconds since 1970 minus nanoseconds since boot, from SYSTEM_TIME.
     unix_minus_boot_ns: Option<i64>,
     imu: Preference,
@@ -84,9 +83,11 @@ impl MavlinkDecoder {
         Self {
             settings,
             shift_ns: nanos_from_seconds(settings.telemetry_minus_video_s),
-            sender: None,
-            sequence: Sequence::new(),
-            clock: ClockMapping::new(),
+            speakers: Speakers::new(Asked {
+                system: settings.system_id,
+                component: settings.component_id,
+                at_once: settings.clock == MavlinkClock::Boot,
+            }),
             unix_minus_boot_ns: None,
             imu: Preference::default(),
             height: Preference::default(),
@@ -97,13 +98,25 @@ impl MavlinkDecoder {
         }
     }
 
+    /// Where the autopilot is that is listened to, once there is one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.speakers.address()
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> StreamCounters {
-        StreamCounters { lost: self.sequence.lost(), clock_resets: self.clock.resets(), ..self.counters }
+        let (lost, clock_resets) = self.speakers.losses();
+        StreamCounters { lost, clock_resets, ..self.counters }
     }
 
     /// Takes a datagram that arrived at `local_ns`. Samples go to `samples`; the return value is what has to be sent back.
-    pub fn datagram(&mut self, bytes: &[u8], local_ns: i64, samples: &mut Vec<TelemetrySample>) -> Option<Vec<u8>> {
+    pub fn datagram(
+        &mut self,
+        bytes: &[u8],
+        from: SocketAddr,
+        local_ns: i64,
+        samples: &mut Vec<TelemetrySample>,
+    ) -> Option<Vec<u8>> {
         self.counters.datagrams += 1;
         let mut answer = None;
         for part in parts(bytes) {
@@ -111,12 +124,12 @@ impl MavlinkDecoder {
                 Part::Malformed => self.counters.malformed += 1,
                 Part::Unknown(header) => {
                     self.counters.ignored += 1;
-                    if self.sender.is_some_and(|s| same_sender(s, header)) {
-                        self.sequence.take(header.sequence);
+                    if self.speakers.is_chosen(header, from) {
+                        self.is_new(header);
                     }
                 }
                 Part::Message { header, message } => {
-                    if self.belongs(header, &message)
+                    if self.belongs(header, &message, from, local_ns)
                         && let Some(reply) = self.message(&message, local_ns, samples)
                     {
                         answer = Some(reply);
@@ -137,19 +150,32 @@ impl MavlinkDecoder {
     }
 
     /// Whether a message comes from the autopilot that is listened to, for the first time.
-    fn belongs(&mut self, header: Header, message: &MavMessage) -> bool {
-        if self.sender.is_none() {
-            let wanted = self.settings.system_id.is_none_or(|id| id == header.system);
-            // Not the first who speaks, who may be a ground station, but the first who has something to say.
-            if wanted && is_telemetry(message) {
-                self.sender = Some(header);
+    fn belongs(&mut self, header: Header, message: &MavMessage, from: SocketAddr, local_ns: i64) -> bool {
+        match self.speakers.hear(header, message, from, local_ns) {
+            Verdict::Other => {
+                self.counters.others += 1;
+                return false;
             }
+            Verdict::OtherAddress => {
+                self.counters.other_addresses += 1;
+                return false;
+            }
+            Verdict::ListenAnew => {
+                // What is known of the one before says nothing of this one.
+                self.unix_minus_boot_ns = None;
+                (self.imu, self.height) = Default::default();
+                self.questions.clear();
+                self.latest_ns = None;
+            }
+            Verdict::Listen => {}
         }
-        if !self.sender.is_some_and(|s| same_sender(s, header)) {
-            self.counters.ignored += 1;
-            return false;
-        }
-        match self.sequence.take(header.sequence) {
+        self.is_new(header)
+    }
+
+    /// Whether a message of the autopilot that is listened to was not here before.
+    fn is_new(&mut self, header: Header) -> bool {
+        let Some(speaker) = self.speakers.chosen() else { return false };
+        match speaker.sequence.take(header.sequence) {
             Arrival::New => {}
             Arrival::Late => self.counters.out_of_order += 1,
             Arrival::Repeated => {
@@ -179,7 +205,7 @@ impl MavlinkDecoder {
                     let unix_ns = i64::try_from(m.time_unix_usec).ok().and_then(|us| us.checked_mul(1000));
                     self.unix_minus_boot_ns = unix_ns.map(|ns| ns.saturating_sub(boot_ns));
                 }
-                understood = self.clock.arrival(boot_ns, local_ns);
+                understood = self.speakers.chosen().is_some_and(|s| s.clock.arrival(boot_ns, local_ns));
             }
             MavMessage::TIMESYNC(m) if m.tc1 == 0 => {
                 answer = Some(self.framed(TIMESYNC_DATA { tc1: local_ns, ts1: m.ts1 }));
@@ -188,8 +214,10 @@ impl MavlinkDecoder {
             MavMessage::TIMESYNC(m) => {
                 if let Some(i) = self.questions.iter().position(|sent| *sent == m.ts1) {
                     let sent_ns = self.questions.remove(i);
-                    self.clock.round_trip(sent_ns, m.tc1, local_ns);
-                    understood = true;
+                    if let Some(speaker) = self.speakers.chosen() {
+                        speaker.clock.round_trip(sent_ns, m.tc1, local_ns);
+                        understood = true;
+                    }
                 }
             }
             _ => {}
@@ -331,7 +359,10 @@ impl MavlinkDecoder {
     fn stamp(&mut self, boot_ns: i64, local_ns: i64) -> Option<i64> {
         let stamp = match self.settings.clock {
             MavlinkClock::Boot => Some(boot_ns),
-            MavlinkClock::Local => self.clock.arrival(boot_ns, local_ns).then(|| self.clock.local_ns(boot_ns)).flatten(),
+            MavlinkClock::Local => {
+                let clock = &mut self.speakers.chosen()?.clock;
+                clock.arrival(boot_ns, local_ns).then(|| clock.local_ns(boot_ns)).flatten()
+            }
         };
         let stamp_ns = stamp.map(|s| s.saturating_sub(self.shift_ns));
         self.latest_ns = stamp_ns.or(self.latest_ns);
@@ -351,15 +382,6 @@ impl MavlinkDecoder {
 /// Altitude of a pressure in the International Standard Atmosphere below 11 km (ISO 2533), metres.
 fn standard_altitude_m(pressure_hpa: f64) -> f64 {
     44_330.77 * (1.0 - (pressure_hpa / 1_013.25).powf(0.190_263_2))
-}
-
-fn same_sender(a: Header, b: Header) -> bool {
-    (a.system, a.component) == (b.system, b.component)
-}
-
-fn is_telemetry(message: &MavMessage) -> bool {
-    use MavMessage::{ALTITUDE, ATTITUDE, GLOBAL_POSITION_INT, HIGHRES_IMU, SCALED_IMU2};
-    matches!(message, ATTITUDE(_) | GLOBAL_POSITION_INT(_) | ALTITUDE(_) | HIGHRES_IMU(_) | SCALED_IMU2(_))
 }
 
 #[cfg(test)]

@@ -11,13 +11,14 @@
 //! | HIGHRES_IMU, else SCALED_IMU2 | angular rate and specific force |
 //! | TIMESYNC, SYSTEM_TIME | the clock |
 //!
-//! Of several kinds of messages that say the same, the best one of the last two seconds counts. One autopilot is listened to: the first
-//! one that sends telemetry, or the one asked for. MAVLink is not authenticated: whoever can send to the port can move the track, so
-//! it is bound to the loopback interface unless told otherwise.
+//! Of several kinds of messages that say the same, the best one of the last two seconds counts. One autopilot is listened to: the one asked
+//! for, else the one that says by its HEARTBEAT that it is one (see `speakers`). MAVLink is not authenticated: whoever can send to the port
+//! can move the track, so it is bound to the loopback interface unless told otherwise.
 
 mod decode;
 mod frames;
 mod sequence;
+mod speakers;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +41,8 @@ const ATTITUDE_SIGMA_RAD: f64 = 2.0 * std::f64::consts::PI / 180.0;
 const CHANNEL_SAMPLES: usize = 4_096;
 /// The reader looks this often whether it should end.
 const POLL: Duration = Duration::from_millis(50);
+/// A link on which nothing was heard for so long is told of.
+const QUIET: Duration = Duration::from_secs(5);
 /// Time between two questions for the autopilot's time.
 const QUESTION_NS: i64 = 1_000_000_000;
 
@@ -69,8 +72,10 @@ pub enum HeightChoice {
 pub struct MavlinkSettings {
     /// Address and port to listen at; 127.0.0.1:14550 by default.
     pub bind: SocketAddr,
-    /// The autopilot to listen to; the first one with telemetry by default.
+    /// The system to listen to; the one that says that it is an autopilot by default.
     pub system_id: Option<u8>,
+    /// The component of it to listen to; by default the one that says that it is an autopilot.
+    pub component_id: Option<u8>,
     /// The system that questions for the time come from.
     pub own_system_id: u8,
     /// The clock of the stamps.
@@ -94,6 +99,7 @@ impl Default for MavlinkSettings {
         Self {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 14_550)),
             system_id: None,
+            component_id: None,
             own_system_id: 245,
             clock: MavlinkClock::Local,
             telemetry_minus_video_s: 0.0,
@@ -185,18 +191,25 @@ impl Reader {
         let mut samples = Vec::new();
         let (mut dropped, mut read_errors) = (0, 0);
         let mut asked_ns = None;
+        let (mut heard, mut told) = (Instant::now(), false);
         while !self.stop.load(Ordering::Relaxed) {
             match self.socket.recv_from(&mut bytes) {
                 Ok((length, peer)) => {
+                    heard = Instant::now();
+                    if std::mem::take(&mut told) {
+                        tracing::warn!("MAVLink: messages come again");
+                    }
                     let now = self.now_ns();
-                    let answer = self.decoder.datagram(&bytes[..length], now, &mut samples);
+                    let answer = self.decoder.datagram(&bytes[..length], peer, now, &mut samples);
                     if let Some(answer) = answer {
                         self.send(&answer, peer);
                     }
-                    if asked_ns.is_none_or(|at: i64| now.saturating_sub(at) >= QUESTION_NS) {
+                    if let Some(autopilot) = self.decoder.address()
+                        && asked_ns.is_none_or(|at: i64| now.saturating_sub(at) >= QUESTION_NS)
+                    {
                         asked_ns = Some(now);
                         let question = self.decoder.question(now);
-                        self.send(&question, peer);
+                        self.send(&question, autopilot);
                     }
                 }
                 Err(e) if [std::io::ErrorKind::WouldBlock, std::io::ErrorKind::TimedOut].contains(&e.kind()) => {}
@@ -205,6 +218,10 @@ impl Reader {
                     read_errors += 1;
                     std::thread::sleep(POLL);
                 }
+            }
+            if heard.elapsed() >= QUIET && !std::mem::replace(&mut told, true) {
+                let at = self.socket.local_addr().map_or_else(|_| "its address".into(), |address| address.to_string());
+                tracing::warn!("no MAVLink message at {at} for {} s: does the autopilot send there?", QUIET.as_secs());
             }
             for sample in samples.drain(..) {
                 match self.sender.try_send(sample) {

@@ -1,12 +1,18 @@
 use super::*;
 use crate::geo::heading_pitch_roll;
 use mavlink::dialects::common::{
-    EXTENDED_SYS_STATE_DATA, GPS_RAW_INT_DATA, HEARTBEAT_DATA, HighresImuUpdatedFlags, SCALED_PRESSURE_DATA, SYSTEM_TIME_DATA,
+    EXTENDED_SYS_STATE_DATA, GPS_RAW_INT_DATA, HEARTBEAT_DATA, HighresImuUpdatedFlags, MavAutopilot, SCALED_PRESSURE_DATA,
+    SYSTEM_TIME_DATA,
 };
 use mavlink::{MavHeader, MavlinkVersion};
 use proptest::prelude::*;
 
 const SECOND: i64 = NANOS_PER_SEC;
+
+/// Where the messages come from.
+fn sender() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 14_555))
+}
 
 fn boot() -> MavlinkSettings {
     MavlinkSettings { clock: MavlinkClock::Boot, ..MavlinkSettings::default() }
@@ -31,7 +37,7 @@ fn position(ms: u32, relative_alt: i32, hdg: u16) -> MavMessage {
 fn decoded(decoder: &mut MavlinkDecoder, messages: &[MavMessage]) -> Vec<TelemetrySample> {
     let mut samples = Vec::new();
     for (i, message) in messages.iter().enumerate() {
-        decoder.datagram(&framed(MavlinkVersion::V2, 1, i as u8, message), 0, &mut samples);
+        decoder.datagram(&framed(MavlinkVersion::V2, 1, i as u8, message), sender(), 0, &mut samples);
     }
     samples
 }
@@ -183,7 +189,7 @@ fn both_versions_and_several_messages_in_a_datagram_are_read_and_broken_ones_cou
     datagram.extend(framed(MavlinkVersion::V2, 1, 2, &position(40, 1000, 0)));
     datagram.extend(&framed(MavlinkVersion::V2, 1, 3, &position(60, 1000, 0))[..12]);
     let mut samples = Vec::new();
-    decoder.datagram(&datagram, 0, &mut samples);
+    decoder.datagram(&datagram, sender(), 0, &mut samples);
     assert_eq!(samples.len(), 3);
     let c = decoder.counters();
     assert_eq!((c.datagrams, c.messages, c.malformed, c.lost), (1, 2, 2, 1));
@@ -203,16 +209,16 @@ fn one_autopilot_is_listened_to_and_repetitions_are_left_out() {
         (7, 3, attitude(60, 0.0, 0.0, 0.0)),
         (7, 2, attitude(40, 0.0, 0.0, 0.0)),
     ] {
-        decoder.datagram(&framed(MavlinkVersion::V2, system, sequence, &message), 0, &mut samples);
+        decoder.datagram(&framed(MavlinkVersion::V2, system, sequence, &message), sender(), 0, &mut samples);
     }
     assert_eq!(samples.iter().map(|s| s.stamp_ns() / 1_000_000).collect::<Vec<_>>(), [0, 20, 60, 40]);
     let c = decoder.counters();
-    assert_eq!((c.messages, c.ignored, c.duplicates, c.out_of_order, c.lost), (4, 2, 1, 1, 0));
+    assert_eq!((c.messages, c.others, c.duplicates, c.out_of_order, c.lost), (4, 2, 1, 1, 0));
     let asked = MavlinkSettings { system_id: Some(9), ..boot() };
     let mut decoder = MavlinkDecoder::new(asked);
     let before = samples.len();
-    decoder.datagram(&framed(MavlinkVersion::V2, 7, 0, &attitude(0, 0.0, 0.0, 0.0)), 0, &mut samples);
-    decoder.datagram(&framed(MavlinkVersion::V2, 9, 0, &attitude(0, 0.0, 0.0, 0.0)), 0, &mut samples);
+    decoder.datagram(&framed(MavlinkVersion::V2, 7, 0, &attitude(0, 0.0, 0.0, 0.0)), sender(), 0, &mut samples);
+    decoder.datagram(&framed(MavlinkVersion::V2, 9, 0, &attitude(0, 0.0, 0.0, 0.0)), sender(), 0, &mut samples);
     assert_eq!(samples.len(), before + 1);
 }
 
@@ -234,8 +240,10 @@ fn times_are_asked_for_and_told_and_put_stamps_on_the_local_clock() {
     let mut sequence = 0u8;
     let mut send = |decoder: &mut MavlinkDecoder, message: &MavMessage, local_ns: i64, samples: &mut Vec<_>| {
         sequence = sequence.wrapping_add(1);
-        decoder.datagram(&framed(MavlinkVersion::V2, 1, sequence, message), local_ns, samples)
+        decoder.datagram(&framed(MavlinkVersion::V2, 1, sequence, message), sender(), local_ns, samples)
     };
+    let autopilot = HEARTBEAT_DATA { autopilot: MavAutopilot::MAV_AUTOPILOT_PX4, ..Default::default() };
+    send(&mut decoder, &MavMessage::HEARTBEAT(autopilot), 0, &mut samples);
     // The autopilot booted 100 s before the local epoch; messages take 30 ms, answers 2 ms each way.
     for ms in (0..3000).step_by(20) {
         let local = i64::from(ms) * 1_000_000;
@@ -260,7 +268,7 @@ proptest! {
         let mut decoder = MavlinkDecoder::new(MavlinkSettings::default());
         let mut datagram = vec![if magic { 0xfd } else { 0xfe }];
         datagram.extend(bytes);
-        decoder.datagram(&datagram, 0, &mut Vec::new());
+        decoder.datagram(&datagram, sender(), 0, &mut Vec::new());
     }
 
     #[test]
@@ -276,7 +284,7 @@ proptest! {
             frame.extend(&payload);
             let crc = mavlink::calculate_crc(&frame[1..], <MavMessage as mavlink::Message>::extra_crc(id));
             frame.extend(crc.to_le_bytes());
-            decoder.datagram(&frame, local_ns.saturating_add(i64::from(sequence) * SECOND), &mut Vec::new());
+            decoder.datagram(&frame, sender(), local_ns.saturating_add(i64::from(sequence) * SECOND), &mut Vec::new());
         }
     }
 
@@ -285,7 +293,7 @@ proptest! {
         let version = if v1 { MavlinkVersion::V1 } else { MavlinkVersion::V2 };
         let mut samples = Vec::new();
         let mut decoder = MavlinkDecoder::new(boot());
-        decoder.datagram(&framed(version, 1, 0, &attitude(ms, roll, pitch, yaw)), 0, &mut samples);
+        decoder.datagram(&framed(version, 1, 0, &attitude(ms, roll, pitch, yaw)), sender(), 0, &mut samples);
         let TelemetrySample::Attitude(a) = samples[0] else { panic!("{samples:?}") };
         let want = enu_from_body(yaw.into(), pitch.into(), roll.into());
         prop_assert!(a.enu_from_body.angle_to(&want) < 1e-5 && a.stamp_ns == i64::from(ms) * 1_000_000);
