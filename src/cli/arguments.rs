@@ -35,6 +35,9 @@ pub const FLAGS: &[(&str, &str)] = &[
     ("filter.gnss", "--gnss"),
     ("filter.withhold", "--withhold"),
     ("filter.track_rate_hz", "--track-rate"),
+    ("filter.start.lat_deg", "--start"),
+    ("filter.start.lon_deg", "--start"),
+    ("filter.start.sigma_m", "--start"),
     ("sinks.out", "--out"),
     ("sinks.jsonl", "--jsonl"),
     ("sinks.rrd", "--no-viewer"),
@@ -59,6 +62,9 @@ pub struct LocalizeArguments {
     /// Search the whole map for every frame: no start position, nothing from the filter
     #[arg(long)]
     pub no_prior: bool,
+    /// Where the flight starts, and its standard deviation an axis: 47.3612,8.5471±50 (latitude, longitude, metres)
+    #[arg(long, value_name = "LAT,LON±M", allow_hyphen_values = true)]
+    pub start: Option<StartArgument>,
     /// Search for every frame in full, also where the filter's prediction is confident
     #[arg(long)]
     pub no_early_exit: bool,
@@ -114,6 +120,22 @@ pub struct LocalizeArguments {
     pub set: SetArguments,
 }
 
+/// A place with its sigma.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StartArgument([f64; 3]);
+
+impl std::str::FromStr for StartArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = || "write LATITUDE,LONGITUDE±METRES, such as 47.3612,8.5471±50 (or +- for ±)".to_owned();
+        let (place, sigma) = text.split_once('±').or_else(|| text.split_once("+-")).ok_or_else(wanted)?;
+        let (lat, lon) = place.split_once(',').ok_or_else(wanted)?;
+        let number = |part: &str| part.trim().parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(wanted);
+        Ok(Self([number(lat)?, number(lon)?, number(sigma)?]))
+    }
+}
+
 /// `--set`.
 #[derive(Args, Clone, Default)]
 pub struct SetArguments {
@@ -163,6 +185,9 @@ impl LocalizeArguments {
             .flag("match.coarse", self.coarse.as_ref(), "--coarse")?
             .flag("match.consensus", self.consensus.as_ref(), "--consensus")?
             .flag("match.prior", off(self.no_prior), "--no-prior")?
+            .flag("filter.start.lat_deg", self.start.map(|s| s.0[0]), "--start")?
+            .flag("filter.start.lon_deg", self.start.map(|s| s.0[1]), "--start")?
+            .flag("filter.start.sigma_m", self.start.map(|s| s.0[2]), "--start")?
             .flag("match.early_exit", off(self.no_early_exit), "--no-early-exit")?
             .flag("filter.odometry", self.odometry.as_ref(), "--odometry")
     }

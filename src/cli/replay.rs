@@ -12,6 +12,7 @@ const EXAMPLES: &str = "Examples:
   skyfix replay photos/ --map area.mbtiles --no-prior --out out
   skyfix replay photos/ --map area.mbtiles --heading none --height 120±10
   skyfix replay recordings/demo --out out/demo -w 2
+  skyfix replay photos/ --map area.mbtiles --start 47.3612,8.5471±50
   skyfix replay photos/ --map area.mbtiles --hfov 69 --mounting strapdown
   skyfix replay flight.mp4 --map area.mbtiles --hfov 69 --height 120±6 --heading none --frame-rate 1
   skyfix replay recordings/demo-video --frame-rate all

@@ -32,6 +32,7 @@ fn with_value(flag: &'static str) -> Vec<&'static str> {
         "--heading" | "--height" => "none",
         "--height-error" => "0.2",
         "--takeoff" => "47.5,-8.5",
+        "--start" => "47.5,-8.5±30",
         _ => "7",
     };
     vec![flag, value]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 
 use super::schema::FlightConfig;
+use super::told;
 use crate::recording::toml_reason;
 use crate::settings::{SetError, Table};
 
@@ -207,6 +208,16 @@ impl ConfigBuilder {
         Err(plain)
     }
 
+    /// Where frames come from, as it stands.
+    pub(super) fn source(&self) -> &super::schema::SourceConfig {
+        &self.config.source
+    }
+
+    /// Sets a key that nobody has given.
+    pub(super) fn apply_unless_given(&mut self, key: &str, value: &Value, origin: Origin) -> Result<(), ConfigError> {
+        if self.origins.contains_key(key) { Ok(()) } else { self.apply(key, value, origin) }
+    }
+
     fn apply(&mut self, key: &str, value: &Value, origin: Origin) -> Result<(), ConfigError> {
         let set = self.config.set(key, value);
         let fail = |reason: String| {
@@ -227,12 +238,13 @@ impl ConfigBuilder {
         }
     }
 
-    /// The configuration, its bounds checked.
+    /// The configuration, with what its recording was told, its bounds checked.
     ///
     /// # Errors
-    /// When a number is out of its bounds.
+    /// When a number is out of its bounds, or the recording was told what is no key.
     pub fn finish(self) -> Result<Effective, ConfigError> {
-        let effective = Effective { config: self.config, origins: self.origins, door: self.door };
+        let Self { config, origins, door } = told::take(self)?;
+        let effective = Effective { config, origins, door };
         let mut wrong = None;
         effective.config.visit("", &mut |key| {
             if let (None, Some(value)) = (&wrong, key.outside()) {
@@ -312,7 +324,7 @@ fn shown(value: &Value) -> String {
 }
 
 /// The keys of a table of TOML with their values; lists are values.
-fn flatten(prefix: &str, value: &Value, out: &mut Vec<(String, Value)>) {
+pub(super) fn flatten(prefix: &str, value: &Value, out: &mut Vec<(String, Value)>) {
     match value {
         Value::Table(table) => {
             for (name, value) in table {

@@ -16,4 +16,4 @@ pub(crate) use error::toml_reason;
 pub(crate) use reader::lies_with;
 pub use reader::{Recording, Start, StartTable, VideoPart, read};
 pub use truth::{Truth, TruthRecord, TruthRow};
-pub use writer::{Description, RecordingWriter, as_recorded};
+pub use writer::{Description, RecordingWriter, Told, as_recorded};

@@ -27,6 +27,9 @@ pub struct FlightFile {
     pub map: Option<MapTable>,
     /// Licence and origin.
     pub about: Option<AboutTable>,
+    /// Keys of the configuration that the flight was told.
+    #[serde(default)]
+    pub settings: toml::Table,
 }
 
 /// `[map]`.
@@ -124,7 +127,7 @@ pub struct Recording {
     /// The video's frames with their exact stamps, which a container rounds, and what was known of each when it was served live, where
     /// `frames.csv` gives them.
     pub frames: Vec<FrameRow>,
-    /// The recording's own map, where there is one.
+    /// The recording's own map, or where it says that its map lies.
     pub map: Option<PathBuf>,
 }
 
@@ -159,7 +162,7 @@ struct StampRow {
 }
 
 /// Reads what a `flight.toml` says, with the camera that it describes.
-pub(super) fn read_description(path: &Path) -> Result<(FlightFile, Camera), FileError> {
+pub(crate) fn read_description(path: &Path) -> Result<(FlightFile, Camera), FileError> {
     let text = std::fs::read_to_string(path).map_err(|source| FileError::Io { path: path.into(), source })?;
     let bad = |reason: String| FileError::Bad { path: path.into(), line: None, reason };
     let file: FlightFile = toml::from_str(&text).map_err(|e| bad(toml_reason(&e, &text)))?;
@@ -183,13 +186,7 @@ pub fn read(folder: &Path) -> Result<Recording, FileError> {
     let stamps = sidecars::rows(&folder.join("photos.csv"), |r: StampRow| Ok((r.stamp_ns, (r.frame, r.stamp_ns))))?;
     let frames = sidecars::rows(&folder.join("frames.csv"), |r: FrameRow| Ok((r.stamp_ns, r)))?;
     let map = match &file.map {
-        Some(table) => {
-            let map = folder.join(&table.path);
-            if !map.is_file() {
-                return Err(bad(format!("[map] path leads to {}, which is no file", map.display())));
-            }
-            Some(map)
-        }
+        Some(table) => Some(folder.join(&table.path)),
         None => Some(folder.join("map.mbtiles")).filter(|p| p.exists()),
     };
     let existing = |name: &str| Some(folder.join(name)).filter(|p| p.exists());

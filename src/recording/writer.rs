@@ -31,12 +31,23 @@ pub struct Description<'a> {
     pub title: &'a str,
     /// The camera.
     pub camera: &'a Camera,
-    /// What is known at the start.
-    pub start: Option<&'a Start>,
+    /// What a replay should be told.
+    pub told: &'a Told,
     /// Licence of what is in the folder.
     pub licence: Option<&'a str>,
     /// How it was made.
     pub made_by: &'a str,
+}
+
+/// What a flight was told beside what its sensors say, and its replay has to be told as well.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    /// What is known at the start.
+    pub start: Option<Start>,
+    /// The map, where it is not `map.mbtiles` in the folder.
+    pub map: Option<PathBuf>,
+    /// Keys of the configuration, as tables.
+    pub settings: toml::Table,
 }
 
 /// A row of `frames.csv` or `photos.csv` that gives no more than a stamp.
@@ -192,7 +203,7 @@ fn row_of<S: Recorded>(sample: &S) -> S::Row {
 }
 
 fn flight_toml(description: &Description<'_>) -> String {
-    let Description { title, camera, start, licence, made_by } = description;
+    let Description { title, camera, told, licence, made_by } = description;
     let i = &camera.intrinsics;
     let [k1, k2, p1, p2, k3] = <[f64; 5]>::from(camera.distortion);
     let mounting = match camera.mounting {
@@ -208,12 +219,16 @@ fn flight_toml(description: &Description<'_>) -> String {
             q.w, q.i, q.j, q.k
         )
     };
-    let start = start.map_or(String::new(), |s| {
+    let start = told.start.map_or(String::new(), |s| {
         format!(
             "\n[start]\n# What is known of the position at the start, and its standard deviation an axis, metres.\nlat_deg = {:?}\nlon_deg = {:?}\nsigma_m = {:?}\n",
             s.position.lat_deg, s.position.lon_deg, s.sigma_m
         )
     });
+    let map = told
+        .map
+        .as_ref()
+        .map_or(String::new(), |map| format!("\n[map]\n# Where the map lay.\npath = {}\n", quoted(&map.to_string_lossy())));
     let licence =
         licence.map_or(String::new(), |l| format!("# Licence of everything in this folder.\nlicence = {}\n", quoted(l)));
     format!(
@@ -239,11 +254,12 @@ tilt_sigma_deg = {tilt:?}
 [clock]
 # Seconds that the clock of the telemetry is ahead of that of the frames.
 telemetry_minus_video_s = 0.0
-{start}
+{start}{map}
 [about]
 {licence}# How it was made.
 made_by = {made_by}
-"#,
+{settings}"#,
+        settings = settings(&told.settings),
         made_by = quoted(made_by),
         width = i.width_px,
         height = i.height_px,
@@ -253,6 +269,15 @@ made_by = {made_by}
         cy = i.cy_px,
         tilt = camera.tilt_sigma_rad.to_degrees(),
     )
+}
+
+/// What else the flight was told.
+fn settings(keys: &toml::Table) -> String {
+    if keys.is_empty() {
+        return String::new();
+    }
+    let under = toml::Table::from_iter([("settings".to_owned(), toml::Value::Table(keys.clone()))]);
+    format!("\n# What the flight was told, and a replay is told as well unless it is told otherwise.\n{under}")
 }
 
 /// A text as TOML writes it.
@@ -275,10 +300,11 @@ mod tests {
         camera.tilt_sigma_rad = 0.1;
         camera.mounting = Mounting::Strapdown;
         let start = Start { position: Geodetic::ground(47.1, 8.3), sigma_m: 55.5 };
+        let settings: toml::Table = toml::from_str("[match.fix]\nmin_inliers = 40\n[telemetry]\nheight = \"120±6\"").unwrap();
+        let told = Told { start: Some(start), map: Some("/maps/the \"one\".mbtiles".into()), settings: settings.clone() };
         let describe = |camera: &Camera| {
-            let start = Some(&start);
             writer
-                .describe(&Description { title: "A test.", camera, start, licence: Some("\"his\" own"), made_by: "hand" })
+                .describe(&Description { title: "A test.", camera, told: &told, licence: Some("\"his\" own"), made_by: "hand" })
                 .unwrap()
         };
         let read = describe(&camera);
@@ -292,6 +318,7 @@ mod tests {
         let recording = reader::read(&into).unwrap();
         assert_eq!(recording.telemetry, telemetry);
         assert_eq!(recording.file.start.unwrap().sigma_m, 55.5);
+        assert_eq!((recording.map, recording.file.settings), (told.map, settings));
         assert_eq!(recording.file.about.unwrap().licence.as_deref(), Some("\"his\" own"));
         assert!(!into.join("imu.csv").exists());
     }

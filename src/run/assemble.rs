@@ -53,6 +53,13 @@ pub fn assemble(plan: &FlightPlan, observer: &dyn Observer) -> Result<Assembled,
         observer.warning(warning);
     }
     let kept = plan.map.is_some() || !flight.map_lies_elsewhere;
+    if let Some(missing) = flight.map.as_deref().filter(|map| plan.map.is_none() && !map.is_file()) {
+        let what = format!(
+            "the recording's map ([map] path of its flight.toml) is {}, which is no file; give `map.path`",
+            missing.display()
+        );
+        return Err(RunError::Setting(what));
+    }
     let map = plan.map.clone().or(flight.map);
     let map = map.ok_or_else(|| RunError::Setting("the source brings no map of its own; give `map.path`".into()))?;
     let start = plan.start.or(flight.start);

@@ -82,7 +82,7 @@ fn video(plan: &FlightPlan) -> Result<Flight, RunError> {
     }
     warnings.extend(settings.warning());
     if let Some(folder) = &plan.record {
-        settings.record = Some((RecordingWriter::create(folder)?, plan.start));
+        settings.record = Some((RecordingWriter::create(folder)?, plan.told.clone()));
     }
     let frames = Box::new(Footage::start(settings)?);
     Ok(Flight { frames, truth: Truth::of_track(truth), start: None, map: None, map_lies_elsewhere: false, warnings })

@@ -12,7 +12,7 @@ use super::trajectory::Flight;
 use super::{FIRST_PHOTO_S, SimulateError};
 use crate::geo::{Enu, EnuPlane, Geodetic};
 use crate::recording::writer::{FRAMES, PHOTOS};
-use crate::recording::{Description, RecordingWriter, Start, TruthRecord};
+use crate::recording::{Description, RecordingWriter, Start, Told, TruthRecord};
 use crate::time::nanos_from_seconds;
 use crate::types::{Camera, Distortion, Intrinsics, TelemetryBatch};
 
@@ -166,7 +166,7 @@ fn describe(settings: &Settings, plane: &EnuPlane, flight: &Flight, writer: &Rec
     writer.describe(&Description {
         title: &format!("A flight over {world}, made by skyfix."),
         camera: &camera,
-        start: Some(&start),
+        told: &Told { start: Some(start), ..Told::default() },
         licence: Some(licence),
         made_by: &format!("skyfix simulate --seed {}{video}", settings.seed),
     })?;

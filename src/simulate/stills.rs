@@ -6,7 +6,7 @@ use image::RgbImage;
 
 use super::{SimulateError, record};
 use crate::recording::writer::PHOTOS;
-use crate::recording::{Description, RecordingWriter, TruthRecord};
+use crate::recording::{Description, RecordingWriter, Told, TruthRecord};
 use crate::types::{Camera, HeadingSample, HeightSample, TelemetryBatch};
 
 /// Time before and after a picture for which its height and heading are told as well, nanoseconds: what reads them between two samples
@@ -43,7 +43,7 @@ impl StillsWriter {
         let writer = record::begin(out)?;
         let photos = out.join("photos");
         std::fs::create_dir_all(&photos).map_err(|source| SimulateError::Write { path: photos.clone(), source })?;
-        writer.describe(&Description { title, camera, start: None, licence: None, made_by })?;
+        writer.describe(&Description { title, camera, told: &Told::default(), licence: None, made_by })?;
         Ok(Self { photos, writer, count: 0, photo_bytes: 0 })
     }
 

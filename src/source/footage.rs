@@ -13,7 +13,7 @@ use super::telemetry::srt::{self, SrtTelemetry};
 use super::video::{MonotonicClock, VideoEvent, VideoFrame, VideoInput, VideoParts, VideoSettings};
 use super::{KnowledgeOptions, Setting, SourceError, TelemetryBuffer};
 use crate::recording::rows::FrameRow;
-use crate::recording::{Description, FileError, Recording, RecordingWriter, Start, Truth, VideoPart, as_recorded, sidecars};
+use crate::recording::{Description, FileError, Recording, RecordingWriter, Told, Truth, VideoPart, as_recorded, sidecars};
 use crate::types::{Camera, Frame, Intake, Intrinsics, Known, Pause, Pixels, Refusals, TelemetryBatch};
 
 pub use live::LiveTelemetry;
@@ -54,8 +54,8 @@ pub struct FootageSettings {
     pub live: Option<LiveTelemetry>,
     /// How often a live video that gives no frames tells what is known of the time, nanoseconds.
     pub pause_interval_ns: Option<i64>,
-    /// Where to record what comes in, and the start that a replay should know.
-    pub record: Option<(RecordingWriter, Option<Start>)>,
+    /// Where to record what comes in, and what a replay should be told.
+    pub record: Option<(RecordingWriter, Told)>,
 }
 
 /// A video as frames of a flight.
@@ -73,7 +73,7 @@ pub struct Footage {
     live: Option<LiveTelemetry>,
     clock: MonotonicClock,
     pauses: PauseClock,
-    record: Option<(RecordingWriter, Option<Start>)>,
+    record: Option<(RecordingWriter, Told)>,
     /// A frame that waits for its telemetry, and since when.
     held: Option<(VideoFrame, Instant)>,
     next_ordinal: u64,
@@ -148,9 +148,9 @@ pub fn telemetry(path: &Path) -> Result<SrtTelemetry, FileError> {
 }
 
 /// What a recording of a live flight says of itself.
-fn recorded_by_run<'a>(camera: &'a Camera, start: Option<&'a Start>) -> Description<'a> {
+fn recorded_by_run<'a>(camera: &'a Camera, told: &'a Told) -> Description<'a> {
     let title = "Recorded by skyfix. frames.csv lists the frames of the video that were served, and what was known of each.";
-    Description { title, camera, start, licence: None, made_by: "skyfix run" }
+    Description { title, camera, told, licence: None, made_by: "skyfix run" }
 }
 
 impl FootageCamera {
@@ -332,11 +332,11 @@ impl Footage {
             self.camera = FootageCamera::Known(Camera { intrinsics, ..*camera });
         }
         if self.next_ordinal == 0
-            && let Some((writer, start)) = &self.record
+            && let Some((writer, told)) = &self.record
             && let FootageCamera::Known(camera) = &self.camera
         {
             // The camera that a replay will read, to the last bit.
-            let camera = writer.describe(&recorded_by_run(camera, start.as_ref())).map_err(|e| e.to_string())?;
+            let camera = writer.describe(&recorded_by_run(camera, told)).map_err(|e| e.to_string())?;
             self.camera = FootageCamera::Known(camera);
         }
         let (FootageCamera::Known(camera) | FootageCamera::FieldOfView(_, camera)) = &self.camera;

@@ -10,11 +10,12 @@ use std::path::PathBuf;
 
 use super::layers::{ConfigError, Effective};
 use super::schema::{SinksConfig, SourceKind, Transport, ViewerMode};
+use super::told;
 use crate::fuse::{FusionSettings, TrackOptions};
 use crate::geo::Geodetic;
 use crate::localize::MatchSettings;
 use crate::models::Device;
-use crate::recording::Start;
+use crate::recording::{Start, Told};
 use crate::sink::ViewerTarget;
 use crate::source::photos::CameraOptions;
 use crate::source::{KnowledgeOptions, Setting};
@@ -147,6 +148,8 @@ pub struct FlightPlan {
     pub track: TrackOptions,
     /// What is known at the start.
     pub start: Option<Start>,
+    /// What its recording, where one is made, has to be told.
+    pub told: Told,
     /// Where results go.
     pub outputs: Outputs,
     /// Folder to record into.
@@ -227,6 +230,11 @@ impl FlightPlan {
             fusion: effective.config.filter.fusion,
             track: filter::track(effective, live),
             start: filter::start(effective)?,
+            told: Told {
+                start: filter::start(effective)?,
+                map: config.map.path.as_ref().map(|map| told::absolute(&map.to_string_lossy()).into()),
+                settings: told::of(effective),
+            },
             outputs: outputs(effective, &config.sinks)?,
             record: config.sinks.record.clone(),
         })

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use skyfix::recording::{Description, RecordingWriter, reader};
+use skyfix::recording::{Description, RecordingWriter, Told, reader};
 use skyfix::source::video::{VideoError, VideoEvent, VideoParts, VideoSource};
 use skyfix::types::{Camera, Intrinsics};
 
@@ -111,7 +111,7 @@ fn a_recording_begins_with_the_first_key_frame_and_goes_on_over_reconnections() 
 fn a_stream_that_comes_back_in_another_size_is_recorded_in_parts_that_are_read_as_one() {
     let folder = tempfile::tempdir().unwrap();
     let writer = RecordingWriter::create(&folder.path().join("recorded")).unwrap();
-    writer.describe(&description(&Camera::nadir(Intrinsics::centred(96, 64, 80.0)))).unwrap();
+    writer.describe(&description(&Camera::nadir(Intrinsics::centred(96, 64, 80.0)), &Told::default())).unwrap();
     let stream = |name: &str, size: &str| {
         let chain = format!("{} ! openh264enc gop-size=6 ! h264parse config-interval=-1 ! mpegtsmux", pictures(20, size));
         std::fs::read(clip(folder.path(), name, &chain)).unwrap()
@@ -162,7 +162,7 @@ fn a_stream_that_comes_back_in_another_size_is_recorded_in_parts_that_are_read_a
 fn a_part_of_a_recording_that_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let writer = RecordingWriter::create(&folder.path().join("r")).unwrap();
-    writer.describe(&description(&Camera::nadir(Intrinsics::centred(96, 64, 80.0)))).unwrap();
+    writer.describe(&description(&Camera::nadir(Intrinsics::centred(96, 64, 80.0)), &Told::default())).unwrap();
     let at = |name: &str| folder.path().join("r").join(name);
     std::fs::write(at("video.mkv"), "x").unwrap();
     let error = |rows: &str| {
@@ -201,6 +201,6 @@ fn a_place_that_cannot_be_written_is_an_error_before_anything_is_read() {
     assert!(matches!(error, VideoError::Record { .. }) && error.to_string().contains("/nowhere/video.mkv"), "{error}");
 }
 
-fn description(camera: &Camera) -> Description<'_> {
-    Description { title: "A test.", camera, start: None, licence: None, made_by: "a test" }
+fn description<'a>(camera: &'a Camera, told: &'a Told) -> Description<'a> {
+    Description { title: "A test.", camera, told, licence: None, made_by: "a test" }
 }
