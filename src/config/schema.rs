@@ -152,6 +152,9 @@ settings! {
         key reconnect: Option<bool> = None, Bound::Any;
         /// A stream that brings nothing for this long has stalled, and is connected again (live kinds), seconds.
         key stall_timeout_s: f64 = 5.0, Bound::Within(0.1, 3600.0);
+        /// How long a connection may take to bring its first picture (live kinds): cameras and relays that have to wake somebody up take their
+        /// time, seconds.
+        key first_picture_timeout_s: f64 = 30.0, Bound::Within(0.1, 3600.0);
         /// Frames a second to match: the first at or after each step, by their stamps; or all. Where nothing is said, 2 of a video file,
         /// all of anything else. Photos are never thinned.
         key frame_rate: Option<FrameRate> = None, Bound::Any;

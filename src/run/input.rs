@@ -55,6 +55,7 @@ fn video(plan: &FlightPlan) -> Result<Flight, RunError> {
         reconnect: plan.reconnect,
         queue: plan.queue,
         stall_timeout: Duration::from_secs_f64(plan.stall_timeout_s),
+        first_picture_timeout: Duration::from_secs_f64(plan.first_picture_timeout_s),
         ..VideoSettings::new(input)
     };
     let camera = FootageCamera::from_options(&plan.camera.options, plan.camera.model.as_deref())

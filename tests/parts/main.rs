@@ -11,3 +11,4 @@ mod inertial;
 mod map;
 mod map_cases;
 mod models;
+mod mutations;

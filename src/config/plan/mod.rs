@@ -96,6 +96,8 @@ pub struct FlightPlan {
     pub reconnect: bool,
     /// A stream that brings nothing for this long has stalled, seconds.
     pub stall_timeout_s: f64,
+    /// How long a connection may take to bring its first picture, seconds.
+    pub first_picture_timeout_s: f64,
     /// Frames a second to match; `None` is every frame.
     pub frame_rate: Option<f64>,
     /// Whether somebody asked for that rate, and must be told where it does nothing.
@@ -204,6 +206,7 @@ impl FlightPlan {
             live,
             reconnect: config.source.reconnect.unwrap_or(live),
             stall_timeout_s: config.source.stall_timeout_s,
+            first_picture_timeout_s: config.source.first_picture_timeout_s,
             frame_rate,
             frame_rate_asked: effective.is_given("source.frame_rate"),
             queue: config.source.queue,

@@ -69,7 +69,7 @@ pub(super) fn check_keys(effective: &Effective, kind: SourceKind, live: bool) ->
     use SourceKind::{Gstreamer, MpegTs, Recording, Rtp, Rtsp, V4l2};
     let camera = kind != Recording;
     let with_video = !matches!(kind, Recording | SourceKind::Photos);
-    let serves: [(&str, bool); 30] = [
+    let serves: [(&str, bool); 31] = [
         ("source.path", is_path(kind)),
         ("source.url", kind == Rtsp),
         ("source.transport", kind == Rtsp),
@@ -81,6 +81,7 @@ pub(super) fn check_keys(effective: &Effective, kind: SourceKind, live: bool) ->
         ("source.live", kind == Gstreamer),
         ("source.reconnect", live),
         ("source.stall_timeout_s", live),
+        ("source.first_picture_timeout_s", live),
         ("source.queue", live),
         ("source.first_stamp_s", live),
         ("source.camera.hfov_deg", camera),

@@ -109,6 +109,14 @@ pub enum VideoError {
         /// The input.
         input: String,
     },
+    /// The stream is of another codec than the one that is configured.
+    #[error("{input}: its packets are of another codec than `source.codec` says; give codec = \"{codec}\"")]
+    Codec {
+        /// The input.
+        input: String,
+        /// The codec of the packets, as it is written in a configuration.
+        codec: &'static str,
+    },
     /// A stream broke off.
     #[error("{input}: the stream broke off: {reason}")]
     Lost {
@@ -132,7 +140,12 @@ impl VideoError {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Open { .. } | Self::NoFrames { .. } | Self::Damaged { .. } | Self::Lost { .. } | Self::NoVideo { .. }
+            Self::Open { .. }
+                | Self::NoFrames { .. }
+                | Self::Damaged { .. }
+                | Self::Lost { .. }
+                | Self::NoVideo { .. }
+                | Self::Codec { .. }
         )
     }
 
@@ -140,7 +153,11 @@ impl VideoError {
     pub(super) fn is_final(&self) -> bool {
         matches!(
             self,
-            Self::MissingElement { .. } | Self::MissingDecoder { .. } | Self::NoTimestamps { .. } | Self::Refused { .. }
+            Self::MissingElement { .. }
+                | Self::MissingDecoder { .. }
+                | Self::NoTimestamps { .. }
+                | Self::Refused { .. }
+                | Self::Codec { .. }
         )
     }
 }

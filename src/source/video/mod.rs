@@ -23,6 +23,7 @@ mod error;
 mod parts;
 mod pipeline;
 mod record;
+mod rtp;
 mod settings;
 mod tap;
 mod thin;
@@ -101,6 +102,8 @@ pub struct VideoSource {
     activity: (u64, Instant),
     /// A file's length as its container states it.
     duration_ns: Option<i64>,
+    /// Whether it was said that frames cannot be used.
+    told_damaged: bool,
 }
 
 enum State {
@@ -155,6 +158,7 @@ impl VideoSource {
             fresh: true,
             activity: (0, Instant::now()),
             duration_ns: None,
+            told_damaged: false,
         })
     }
 
@@ -171,6 +175,7 @@ impl VideoSource {
                     self.state = State::running(connection);
                     VideoEvent::Pending
                 }
+                Err(error) if self.settings.live && lock(&self.shared.tap).decoded() > 0 => self.try_again(error),
                 Err(error) => self.fail(error),
             },
             State::Running(_) => self.poll_connection(),
@@ -222,6 +227,13 @@ impl VideoSource {
             let Some(admitted) = lock(&self.shared.tap).deliver(index) else { return VideoEvent::Pending };
             return match picture(&sample) {
                 Ok(image) => VideoEvent::Frame(frame(admitted, image)),
+                Err(reason) if self.settings.live => {
+                    if !std::mem::replace(&mut self.told_damaged, true) {
+                        tracing::warn!("{input}: frame {}: {reason}; such frames are left out", admitted.index);
+                    }
+                    lock(&self.shared.tap).leave_out();
+                    VideoEvent::Pending
+                }
                 Err(reason) => {
                     let error = VideoError::Damaged { input: input.clone(), reason };
                     self.fail(error)
@@ -258,13 +270,19 @@ impl VideoSource {
             (Some(error), Some((known, _))) => *known = error,
             (Some(error), None) => *failure = Some((error, Instant::now())),
             (None, None) => {
-                let activity = lock(&self.shared.tap).activity();
+                let (activity, begun) = {
+                    let tap = lock(&self.shared.tap);
+                    (tap.activity(), tap.has_pictures())
+                };
                 if self.activity.0 != activity {
                     self.activity = (activity, Instant::now());
                 }
                 let quiet = self.activity.1.elapsed();
-                if self.settings.reconnect && quiet > self.settings.stall_timeout {
-                    let reason = format!("nothing came for {:.1} s", quiet.as_secs_f64());
+                // A camera, or a relay that has to ask one, may take its time to answer and to begin.
+                let patience = if begun { self.settings.stall_timeout } else { self.settings.first_picture_timeout };
+                if self.settings.reconnect && quiet > patience {
+                    let what = if begun { "nothing came" } else { "no first picture came" };
+                    let reason = format!("{what} for {:.1} s", quiet.as_secs_f64());
                     connection.drain();
                     *failure = Some((VideoError::Lost { input: input.clone(), reason }, Instant::now()));
                 } else if is_file && quiet > QUIET && connection.is_given_up() {
@@ -304,14 +322,11 @@ impl VideoSource {
         let is_device = matches!(self.settings.input, VideoInput::Device(_));
         let hopeless = |reason: &VideoError| is_device && !started && matches!(reason, VideoError::Open { .. });
         match error {
-            Some(reason) if self.settings.reconnect && reason.may_pass() && !hopeless(&reason) => {
-                let (attempt, wait) = self.backoff.next_attempt();
-                let waiting = State::Waiting { until: Instant::now() + wait };
-                if let State::Running(running) = std::mem::replace(&mut self.state, waiting) {
-                    running.connection.abandon();
-                }
-                lock(&self.shared.tap).abandon();
-                VideoEvent::Reconnecting { attempt, reason }
+            // What has brought frames may bring them again, whatever it sent in between.
+            Some(reason)
+                if self.settings.reconnect && (reason.may_pass() || self.settings.live && started) && !hopeless(&reason) =>
+            {
+                self.try_again(reason)
             }
             Some(error) => self.fail(error),
             None => match self.finish() {
@@ -319,6 +334,16 @@ impl VideoSource {
                 Err(error) => VideoEvent::Failed(error),
             },
         }
+    }
+
+    fn try_again(&mut self, reason: VideoError) -> VideoEvent {
+        let (attempt, wait) = self.backoff.next_attempt();
+        let waiting = State::Waiting { until: Instant::now() + wait };
+        if let State::Running(running) = std::mem::replace(&mut self.state, waiting) {
+            running.connection.abandon();
+        }
+        lock(&self.shared.tap).abandon();
+        VideoEvent::Reconnecting { attempt, reason }
     }
 
     fn fail(&mut self, error: VideoError) -> VideoEvent {

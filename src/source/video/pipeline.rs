@@ -11,6 +11,7 @@
 //! A file waits in the queue.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -18,7 +19,7 @@ use gstreamer_app::AppSink;
 use gstreamer_video as gst_video;
 
 use super::error::{self, VideoError};
-use super::watch::{self, Findings, Shared, lock, watch_decoded, watch_parsed};
+use super::watch::{self, Findings, Shared, lock, watch_decoded, watch_packets, watch_parsed};
 use super::{RtspTransport, VideoInput, VideoSettings};
 use crate::source::redact;
 
@@ -80,6 +81,7 @@ impl Connection {
         let is_file = matches!(settings.input, VideoInput::File(_));
         watch_parsed(&parse, &decode, number, is_file, shared, &findings);
         watch_decoded(&decode, &queue, number, shared, &findings);
+        watch_packets(&pipeline, input, &findings);
         let bus = pipeline.bus().ok_or_else(|| broken("the pipeline has no bus"))?;
         pipeline.use_clock(Some(shared.clock.of_pipelines()));
         // One zero of running time for all connections, instead of a new one at each start.
@@ -190,8 +192,9 @@ fn source(settings: &VideoSettings, input: &str) -> Result<(gst::Pipeline, gst::
             // `synced`: the first packet's arrival and from there on the sender's clock alone. The default, `slave`, bends stamps
             // towards the times of arrival; `none` would lose the tie to the clock.
             source.set_property_from_str("buffer-mode", "synced");
-            source.set_property("tcp-timeout", micros(settings));
-            source.set_property("timeout", micros(settings));
+            // An answer may come as late as the first picture; UDP that brings nothing for a stall gives way to TCP.
+            source.set_property("tcp-timeout", micros(settings.first_picture_timeout));
+            source.set_property("timeout", micros(settings.stall_timeout));
             // One stream only: with several, sender reports shift streams against each other while they play.
             source.connect("select-stream", false, |values| {
                 let caps = values.get(2).and_then(|v| v.get::<gst::Caps>().ok());
@@ -226,8 +229,8 @@ fn source(settings: &VideoSettings, input: &str) -> Result<(gst::Pipeline, gst::
     Ok((pipeline, parse))
 }
 
-fn micros(settings: &VideoSettings) -> u64 {
-    u64::try_from(settings.stall_timeout.as_micros()).unwrap_or(u64::MAX)
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn launch(description: &str, input: &str) -> Result<(gst::Pipeline, gst::Element), VideoError> {

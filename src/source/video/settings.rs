@@ -79,6 +79,8 @@ pub struct VideoSettings {
     pub queue: usize,
     /// A stream that reconnects and brings nothing for this long has stalled.
     pub stall_timeout: Duration,
+    /// How long a connection that reconnects may take to bring its first picture.
+    pub first_picture_timeout: Duration,
 }
 
 impl VideoSettings {
@@ -91,8 +93,16 @@ impl VideoSettings {
             other => other,
         };
         let live = matches!(input, VideoInput::Rtsp { .. } | VideoInput::Device(_));
-        let stall_timeout = Duration::from_secs(5);
-        Self { input, frame_rate: None, live, reconnect: live, record: None, queue: 4, stall_timeout }
+        Self {
+            input,
+            frame_rate: None,
+            live,
+            reconnect: live,
+            record: None,
+            queue: 4,
+            stall_timeout: Duration::from_secs(5),
+            first_picture_timeout: Duration::from_secs(30),
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), VideoError> {

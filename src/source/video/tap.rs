@@ -155,6 +155,11 @@ impl Tap {
         self.connection + self.encoded.seen + self.counters.decoded
     }
 
+    /// Whether this connection has brought a picture.
+    pub fn has_pictures(&self) -> bool {
+        self.encoded.seen > 0
+    }
+
     pub fn decoded(&self) -> u64 {
         self.counters.decoded
     }
@@ -249,6 +254,12 @@ impl Tap {
             self.counters.dropped += 1;
         }
         None
+    }
+
+    /// A frame that was handed over cannot be used after all.
+    pub fn leave_out(&mut self) {
+        self.counters.delivered = self.counters.delivered.saturating_sub(1);
+        self.counters.dropped += 1;
     }
 }
 

@@ -9,6 +9,7 @@ use gstreamer::prelude::*;
 use super::clock::MonotonicClock;
 use super::error::VideoError;
 use super::record::Recorder;
+use super::rtp::{CodecWatch, RtpCodec};
 use super::tap::{Picture, Tap, Timeline};
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -122,10 +123,38 @@ pub(super) fn watch_parsed(
     parse.connect_no_more_pads(move |_| found.no_more_streams.store(true, Ordering::Release));
 }
 
+/// Watches what goes into an unpacker of RTP for another codec than its own, which it would take for damage without end.
+pub(super) fn watch_packets(pipeline: &gst::Pipeline, input: &str, findings: &Arc<Findings>) {
+    for element in elements_of(pipeline) {
+        let expected = match element.factory().map(|f| f.name().to_string()).as_deref() {
+            Some("rtph264depay") => RtpCodec::H264,
+            Some("rtph265depay") => RtpCodec::H265,
+            _ => continue,
+        };
+        let Some(pad) = element.static_pad("sink") else { continue };
+        let (watch, input, found) = (Mutex::new(CodecWatch::new(expected)), input.to_owned(), Arc::clone(findings));
+        pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
+            let take = |buffer: &gst::BufferRef| {
+                let other = buffer.map_readable().ok().and_then(|bytes| lock(&watch).take(&bytes));
+                if let Some(other) = other {
+                    found.fail(VideoError::Codec { input: input.clone(), codec: other.name() });
+                }
+            };
+            match &info.data {
+                Some(gst::PadProbeData::Buffer(buffer)) => take(buffer),
+                Some(gst::PadProbeData::BufferList(list)) => list.iter().for_each(take),
+                _ => {}
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+}
+
 /// Lets a stream that nobody wants end nowhere. Unlinked as it is, its first buffer would be an error, which `parsebin` keeps back
-/// at times, and then nothing would ever come; a sink for it would wait for the pipeline to play, and hold the demuxer meanwhile.
+/// at times, and then nothing would ever come; a sink for it would wait for the pipeline to play, and hold the demuxer meanwhile. Events
+/// do no harm there, and GStreamer before 1.24.8 cannot drop them: it complains of each.
 fn swallow(pad: &gst::Pad) {
-    pad.add_probe(gst::PadProbeType::DATA_DOWNSTREAM, |_, _| gst::PadProbeReturn::Drop);
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, |_, _| gst::PadProbeReturn::Drop);
 }
 
 /// All elements of a bin, whatever their depth.

@@ -3,6 +3,7 @@
 use image::{Rgb, RgbImage};
 use skyfix::source::video::{VideoError, VideoInput, VideoSettings};
 
+use crate::bundled::map;
 use crate::clips::{H264, Read, clip, file, launch, make, pictures, read, timed_clip};
 
 fn whole(read: &Read, count: usize) {
@@ -280,6 +281,31 @@ fn sound_beside_the_video_is_passed_over() {
         pictures(5, "width=64,height=48,framerate=10/1")
     ));
     whole(&read(file(&path)), 5);
+    // Nor does GStreamer complain, which it does without end where events of the sound are dropped.
+    let out = folder.path().join("out");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_skyfix"))
+        .args([
+            "replay",
+            "--hfov",
+            "69",
+            "--height",
+            "100",
+            "--heading",
+            "0",
+            "--frame-rate",
+            "1",
+            "--no-viewer",
+            "-w",
+            "1",
+            "--map",
+        ])
+        .args([&map(), "--out"])
+        .args([&out, &path])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{errors}");
+    assert!(!errors.contains("CRITICAL"), "{errors}");
 }
 
 #[test]

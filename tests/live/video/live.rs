@@ -119,6 +119,7 @@ fn a_sender_that_falls_silent_is_left_and_tried_again() {
     let mut settings = launch(&format!("tcpclientsrc host=127.0.0.1 port={port}"));
     (settings.live, settings.reconnect) = (true, true);
     settings.stall_timeout = Duration::from_millis(1500);
+    settings.first_picture_timeout = Duration::from_millis(1500);
     let mut source = VideoSource::start(settings).unwrap();
     let r = poll_until(&mut source, |r| r.reconnects.len() >= 2 && r.frames.last().is_some_and(|f| f.index > 20));
     drop(source);

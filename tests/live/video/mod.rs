@@ -3,4 +3,5 @@
 mod files;
 mod flights;
 mod live;
+mod packets;
 mod recorded;

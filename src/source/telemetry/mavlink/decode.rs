@@ -199,6 +199,8 @@ impl MavlinkDecoder {
             MavMessage::SCALED_PRESSURE(m) => self.pressure(m, local_ns, samples),
             MavMessage::GPS_RAW_INT(m) => self.gnss(m, local_ns, samples),
             MavMessage::EXTENDED_SYS_STATE(m) => self.landed(m, samples),
+            // It has said what it is.
+            MavMessage::HEARTBEAT(_) => understood = true,
             MavMessage::SYSTEM_TIME(m) => {
                 let boot_ns = i64::from(m.time_boot_ms) * 1_000_000;
                 if m.time_unix_usec >= UNIX_USEC {
