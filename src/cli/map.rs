@@ -8,10 +8,10 @@ use skyfix::config::{Door, FlightConfig};
 use skyfix::geo::EnuPlane;
 use skyfix::map::{BuildOptions, MapStore, MergeOrder, TileRows, build};
 use skyfix::models::{Device, Manifest};
+use skyfix::retrieve::MapIndex;
 use skyfix::retrieve::build::IndexOptions;
 use skyfix::retrieve::index::level_gsd_m;
-use skyfix::retrieve::{MapIndex, index_path};
-use skyfix::run::{RunError, compute_index};
+use skyfix::run::compute_index;
 
 use super::progress::{Terminal, progress_bar};
 use super::session::spelled;
@@ -162,10 +162,9 @@ fn index(arguments: &IndexArguments) -> anyhow::Result<()> {
     let manifest = Manifest::find()?;
     let entry = manifest.entry(&arguments.model)?;
     let options = IndexOptions { finest_gsd_m: arguments.finest, ..IndexOptions::default() };
-    let path = index_path(map.path(), &entry.name);
     let computed = compute_index(&map, &manifest, entry, arguments.device, &options, &Terminal::new(None));
-    let saved = computed.and_then(|index| index.save(&path).map(|()| index).map_err(RunError::from));
-    let index = saved.map_err(|error| spelled(error, &Door::CommandLine(FLAGS)))?;
+    let kept = computed.and_then(|index| Ok((index.keep(&map, &entry.name, true)?, index)));
+    let (path, index) = kept.map_err(|error| spelled(error, &Door::CommandLine(FLAGS)))?;
     let bytes = std::fs::metadata(&path).with_context(|| path.display().to_string())?.len();
     say!("{}: {:.1} MB", path.display(), bytes as f64 / 1e6);
     print_levels(&index);

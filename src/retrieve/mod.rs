@@ -20,6 +20,6 @@ pub(crate) mod search;
 mod store;
 
 pub use detail::{Bounds, Detail};
-pub use store::index_path;
+pub use store::{cached_index_path, index_path};
 
 pub use index::{CellId, DenseLevel, IndexError, LevelModel, MapIndex, RegionLevel};

@@ -48,7 +48,37 @@ pub fn index_path(map: &Path, model: &str) -> PathBuf {
     map.with_extension(format!("{model}.safetensors"))
 }
 
+/// Where the index of a map is kept that lies in a folder that cannot be written, or must not be: the user's cache folder, by the map's
+/// checksum. None where the platform has no such folder.
+pub fn cached_index_path(map_checksum: &str, model: &str) -> Option<PathBuf> {
+    Some(dirs::cache_dir()?.join("skyfix").join(format!("{map_checksum}.{model}.safetensors")))
+}
+
 impl MapIndex {
+    /// Keeps the index beside its map, where `beside` allows it and the folder can be written, else in the user's cache folder. Returns where.
+    ///
+    /// # Errors
+    /// When neither can be written.
+    pub fn keep(&self, map: &MapStore, model: &str, beside: bool) -> Result<PathBuf, IndexError> {
+        let path = index_path(map.path(), model);
+        let failed = match beside.then(|| self.save(&path)) {
+            Some(Ok(())) => return Ok(path),
+            Some(Err(error)) => Some(error),
+            None => None,
+        };
+        let cached = cached_index_path(&map.checksum()?, model);
+        let saved = cached.map(|cached| {
+            let folder = cached.parent().unwrap_or(Path::new(""));
+            std::fs::create_dir_all(folder).map_err(|source| IndexError::Io { path: folder.into(), source })?;
+            self.save(&cached).map(|()| cached)
+        });
+        match (saved, failed) {
+            (Some(Ok(cached)), _) => Ok(cached),
+            (_, Some(error)) | (Some(Err(error)), None) => Err(error),
+            (None, None) => Err(IndexError::Io { path, source: std::io::Error::other("this platform has no cache folder") }),
+        }
+    }
+
     /// Writes the index; the file appears only when it is complete.
     pub fn save(&self, path: &Path) -> Result<(), IndexError> {
         let io = |source| IndexError::Io { path: path.into(), source };
@@ -114,17 +144,25 @@ impl MapIndex {
         Ok(())
     }
 
-    /// Reads the index of a map for a model with its retrieval head, and refuses one made for another map, model or head.
+    /// Reads the index of a map for a model with its retrieval head, from beside the map or else from the user's cache folder, and refuses one
+    /// made for another map, model or head.
     pub fn load(map: &MapStore, model: &ModelEntry, head: Option<&AggregationEntry>) -> Result<Self, IndexError> {
         let path = index_path(map.path(), &model.name);
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let map = map.path().display().to_string();
-                return Err(IndexError::Missing { path, model: model.name.clone(), map });
-            }
-            Err(source) => return Err(IndexError::Io { path, source }),
-        };
+        match Self::load_from(&path, map, model, head) {
+            Err(IndexError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+            loaded => return loaded,
+        }
+        let cached = cached_index_path(&map.checksum()?, &model.name).filter(|cached| cached.is_file());
+        // One in the cache that is damaged, or was made by another model of that name, is made anew.
+        cached.and_then(|cached| Self::load_from(&cached, map, model, head).ok()).ok_or_else(|| {
+            let map = map.path().display().to_string();
+            IndexError::Missing { path, model: model.name.clone(), map }
+        })
+    }
+
+    fn load_from(path: &Path, map: &MapStore, model: &ModelEntry, head: Option<&AggregationEntry>) -> Result<Self, IndexError> {
+        let path = path.to_owned();
+        let bytes = std::fs::read(&path).map_err(|source| IndexError::Io { path: path.clone(), source })?;
         let index = parse(&bytes, map).map_err(|reason| IndexError::Damaged { path: path.clone(), reason })?;
         let identity = &index.identity;
         let none = || "none".to_owned();

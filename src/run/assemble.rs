@@ -106,7 +106,7 @@ impl Assembled {
 }
 
 /// Opens a map and its index; computes the index where there is none yet, and what the edits need. `kept`: whether an index that is computed may be
-/// kept beside the map.
+/// kept beside the map, and not only in the user's cache folder.
 ///
 /// # Errors
 /// When map, index, model, weights or edits cannot be read.
@@ -125,13 +125,15 @@ pub fn matching(
         Err(IndexError::Missing { path, .. }) => {
             observer.index_is_missing(&path);
             let index = compute_index(&map, &manifest, entry, plan.device, &IndexOptions::default(), observer)?;
-            if !kept {
-                observer
-                    .warning(&format!("{}: the recording names a map elsewhere; its index is not kept", map.path().display()));
-            } else if let Err(error) = index.save(&path) {
-                observer.warning(&format!(
+            match index.keep(&map, &entry.name, kept) {
+                Ok(at) if at == path => {}
+                Ok(at) => observer.warning(&format!(
+                    "the map's folder cannot be written, or is not the recording's: its index is kept in {}",
+                    at.display()
+                )),
+                Err(error) => observer.warning(&format!(
                     "{error}; the flight goes on with the index in memory, and the next one computes it again"
-                ));
+                )),
             }
             index
         }

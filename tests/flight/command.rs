@@ -206,3 +206,49 @@ fn both_doors_refuse_the_same_and_give_the_same_bytes() {
     let refused = error_of(&by_file("[match]\nworkers = 65\nplaces", "d"));
     assert!(refused.contains("workers = 65: give 1 to 64"), "{refused}");
 }
+
+#[test]
+fn an_index_that_must_not_lie_beside_its_map_lies_in_the_cache_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir_all(at("maps")).unwrap();
+    image::RgbImage::from_fn(200, 200, |x, y| image::Rgb([(x * 7) as u8, (y * 5) as u8, (x + y) as u8]))
+        .save(at("a.png"))
+        .unwrap();
+    std::fs::write(at("a.pgw"), "0.4\n0\n0\n-0.4\n500000\n5240000\n").unwrap();
+    std::fs::write(at("a.prj"), "EPSG:32632").unwrap();
+    let built = skyfix(&["map", "build", at("a.png").to_str().unwrap(), "-o", at("maps/m.mbtiles").to_str().unwrap()], &[]);
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    std::fs::create_dir_all(at("flight/photos")).unwrap();
+    std::fs::copy(recording().join("photos/000001.jpg"), at("flight/photos/000001.jpg")).unwrap();
+    let flight = "[camera]\nwidth_px = 640\nheight_px = 480\nfx_px = 466.0\n[map]\npath = \"../maps/m.mbtiles\"\n";
+    std::fs::write(at("flight/flight.toml"), flight).unwrap();
+    let replay = || {
+        let (source, out, cache) = (at("flight"), at("out"), at("cache"));
+        let words = [
+            "replay",
+            source.to_str().unwrap(),
+            "--height",
+            "119",
+            "--heading",
+            "125",
+            "--no-viewer",
+            "--out",
+            out.to_str().unwrap(),
+        ];
+        String::from_utf8_lossy(&skyfix(&words, &[("XDG_CACHE_HOME", &cache)]).stderr).into_owned()
+    };
+    let first = replay();
+    assert!(first.contains("no index yet") && first.contains("its index is kept in") && first.contains("cache"), "{first}");
+    let names = |folder: &str| -> Vec<String> {
+        std::fs::read_dir(at(folder)).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    assert_eq!(names("maps"), ["m.mbtiles"]);
+    assert_eq!(names("cache/skyfix").len(), 1);
+    let second = replay();
+    assert!(!second.contains("no index yet"), "{second}");
+    // One that is damaged there is made anew.
+    std::fs::write(at("cache/skyfix").join(&names("cache/skyfix")[0]), "damaged").unwrap();
+    let third = replay();
+    assert!(third.contains("no index yet"), "{third}");
+}

@@ -1,5 +1,7 @@
 //! The source of a plan, and which keys serve it.
 
+use std::path::Path;
+
 use super::{CameraSource, Source, address, is_path};
 use crate::config::layers::{ConfigError, Effective};
 use crate::config::schema::{Codec, SourceKind};
@@ -142,10 +144,14 @@ pub(super) fn camera(effective: &Effective) -> Result<CameraSource, ConfigError>
         let what = format!("{} and {}: give one of them", effective.written(first), effective.written(second));
         return Err(effective.complaint(second, &what));
     }
-    let calibration = table.calibration.as_deref().map(calibration::read).transpose().map_err(|e| {
-        let what = format!("{}: {e}", effective.written("source.camera.calibration"));
-        effective.complaint("source.camera.calibration", &what)
-    })?;
+    let read = |path: &Path| {
+        calibration::read(path).map_err(|error| {
+            let (path, text) = (path.to_owned(), error.to_string());
+            let reason = text.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&text).to_owned();
+            ConfigError::File { path, reason }
+        })
+    };
+    let calibration = table.calibration.as_deref().map(read).transpose()?;
     let options = CameraOptions {
         hfov_rad: table.hfov_deg.map(f64::to_radians),
         calibration,
