@@ -29,6 +29,7 @@ mod bundled;
 mod command;
 mod edits;
 mod golden;
+mod killed;
 #[cfg(feature = "gst")]
 mod live;
 mod odometry;
