@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long models test-export clean
+SECONDS_EACH ?= 600
+.PHONY: help setup demo test test-mutations test-kills test-faults test-long models test-export clean
 
 target := $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
@@ -26,7 +27,17 @@ test: setup ## format, lints, all tests (each binary says what it took), documen
 	cargo test --locked --doc
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
-test-long: setup ## what takes longer than a change should wait for: whole flights with every number of workers, exported networks
+test-mutations: setup ## every parser meets mutated files, $(SECONDS_EACH) s each
+	SKYFIX_MUTATION_SECONDS=$(SECONDS_EACH) cargo test --locked --release --test parts mutations -- --test-threads 1 --nocapture
+	SKYFIX_MUTATION_SECONDS=$(SECONDS_EACH) cargo test --locked --release --test live mutated -- --nocapture
+
+test-kills: setup ## kill -9 at a hundred random times each of replay, run --record, map build and map index
+	SKYFIX_KILLS=100 cargo test --locked --release --test flight killed -- --test-threads 1 --nocapture
+
+test-faults: setup ## the fault matrix, written into docs/TESTING.md
+	cargo test --locked --release --test live the_whole_fault_matrix -- --ignored --nocapture
+
+test-long: test-mutations test-kills test-faults ## what takes longer than a change should wait for: those before, whole flights with every number of workers, exported networks
 	cargo test --locked --tests -- --ignored
 	@cargo build --release --locked
 	@scripts/test_export.sh

@@ -12,6 +12,11 @@ mod clips;
 #[path = "../support/data.rs"]
 mod data;
 #[cfg(all(feature = "gst", feature = "onnx", feature = "mavlink"))]
+mod faults;
+#[cfg(feature = "gst")]
+#[path = "../support/mutator.rs"]
+mod mutator;
+#[cfg(all(feature = "gst", feature = "onnx", feature = "mavlink"))]
 mod pipelines;
 #[cfg(feature = "gst")]
 #[path = "../support/senders.rs"]

@@ -2,9 +2,9 @@
 //! addresses, paths and map replaced by theirs.
 
 mod cases;
-mod flight;
+pub mod flight;
 mod made;
-mod running;
+pub mod running;
 
 /// Each file with its case, in `cases`.
 macro_rules! pipelines {

@@ -1,11 +1,14 @@
 //! Cameras and relays with habits: they begin late, send what nobody asked for, and another codec than they were said to.
 
 use std::net::UdpSocket;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use skyfix::source::video::{RtspTransport, VideoError, VideoInput, VideoSettings, VideoSource};
 
-use crate::clips::{launch, poll_until};
+use crate::clips::{Read, launch, poll_until};
+use crate::mutator::mutated;
 use crate::senders::{listen, play_rtsp, rtp_packets, send_interleaved};
 
 /// A picture every 50 ms, key frames every five.
@@ -49,6 +52,48 @@ fn one_packet_of_a_kind_that_nobody_knows_does_not_end_a_live_flight() {
     sender.join().unwrap();
     assert_eq!(r.failure, None);
     assert_eq!(r.counters.reconnects, 1);
+}
+
+#[test]
+fn a_sender_of_mutated_packets_ends_nothing_either() {
+    let seconds = std::env::var("SKYFIX_MUTATION_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(10);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let packets = pictures(40);
+    let (settings, socket) = rtp("rtph264depay ! h264parse");
+    let mut source = VideoSource::start(settings).unwrap();
+    let sender = std::thread::spawn(move || {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        for (number, packet) in (0u16..=u16::MAX).cycle().zip(packets.iter().cycle()) {
+            if Instant::now() > end {
+                return;
+            }
+            let mut packet = packet.clone();
+            packet[2..4].copy_from_slice(&number.to_be_bytes());
+            packet[4..8].copy_from_slice(&(u32::from(number) * 2250).to_be_bytes());
+            if rng.random::<f64>() < 0.05 {
+                packet = mutated(&packet, &packets[rng.random_range(0..packets.len())], &mut rng);
+                packet.truncate(60_000);
+            }
+            let _ = socket.send(&packet);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let r = poll_until_time(&mut source, end);
+    sender.join().unwrap();
+    assert_eq!(r.failure, None);
+    assert!(!r.frames.is_empty(), "{:?}", r.counters);
+}
+
+/// What comes until a time.
+fn poll_until_time(source: &mut VideoSource, end: Instant) -> Read {
+    // The frames themselves would be too many for memory.
+    let mut all = poll_until(source, |r| r.frames.len() >= 10 || Instant::now() > end);
+    while Instant::now() < end && all.failure.is_none() {
+        let more = poll_until(source, |r| r.frames.len() >= 10 || Instant::now() > end);
+        (all.failure, all.counters) = (more.failure, more.counters);
+        all.reconnects.truncate(10);
+    }
+    all
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Every parser meets mutated files: no panic, no abort, no hang over ten seconds, and no more than a gibibyte of memory.
 //!
-//! Each kind of file is mutated for ten seconds with a new seed; `SKYFIX_MUTATION_SECONDS=600 cargo test --release --test parts mutations --
-//! --test-threads 1 --nocapture` is the long form, and `SKYFIX_MUTATION_SEED` repeats one. What is tried lies in
+//! Each kind of file is mutated for ten seconds with a new seed; `make test-mutations` is the long form (ten minutes each), and `SKYFIX_MUTATION_SEED` repeats one. What is tried lies in
 //! `target/tmp/mutations/KIND` while it is tried, and stays there when it ends the process. What was found lies in `tests/corpus/KIND` and is
 //! tried first.
 
 mod kinds;
+#[path = "../../support/mutator.rs"]
 mod mutator;
 
 use std::collections::BTreeMap;
