@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures a live flight: frames a second, latency from capture to fix, age of the newest fix, memory.
+"""Measures a live flight: frames a second, latency from capture to fix, age of the newest fix, memory; or whether it lasts.
 
 A recording with a video is sent as RTP over the loopback interface at its own pace, with its telemetry as sidecars, to `skyfix run`:
 first at one frame a second, for the latency of a single frame, then every frame, more than the machine can serve.
@@ -9,13 +9,23 @@ first at one frame a second, for the latency of a single frame, then every frame
         openh264enc bitrate=4000000 gop-size=20 ! h264parse ! matroskamux ! filesink location=out/fast.mkv
     mv out/fast.mkv out/flight/video.mkv
     scripts/live.py out/flight
+
+Whether it lasts: the photos of the bundled flight, over and over, at twice the rate that was served before, for an hour:
+
+    scripts/live.py --endurance
+
+After the first five minutes a line is fitted to the anonymous memory; descriptors, threads, and the 99th percentile of the age of the track's points
+when they are written are compared between the last third and the first. Exit status 1 when a bound is missed.
 """
 
 import argparse
 import csv
+import datetime
 import json
 import math
+import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -120,15 +130,174 @@ def run(args, recording, name, rate):
     return summary["intake"]["received"] == summary["intake"]["served"] + summary["intake"]["dropped"]
 
 
+# What a live flight may do in an hour.
+MOST_MEMORY_MB_AN_HOUR = 2.0
+MOST_AGE_RATIO = 1.1
+# So long the rate that can be served is measured, in its second half: the map's spectra are made when they are first needed.
+CALIBRATION_S = 90
+
+ENDURANCE = """
+[source]
+kind = "gstreamer"
+launch = 'multifilesrc location="{photos}/%06d.jpg" start-index=1 stop-index={count} loop=true caps="image/jpeg,framerate={rate_n}/{rate_d}" ! jpegdec ! identity sync=true'
+live = true
+first_stamp_s = 0.0
+[source.camera]
+calibration = "{calibration}"
+[telemetry]
+sidecars = "{telemetry}"
+[map]
+path = "{map}"
+[filter.start]
+lat_deg = {lat_deg}
+lon_deg = {lon_deg}
+sigma_m = {sigma_m}
+[sinks]
+out = "{out}"
+rrd = false
+jsonl = ["stdout"]
+"""
+
+CALIBRATION = """%YAML:1.0
+---
+image_width: {width_px}
+image_height: {height_px}
+camera_matrix: !!opencv-matrix
+   rows: 3
+   cols: 3
+   dt: d
+   data: [ {fx_px}, 0.0, {cx_px}, 0.0, {fy_px}, {cy_px}, 0.0, 0.0, 1.0 ]
+distortion_coefficients: !!opencv-matrix
+   rows: 1
+   cols: 5
+   dt: d
+   data: [ {d[0]}, {d[1]}, {d[2]}, {d[3]}, {d[4]} ]
+"""
+
+
+def rows_of(path):
+    with open(path) as table:
+        reader = csv.reader(table)
+        return next(reader), list(reader)
+
+
+def repeated_telemetry(recording, out, stamps, rate, seconds):
+    """Heading, height and attitude of each photo, over and over, at the pace that the photos are shown at."""
+    out.mkdir(parents=True, exist_ok=True)
+    loops = math.ceil(seconds * rate / len(stamps)) + 1
+    for name in ("heading", "height", "attitude"):
+        header, rows = rows_of(recording / f"{name}.csv")
+        times = [int(r[0]) for r in rows]
+        nearest = [rows[min(range(len(times)), key=lambda i: abs(times[i] - s))] for s in stamps]
+        with open(out / f"{name}.csv", "w") as table:
+            print(",".join(header), file=table)
+            for n in range(loops * len(stamps)):
+                print(",".join([str(round(n / rate * 1e9))] + nearest[n % len(stamps)][1:]), file=table)
+
+
+def status(pid):
+    """Anonymous memory in bytes, threads, descriptors."""
+    with open(f"/proc/{pid}/status") as file:
+        lines = dict(line.split(":", 1) for line in file)
+    return int(lines["RssAnon"].split()[0]) * 1024, int(lines["Threads"]), len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def fly(args, recording, rate, seconds):
+    """The states of the process, one a second, the ages of the points, each with its time, the times of the frames, and the summary."""
+    flight = tomllib.loads((recording / "flight.toml").read_text())
+    out = args.out / "endurance"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    _, photos = rows_of(recording / "photos.csv")
+    repeated_telemetry(recording, out / "telemetry", [int(r[1]) for r in photos], rate, seconds + 60)
+    camera, start = flight["camera"], flight["start"]
+    (out / "camera.yaml").write_text(CALIBRATION.format(d=camera.get("distortion", [0] * 5), **{k: camera[k] for k in ("width_px", "height_px", "fx_px", "fy_px", "cx_px", "cy_px")}))
+    file = out / "endurance.toml"
+    file.write_text(ENDURANCE.format(
+        photos=(recording / "photos").resolve(), count=len(photos), rate_n=round(rate * 1000), rate_d=1000, calibration=(out / "camera.yaml").resolve(),
+        telemetry=(out / "telemetry").resolve(), map=args.map or (recording / "map.mbtiles").resolve(), out=(out / "results").resolve(), **start))
+    errors = open(out / "stderr", "w")
+    skyfix = subprocess.Popen([args.skyfix, "run", str(file)], stdout=subprocess.PIPE, stderr=errors, text=True)
+    begun, ages, states, frames = time.monotonic(), [], [], []
+
+    def read():
+        for line in skyfix.stdout:
+            point = json.loads(line)
+            if point["frame"] is not None:
+                frames.append(time.monotonic() - begun)
+            if point["wall"]:
+                written = datetime.datetime.fromisoformat(point["wall"]).timestamp()
+                ages.append((time.monotonic() - begun, time.time() - written))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    while skyfix.poll() is None and time.monotonic() - begun < seconds:
+        time.sleep(1)
+        try:
+            states.append((time.monotonic() - begun, *status(skyfix.pid)))
+        except (FileNotFoundError, KeyError, ProcessLookupError):
+            break
+    skyfix.send_signal(signal.SIGINT)
+    code = skyfix.wait(120)
+    reader.join()
+    if code not in (0, 3):
+        raise SystemExit(f"skyfix ended with {code}; see {out / 'stderr'}")
+    return states, ages, frames, json.loads((out / "results" / "summary.json").read_text())
+
+
+def slope(points):
+    """Of the line through points, by least squares."""
+    n = len(points)
+    mx, my = sum(x for x, _ in points) / n, sum(y for _, y in points) / n
+    return sum((x - mx) * (y - my) for x, y in points) / sum((x - mx) ** 2 for x, _ in points)
+
+
+def endurance(args, recording):
+    _, _, frames, _ = fly(args, recording, 50.0, CALIBRATION_S)
+    rate = 2 * sum(CALIBRATION_S / 2 < at < CALIBRATION_S for at in frames) / (CALIBRATION_S / 2)
+    if rate == 0:
+        raise SystemExit("not one frame was served; is the machine busy?")
+    print(f"served {rate / 2:.2f} frames/s; now {rate:.2f} frames/s for {args.seconds:.0f} s", flush=True)
+    states, ages, _, summary = fly(args, recording, rate, args.seconds)
+    warm_up = min(300.0, args.seconds / 2)
+    states = [s for s in states if s[0] >= warm_up]
+    ages = [a for a in ages if a[0] >= warm_up]
+    third = (args.seconds - warm_up) / 3
+    first, last = (lambda rows: [r for r in rows if r[0] < warm_up + third]), (lambda rows: [r for r in rows if r[0] >= warm_up + 2 * third])
+    growth_mb = slope([(t, memory) for t, memory, _, _ in states]) * 3600 / 1e6
+    p99 = [percentile([age for _, age in rows(ages)], 0.99) for rows in (first, last)]
+    most = {what: [max(s[i] for s in rows(states)) for rows in (first, last)] for what, i in (("threads", 2), ("descriptors", 3))}
+    intake = summary["intake"]
+    print(f"{intake['received']} frames came, {intake['served']} served, {intake['dropped']} dropped; {summary['fixes']} fixes; {len(ages)} points after the first {warm_up:.0f} s")
+    middle = percentile([s[1] for s in states], 0.5) / 1e6
+    checks = [
+        (f"anonymous memory {middle:.0f} MB, grows by {growth_mb:+.2f} MB an hour", growth_mb <= MOST_MEMORY_MB_AN_HOUR),
+        (f"age of the points when written, P99: {p99[0] * 1e3:.0f} ms in the first third, {p99[1] * 1e3:.0f} ms in the last", p99[1] <= MOST_AGE_RATIO * p99[0]),
+        *((f"{what}: at most {a} in the first third, {b} in the last", b <= a) for what, (a, b) in most.items()),
+        ("frames that came = served + dropped", intake["received"] == intake["served"] + intake["dropped"]),
+        ("more came than was served", intake["dropped"] > 0),
+    ]
+    for text, holds in checks:
+        print(f"{'holds ' if holds else 'MISSED'} {text}")
+    return all(holds for _, holds in checks)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recordings", nargs="+", type=pathlib.Path)
+    parser.add_argument("recordings", nargs="*", type=pathlib.Path)
+    parser.add_argument("--endurance", action="store_true", help="whether it lasts; of a recording with photos, the bundled one where none is given")
     parser.add_argument("--skyfix", default="target/release/skyfix")
     parser.add_argument("--map", type=pathlib.Path, help="the map, when it is not the recording's")
-    parser.add_argument("--seconds", type=float, default=75, help="how long at most")
+    parser.add_argument("--seconds", type=float, help="how long at most: 75, or 3600 of --endurance")
     parser.add_argument("--warm-up", type=int, default=10, help="seconds that do not count")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/live"))
     args = parser.parse_args()
+    args.seconds = args.seconds or (3600 if args.endurance else 75)
+    if args.endurance:
+        recordings = args.recordings or [pathlib.Path(__file__).parent.parent / "recordings/demo"]
+        return 0 if all([endurance(args, recording) for recording in recordings]) else 1
+    if not args.recordings:
+        parser.error("give a recording with a video, or --endurance")
     adds_up = [run(args, recording, name, rate) for recording in args.recordings for name, rate in [("one a second", 1.0), ("all", 1000.0)]]
     return 0 if all(adds_up) else 1
 

@@ -27,6 +27,7 @@ pub mod localize;
 pub mod map;
 pub(crate) mod math;
 pub mod models;
+pub mod progress;
 pub mod recording;
 pub mod retrieve;
 pub mod run;

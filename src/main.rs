@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .without_time()
         .init();
-    cli::supervision::end_when_a_thread_dies();
+    cli::supervision::begin();
     match cli::run() {
         Ok(code) => code,
         Err(error) => {

@@ -1,6 +1,5 @@
 //! `skyfix bench`.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,7 +7,6 @@ use skyfix::config::{Door, FlightPlan};
 use skyfix::flow::graph::{GraphOptions, run_graph};
 use skyfix::fuse::Smoothing;
 use skyfix::run::{Assembled, Matching, assemble, networks};
-use skyfix::sink::Sink;
 use skyfix::sink::summary::SummarySink;
 
 use super::arguments::LocalizeArguments;
@@ -44,14 +42,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Ok(planned) => planned,
         Err(code) => return Ok(code),
     };
-    let folder = std::env::temp_dir().join(format!("skyfix-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let result = measure(&arguments.settings, &plan, &door, &folder);
-    std::fs::remove_dir_all(&folder)?;
-    result.map(|()| ExitCode::SUCCESS)
+    measure(&arguments.settings, &plan, &door).map(|()| ExitCode::SUCCESS)
 }
 
-fn measure(settings: &[(usize, usize)], plan: &FlightPlan, door: &Door, folder: &Path) -> anyhow::Result<()> {
+fn measure(settings: &[(usize, usize)], plan: &FlightPlan, door: &Door) -> anyhow::Result<()> {
     for (workers, threads) in settings {
         let Assembled { matching: Matching { localizer, .. }, frames, truth, options } =
             assemble(plan, &Terminal::new(Some(door))).map_err(|e| spelled(e, door))?;
@@ -60,16 +54,12 @@ fn measure(settings: &[(usize, usize)], plan: &FlightPlan, door: &Door, folder: 
         options.track.smoothing = Smoothing::Off;
         let busy = processor_seconds();
         let begun = std::time::Instant::now();
-        let mut summary = SummarySink::create(folder, truth)?;
-        let mut failure = None;
+        let mut summary = SummarySink::new(truth);
         run_graph(localizer, networks, frames, options, |report| {
-            failure = summary.take(&report).err();
-            failure.is_none()
+            summary.take(&report);
+            true
         })?;
-        if let Some(error) = failure {
-            return Err(error.into());
-        }
-        summary.finish()?;
+        summary.finish();
         say!("== workers {workers}, threads inside ONNX Runtime {threads}");
         say!("{}", summary.summary());
         if let (Some(before), Some(after)) = (busy, processor_seconds()) {

@@ -47,7 +47,8 @@ const EXAMPLES: &str = "Examples:
   .venv/bin/rerun out/flight.rrd                look at it
   skyfix sync flight/                           the offset between the clocks of telemetry and camera
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but not one frame was localized.
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but not one frame was localized; 4 done, but an output was closed before the
+end; 70 a thread died or a stage stood still; 130 broken off.
 Environment: SKYFIX_LOG=debug for a log, ORT_DYLIB_PATH, SKYFIX_MODELS, SKYFIX_MODEL_PATH.";
 
 #[derive(Subcommand)]

@@ -1,14 +1,14 @@
 //! What replay and run share: a configured flight localized, and its end told.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use skyfix::config::{ConfigError, Door, Effective, FlightPlan};
 use skyfix::run::{RunEnd, RunError};
 
 use super::progress::Terminal;
+use super::supervision::{BROKEN_OFF, configure, stop_on_signal};
 
 /// Exit code of wrong usage.
 const WRONG_USAGE: u8 = 2;
@@ -16,8 +16,6 @@ const WRONG_USAGE: u8 = 2;
 const NOTHING_LOCALIZED: u8 = 3;
 /// Exit code of a run of which an output failed and was closed.
 const OUTPUT_CLOSED: u8 = 4;
-/// Exit code of a run that a second Ctrl-C broke off.
-const BROKEN_OFF: i32 = 130;
 
 /// What a configuration means, with the door that it came through; else what is wrong with it is said.
 pub fn planned(effective: Result<Effective, ConfigError>) -> Result<(FlightPlan, Door), ExitCode> {
@@ -25,12 +23,18 @@ pub fn planned(effective: Result<Effective, ConfigError>) -> Result<(FlightPlan,
     effective.and_then(plan).map_err(|error| complain(&error))
 }
 
-/// Localizes a flight. Ctrl-C finishes what is under way and completes every file.
+/// Localizes a flight. Ctrl-C and SIGTERM finish what is under way and complete every file.
 pub fn run(plan: FlightPlan, door: &Door) -> anyhow::Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_interrupt(&stop);
+    stop_on_signal(&stop);
+    configure(&plan);
     let jsonl_stdout = plan.outputs.jsonl_stdout;
-    let RunEnd { summary, outputs } = skyfix::run::run(plan, &Terminal::new(Some(door)), stop).map_err(|e| spelled(e, door))?;
+    let ended = skyfix::run::run(plan, &Terminal::new(Some(door)), stop);
+    if let Err(error @ RunError::Stopped) = ended {
+        eprintln!("skyfix: {error}");
+        return Ok(ExitCode::from(BROKEN_OFF));
+    }
+    let RunEnd { summary, outputs } = ended.map_err(|e| spelled(e, door))?;
     let mut words = format!("{summary}\n\nresults in {}", outputs.folder.display());
     if outputs.rrd && cfg!(feature = "viz") {
         words += &format!("\nlook at them: .venv/bin/rerun {}", outputs.folder.join("flight.rrd").display());
@@ -40,20 +44,20 @@ pub fn run(plan: FlightPlan, door: &Door) -> anyhow::Result<ExitCode> {
     } else {
         say!("{words}")
     }
+    for reason in &summary.outputs_closed {
+        eprintln!("skyfix: an output was closed before the end: {}", door.spell(reason));
+    }
     if summary.fixes == 0 {
         eprintln!(
             "skyfix: not one frame was localized; is the map of this area, and are height and camera right? \
              (reasons are in fixes.csv)"
         );
-        return Ok(ExitCode::from(NOTHING_LOCALIZED));
     }
-    if !summary.outputs_closed.is_empty() {
-        for reason in &summary.outputs_closed {
-            eprintln!("skyfix: an output was closed before the end: {reason}");
-        }
-        return Ok(ExitCode::from(OUTPUT_CLOSED));
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(match (summary.outputs_closed.is_empty(), summary.fixes) {
+        (false, _) => ExitCode::from(OUTPUT_CLOSED),
+        (true, 0) => ExitCode::from(NOTHING_LOCALIZED),
+        (true, _) => ExitCode::SUCCESS,
+    })
 }
 
 /// An error in the words of the door that the flight came through.
@@ -65,21 +69,4 @@ pub fn spelled(error: RunError, door: &Door) -> anyhow::Error {
 pub fn complain(error: &ConfigError) -> ExitCode {
     eprintln!("skyfix: {error}");
     ExitCode::from(if matches!(error, ConfigError::Key { file: None, .. }) { WRONG_USAGE } else { 1 })
-}
-
-/// The first Ctrl-C ends the flight in order, the second one at once.
-fn stop_on_interrupt(stop: &Arc<AtomicBool>) {
-    let stop = Arc::clone(stop);
-    let handler = move || {
-        if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(BROKEN_OFF);
-        }
-        if std::io::stderr().is_terminal() {
-            eprintln!("\nskyfix: finishing; once more to break off");
-        }
-    };
-    // A handler that is there already serves as well.
-    if let Err(error) = ctrlc::set_handler(handler) {
-        tracing::debug!("no handler for Ctrl-C: {error}");
-    }
 }

@@ -27,6 +27,8 @@ settings! {
         table filter: FilterConfig;
         /// Where results go.
         table sinks: SinksConfig;
+        /// What is ended that stands still.
+        table supervision: SupervisionConfig;
     }
 }
 
@@ -319,7 +321,22 @@ settings! {
         key viewer_image_rate: f64 = 2.0, Bound::Positive;
         /// JSON lines: any of file (fixes.jsonl), stdout, udp://ADDRESS:PORT.
         key jsonl: Vec<String> = Vec::new(), Bound::Any;
+        /// An output that takes nothing for this long is closed, and the flight goes on without it, seconds.
+        key timeout_s: f64 = 20.0, Bound::Within(0.1, 3600.0);
+        /// How long standard output, datagrams and the live viewer may take at the end with what still waits for them, seconds.
+        key end_timeout_s: f64 = 1.0, Bound::Within(0.0, 3600.0);
         /// Record what comes in as video into this folder, as a recording that `skyfix replay` reads.
         key record: Option<PathBuf> = None, Bound::Any;
+    }
+}
+
+settings! {
+    /// `[supervision]`: a process that stands still is worse than one that has ended and can be started again.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct SupervisionConfig {
+        /// A stage that does not get on for this long ends the process with its name (exit status 70), seconds. That no frames come is none.
+        key stage_timeout_s: f64 = 300.0, Bound::Within(1.0, 86_400.0);
+        /// The process has ended this long after Ctrl-C or SIGTERM, whatever stands still, seconds; a stage may take a sixth of it.
+        key end_timeout_s: f64 = 60.0, Bound::Within(1.0, 3600.0);
     }
 }

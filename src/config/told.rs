@@ -11,9 +11,10 @@ use crate::settings::Table;
 
 /// Tables and keys that a recording does not hold: where the flight came from and where its results went, what was worked into its samples
 /// when they came in, what of it only a live flight has, and what the machine is like. Its start and its map have tables of their own.
-const NOT_TOLD: [&str; 14] = [
+const NOT_TOLD: [&str; 15] = [
     "source.",
     "sinks.",
+    "supervision.",
     "map.path",
     "model.device",
     "model.threads",

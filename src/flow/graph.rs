@@ -46,6 +46,7 @@ use crate::fuse::{Fusion, FusionSettings, Smoothing, TrackOptions};
 use crate::geo::Geodetic;
 use crate::localize::Localizer;
 use crate::models::DenseExtractor;
+use crate::progress;
 use crate::source::{FrameEvent, FrameSource, SourceError};
 use crate::types::{Intake, Report};
 
@@ -174,14 +175,21 @@ pub fn run_graph(
             }
             catalogue.fill(&localizer.index, &options.catalogue);
             let Some(mut source) = frames.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-            let mut next = 0u64;
+            let (mut next, mut oldest) = (0u64, 0u64);
             while !options.stop.load(Ordering::Relaxed) {
+                let left = probe.with_frontier(|f| f.iter().copied().min()).unwrap_or(next);
+                progress::frames(left < next, left != oldest);
+                oldest = left;
                 // Room first: a frame that is taken and then waits for room would be an old one.
                 if probe.less_than(&(next + 1).saturating_sub(window)) {
                     worker.step_or_park(Some(IDLE));
                     continue;
                 }
-                let frame = match source.poll() {
+                let polled = {
+                    let _stage = progress::begin("source");
+                    source.poll()
+                };
+                let frame = match polled {
                     FrameEvent::Frame(frame) => frame,
                     FrameEvent::Pending => {
                         // What is under way goes on while the source waits.
@@ -205,7 +213,10 @@ pub fn run_graph(
                 pauses.advance_to(next);
                 worker.step();
             }
-            let finished = source.finish();
+            let finished = {
+                let _stage = progress::begin("source");
+                source.finish()
+            };
             let mut end = end.lock().unwrap_or_else(PoisonError::into_inner);
             match finished {
                 Ok(intake) => end.0 = intake,
@@ -236,6 +247,7 @@ pub fn run_graph(
     if wanted && !smoothed.is_empty() {
         report(Report::Smoothed(smoothed));
     }
+    progress::frames(false, true);
     let (intake, failure) = std::mem::take(&mut *end.lock().unwrap_or_else(PoisonError::into_inner));
     failure.map_or(Ok(intake), |error| Err(error.into()))
 }

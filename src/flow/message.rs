@@ -44,6 +44,8 @@ pub struct InFlight<T> {
     pub preview: Option<(Arc<image::RgbImage>, f64)>,
     /// Size of the frame as stored; zeros until it is decoded.
     pub frame_px: (u32, u32),
+    /// Whether the end of the picture is missing.
+    pub picture_cut_off: bool,
     /// What the next frame is registered with, from `early_exit` or `retrieve` to `register`.
     pub view: Option<Arc<FrameView>>,
     /// The displacement since the frame before, or why there is none; nothing where that is not wanted.
@@ -69,10 +71,10 @@ impl<T> InFlight<T> {
         stage: impl FnOnce(&Frame, T) -> Result<U, Box<FrameMatch>>,
     ) -> InFlight<U> {
         let begun = Instant::now();
-        let Self { frame, entered, mut times, route, preview, frame_px, view, displacement, made } = self;
+        let Self { frame, entered, mut times, route, preview, frame_px, picture_cut_off, view, displacement, made } = self;
         let made = made.and_then(|m| stage(&frame, m));
         *clock(&mut times) += begun.elapsed().as_secs_f64() * 1e3;
-        InFlight { frame, entered, times, route, preview, frame_px, view, displacement, made }
+        InFlight { frame, entered, times, route, preview, frame_px, picture_cut_off, view, displacement, made }
     }
 }
 
@@ -86,6 +88,7 @@ impl InFlight<()> {
             route: None,
             preview: None,
             frame_px: (0, 0),
+            picture_cut_off: false,
             view: None,
             displacement: None,
             made: Ok(()),

@@ -11,5 +11,3 @@ pub mod graph;
 pub(crate) mod message;
 pub(crate) mod operators;
 pub(crate) mod permit;
-
-pub use operators::stage::stage_under_way;

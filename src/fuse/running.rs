@@ -15,7 +15,7 @@ use super::state::{LEAN, MAP_OFFSET, VELOCITY, worst_sigma};
 use super::track_point::{lost, track_point};
 use crate::geo::{EnuPlane, heading_pitch_roll, turn_between};
 use crate::time::seconds_between;
-use crate::types::{AttitudeSample, FreePose, ImuSample, Known, Plausible, Prior, TrackPoint, TrackSource, TrackState};
+use crate::types::{AttitudeSample, Estimate, FreePose, ImuSample, Known, Plausible, Prior, TrackPoint, TrackSource, TrackState};
 
 /// Without a sample or a frame for so long the track is lost, seconds.
 const MAX_BLIND_S: f64 = 300.0;
@@ -197,12 +197,14 @@ impl Running {
 
     /// Where to search for later frames, while that is trusted.
     pub fn prior(&self, stamp_ns: i64, state: &TrackState, settings: &FusionSettings) -> Option<Prior> {
-        let [east, north, _] = state.velocity_enu_m_s;
+        let [east, north, up] = state.velocity_enu_m_s;
         (self.frames_without_fix < settings.distrust_frames).then(|| Prior {
             position: state.position,
             sigma_m: worst_sigma(&state.covariance_en_m2),
             velocity_en_m_s: [east, north],
             velocity_sigma_m_s: self.navigator.filter.horizontal_sigma(VELOCITY),
+            height_agl_m: Estimate { value: self.navigator.filter.state.position_m.z, sigma: state.sigma_u_m },
+            climb_m_s: Estimate { value: up, sigma: self.navigator.filter.sigma(VELOCITY + 2) },
             stamp_ns,
         })
     }

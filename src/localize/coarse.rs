@@ -55,6 +55,7 @@ impl Localizer {
         }
         let mut places = Vec::new();
         for (hypothesis, (template, view)) in retrieved.templates.iter().enumerate() {
+            crate::progress::feed();
             let mut moments = (0.0, 0.0, 0.0);
             let mut found = Vec::new();
             for (region, grid) in level.regions.iter().enumerate() {

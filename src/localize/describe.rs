@@ -100,6 +100,7 @@ impl Localizer {
     ) -> Result<Described, AbstainReason> {
         let outline = footprint(&observation.frame.camera, &hypothesis.enu_from_camera, hypothesis.height_m)
             .ok_or(AbstainReason::BadView)?;
+        crate::progress::feed();
         let multiple = network.entry().input.multiple_of_px as u32;
         let view = view_around_footprint(&outline, gsd, multiple).middle((longest_px / multiple).max(1) * multiple);
         let rectified = rectified(observation, hypothesis, &view);

@@ -28,6 +28,8 @@ pub struct DecodedFrame {
     pub camera: Camera,
     /// The frame and its halvings.
     pub pyramid: FramePyramid,
+    /// Whether the end of its file is missing.
+    pub cut_off: bool,
 }
 
 /// A decoded frame with the views to try.
@@ -62,7 +64,7 @@ impl Observation {
 impl Localizer {
     /// Decodes a frame.
     pub fn rectify(&self, frame: &Frame) -> Result<DecodedFrame, AbstainReason> {
-        let image = decode(&frame.pixels).ok_or(AbstainReason::Unreadable)?;
+        let (image, cut_off) = decode(&frame.pixels).ok_or(AbstainReason::Unreadable)?;
         let camera = frame.camera.ok_or(AbstainReason::NoCamera)?;
         let camera = Camera { intrinsics: camera.intrinsics.scaled_to(image.width(), image.height()), ..camera };
         let pyramid = FramePyramid::new(&image);
@@ -73,10 +75,7 @@ impl Localizer {
             tracing::debug!("frame {}: no ground: {why}", frame.ordinal);
             return Err(AbstainReason::NoGround);
         }
-        if frame.known.height_agl_m.is_none() && !self.settings.search_heights {
-            return Err(AbstainReason::NoHeight);
-        }
-        Ok(DecodedFrame { ordinal: frame.ordinal, stamp_ns: frame.stamp_ns, sensed: frame.known, camera, pyramid })
+        Ok(DecodedFrame { ordinal: frame.ordinal, stamp_ns: frame.stamp_ns, sensed: frame.known, camera, pyramid, cut_off })
     }
 
     /// Decides which views of a frame to try at which levels.
@@ -108,9 +107,11 @@ impl Localizer {
         (0..finest).find(|level| shown(level) && !detail.magnifies(*level))
     }
 
-    /// Height above the ground where a frame is expected: near its prior, else anywhere on the map.
+    /// Height above the ground where a frame is expected: near its prior, else anywhere on the map. One that the sensors do not tell for a while is
+    /// bridged by the filter's own.
     fn height_agl(&self, frame: &DecodedFrame, prior: Option<&Prior>) -> Option<Estimate> {
-        let sensed = frame.sensed.height_agl_m?;
+        let bridged = || prior.filter(|_| !self.settings.search_heights)?.height_at(frame.stamp_ns);
+        let sensed = frame.sensed.height_agl_m.or_else(bridged)?;
         let Some(ground) = &self.ground else { return Some(sensed) };
         if let Some(prior) = prior {
             let (position, sigma_m) = prior.at(frame.stamp_ns);
@@ -134,15 +135,53 @@ pub(super) fn extent_m(outline: &[[f64; 2]]) -> f64 {
     outline.iter().flat_map(|a| outline.iter().map(move |b| (a[0] - b[0]).hypot(a[1] - b[1]))).fold(0.0, f64::max)
 }
 
-fn decode(pixels: &Pixels) -> Option<Arc<RgbImage>> {
-    match pixels {
-        Pixels::Decoded(image) => Some(Arc::clone(image)),
-        Pixels::File(path) => match image::open(path) {
-            Ok(image) => Some(Arc::new(image.into_rgb8())),
-            Err(error) => {
-                tracing::warn!("{}: {error}", path.display());
-                None
-            }
-        },
+/// The pixels, and whether the end of their file is missing.
+fn decode(pixels: &Pixels) -> Option<(Arc<RgbImage>, bool)> {
+    let path = match pixels {
+        Pixels::Decoded(image) => return Some((Arc::clone(image), false)),
+        Pixels::File(path) => path,
+    };
+    let read = || {
+        let bytes = std::fs::read(path)?;
+        let format = image::ImageFormat::from_path(path).or_else(|_| image::guess_format(&bytes));
+        let image = image::load_from_memory_with_format(&bytes, format.map_err(std::io::Error::other)?);
+        image.map_err(std::io::Error::other).map(|image| (Arc::new(image.into_rgb8()), is_cut_off(&bytes)))
+    };
+    read().inspect_err(|error| tracing::warn!("{}: {error}", path.display())).ok()
+}
+
+/// Whether a JPEG file has no end-of-image marker after its (first) scan: a decoder makes up the rest of the picture.
+fn is_cut_off(bytes: &[u8]) -> bool {
+    if !bytes.starts_with(&[0xff, 0xd8]) {
+        return false;
+    }
+    let mut at = 2;
+    // Segments up to the scan; those of metadata may hold whole pictures.
+    while let Some([0xff, marker, high, low]) = bytes.get(at..at + 4) {
+        at += 2 + usize::from(u16::from_be_bytes([*high, *low]));
+        if *marker == 0xda {
+            break;
+        }
+    }
+    !bytes.get(at..).is_some_and(|scan| scan.windows(2).any(|pair| pair == [0xff, 0xd9]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jpeg_without_its_end_is_cut_off_whatever_its_metadata_hold_and_whatever_follows_it() {
+        let mut whole = Vec::new();
+        let picture = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * 4) as u8, (y * 4) as u8, (x ^ y) as u8]));
+        picture.write_with_encoder(image::codecs::jpeg::JpegEncoder::new(&mut whole)).unwrap();
+        assert!(!is_cut_off(&whole));
+        assert!(!is_cut_off(&[&whole[..], b"trailer"].concat()));
+        // A thumbnail in the metadata.
+        let thumbnail = [&[0xff, 0xe1, 0, 8, 1, 2, 0xff, 0xd9, 3, 4][..], &whole[2..]].concat();
+        let with_thumbnail = [&whole[..2], &thumbnail].concat();
+        assert!(!is_cut_off(&with_thumbnail));
+        assert!(is_cut_off(&with_thumbnail[..with_thumbnail.len() * 3 / 4]) && is_cut_off(&whole[..whole.len() * 3 / 4]));
+        assert!(is_cut_off(&whole[..4]) && !is_cut_off(b"\x89PNG"));
     }
 }

@@ -63,6 +63,7 @@ impl Localizer {
         let mut views: Vec<(usize, ViewField)> = Vec::new();
         let mut verified: Vec<VerifiedPlace> = Vec::new();
         for place in places {
+            crate::progress::feed();
             if clearly_decided(&verified, self.settings.fix.min_support) {
                 break;
             }

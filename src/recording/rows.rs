@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::geo::Geodetic;
 use crate::types::{
-    AttitudeSample, BarometerSample, Estimate, GnssSample, HeadingSample, HeightSample, ImuSample, Known, LandedSample,
+    AttitudeSample, BarometerSample, Clocks, Estimate, GnssSample, HeadingSample, HeightSample, ImuSample, Known, LandedSample,
 };
 
 /// A row that stands for a sample. Rows hold degrees, to a billionth, where samples hold radians, so a sample that went through a file may
@@ -316,6 +316,10 @@ pub struct FrameRow {
     pitch_deg: Option<f64>,
     #[serde(default)]
     roll_deg: Option<f64>,
+    #[serde(default)]
+    wall_ns: Option<i64>,
+    #[serde(default)]
+    utc_ns: Option<i64>,
 }
 
 impl FrameRow {
@@ -332,7 +336,19 @@ impl FrameRow {
             heading_sigma_deg: known.heading_rad.map(|h| h.sigma.to_degrees()),
             pitch_deg: attitude.map(|a| a.0.to_degrees()),
             roll_deg: attitude.map(|a| a.1.to_degrees()),
+            wall_ns: None,
+            utc_ns: None,
         }
+    }
+
+    /// The row with what other clocks showed.
+    pub fn with_clocks(self, clocks: Clocks) -> Self {
+        Self { wall_ns: clocks.wall_ns, utc_ns: clocks.utc_ns, ..self }
+    }
+
+    /// What other clocks showed; nothing in tables that do not tell.
+    pub fn clocks(&self) -> Clocks {
+        Clocks { utc_ns: self.utc_ns, wall_ns: self.wall_ns }
     }
 
     /// Whether the row says what was known.
@@ -373,6 +389,15 @@ mod tests {
         let bytes = writer.into_inner().unwrap();
         let row: R = csv::Reader::from_reader(&bytes[..]).deserialize().next().unwrap().unwrap();
         row.sample(0).unwrap()
+    }
+
+    #[test]
+    fn a_table_of_frames_without_clocks_is_read_as_before() {
+        let text = "frame,stamp_ns,live,height_agl_m,height_sigma_m,heading_deg,heading_sigma_deg,pitch_deg,roll_deg\n3,7,1,120.5,2.0,,,,\n";
+        for text in [text, "frame,stamp_ns\n3,7\n"] {
+            let row: FrameRow = csv::Reader::from_reader(text.as_bytes()).deserialize().next().unwrap().unwrap();
+            assert_eq!((row.frame, row.stamp_ns, row.clocks()), (3, 7, Clocks::default()));
+        }
     }
 
     #[test]
@@ -421,12 +446,13 @@ mod tests {
                 heading_rad: heading.map(|value| Estimate { value, sigma: 0.1 }),
                 pitch_roll_rad: heading.map(|v| (v / 10.0, -v / 20.0)),
             };
-            let row = FrameRow::of(7, 9, &known);
+            let clocks = Clocks { utc_ns: heading.map(|_| 1_777_777_777_123_456_789), wall_ns: height.map(|_| 5) };
+            let row = FrameRow::of(7, 9, &known).with_clocks(clocks);
             let mut writer = csv::Writer::from_writer(Vec::new());
             writer.serialize(&row).unwrap();
             let bytes = writer.into_inner().unwrap();
             let read: FrameRow = csv::Reader::from_reader(&bytes[..]).deserialize().next().unwrap().unwrap();
-            prop_assert_eq!(read.known(), row.known());
+            prop_assert_eq!((read.known(), read.clocks()), (row.known(), clocks));
         }
     }
 }

@@ -125,6 +125,11 @@ impl Truth {
         Ok(Self { frames, ..Self::of_track(track) })
     }
 
+    /// Whether nothing is known to be true.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.track.is_empty()
+    }
+
     /// Adds what is true of a frame, unless that is known already.
     pub fn add(&mut self, frame: String, row: TruthRow) {
         self.frames.entry(frame).or_insert(row);

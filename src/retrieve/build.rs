@@ -13,6 +13,7 @@ use super::projection::Projection;
 use crate::geo::MetricView;
 use crate::map::{MapStore, MapView, Region};
 use crate::models::{AggregationEntry, DenseExtractor, DenseFeatures, ModelError};
+use crate::progress;
 use crate::types::ImageTensor;
 
 /// Pixels of map around each block that the network sees and whose features are dropped: about its receptive field. Rounded up to
@@ -68,12 +69,16 @@ type Computed = (DenseFeatures, Vec<u8>);
 /// A way to make a network for a thread.
 pub type ExtractorFactory<'a> = dyn Fn() -> Result<Box<dyn DenseExtractor>, ModelError> + Sync + 'a;
 
-/// Computes the index of a map. `progress` is called with blocks done and in all. The result does not depend on `threads`.
+/// Computes the index of a map. `told` is called with blocks done and in all, and says whether to go on. The result does not depend on
+/// `threads`.
+///
+/// # Errors
+/// When the map cannot be read or the network fails, and [`IndexError::Stopped`].
 pub fn build_index(
     map: &MapStore,
     factory: &ExtractorFactory<'_>,
     options: &IndexOptions,
-    progress: &(dyn Fn(u64, u64) + Sync),
+    told: &(dyn Fn(u64, u64) -> bool + Sync),
 ) -> Result<MapIndex, IndexError> {
     let mut first = factory()?;
     let entry = first.entry().clone();
@@ -112,7 +117,9 @@ pub fn build_index(
     let done: Mutex<Vec<Option<Computed>>> = Mutex::new((0..blocks.len()).map(|_| None).collect());
     let failure: Mutex<Option<IndexError>> = Mutex::new(None);
     let work = |mut network: Box<dyn DenseExtractor>| {
+        let _stage = progress::begin("index");
         loop {
+            progress::feed();
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(block) = blocks.get(at) else { break };
             let position = levels.iter().position(|l| *l == block.level).unwrap_or(0);
@@ -121,7 +128,10 @@ pub fn build_index(
                 Ok(result) => {
                     let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     done[at] = result;
-                    progress(at as u64 + 1, blocks.len() as u64);
+                    if !told(at as u64 + 1, blocks.len() as u64) {
+                        failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(IndexError::Stopped);
+                        next.store(blocks.len(), Ordering::Relaxed);
+                    }
                 }
                 Err(error) => {
                     failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
@@ -149,8 +159,10 @@ pub fn build_index(
             store_block(grid, block, &features, &covered, stride);
         }
     }
+    let _stage = progress::begin("index");
     let mut network = factory()?;
-    let finished = levels.iter().zip(grids).map(|(level, grids)| finish_level(map, *level, grids, network.as_mut()));
+    let go_on = || told(blocks.len() as u64, blocks.len() as u64);
+    let finished = levels.iter().zip(grids).map(|(level, grids)| finish_level(map, *level, grids, network.as_mut(), &go_on));
     let levels = finished.collect::<Result<_, _>>()?;
     Ok(MapIndex {
         identity: Identity {
@@ -293,6 +305,7 @@ pub(super) fn describe_grid(
     for row in (0..grid.rows).step_by(BLOCK_PX / stride) {
         for column in (0..grid.columns).step_by(BLOCK_PX / stride) {
             let block = Block { region, level, row, column };
+            progress::feed();
             if let Some((features, covered)) = run_block(map, of_map, grid, &block, stride, network)? {
                 store_block(grid, &block, &features, &covered, stride);
             }
@@ -323,6 +336,7 @@ fn finish_level(
     level: u32,
     regions: Vec<Option<RegionLevel>>,
     network: &mut dyn DenseExtractor,
+    go_on: &dyn Fn() -> bool,
 ) -> Result<DenseLevel, IndexError> {
     let channels = regions.iter().flatten().map(|r| r.channels).next().unwrap_or(1);
     let covered: usize = regions.iter().flatten().map(|r| r.covered.iter().filter(|c| **c != 0).count()).sum();
@@ -343,7 +357,11 @@ fn finish_level(
         let (Some(grid), Some(of_map)) = (&out.regions[region], map.regions().get(region)) else { continue };
         let starts = |n: usize| (0..n.saturating_sub(CELL_SIDE - CELL_STEP).max(1)).step_by(CELL_STEP);
         for row in starts(grid.rows) {
+            if !go_on() {
+                return Err(IndexError::Stopped);
+            }
             for column in starts(grid.columns) {
+                progress::feed();
                 let Some(global) = describe_cell((map, of_map), grid, &out.model, network, (row, column))? else { continue };
                 let at = |v: usize| (v / CELL_STEP) as u32;
                 out.cells.push(CellId { region: region as u32, level, row: at(row), column: at(column) });

@@ -275,6 +275,9 @@ pub enum IndexError {
         /// Why.
         reason: String,
     },
+    /// It was asked to stop.
+    #[error("the index is not complete: it was stopped")]
+    Stopped,
     /// The map has no imagery.
     #[error("{path}: the map holds no imagery to index")]
     Empty {

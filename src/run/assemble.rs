@@ -15,6 +15,7 @@ use crate::geo::Geodetic;
 use crate::localize::Localizer;
 use crate::map::{Dem, GroundModel, MapStore};
 use crate::models::{Device, Manifest, ModelEntry};
+use crate::progress;
 use crate::recording::Truth;
 use crate::retrieve::build::{IndexOptions, build_index};
 use crate::retrieve::{Detail, IndexError, MapIndex};
@@ -48,7 +49,13 @@ pub struct Assembled {
 /// What is missing or broken, and what to do.
 pub fn assemble(plan: &FlightPlan, observer: &dyn Observer) -> Result<Assembled, RunError> {
     let edits = plan.map_edits.as_deref().map_or_else(|| Ok(MapEdits::default()), MapEdits::read)?;
-    let flight = input::open(plan)?;
+    let flight = {
+        let _stage = progress::begin("opening the source");
+        input::open(plan)?
+    };
+    if observer.is_stopped() {
+        return Err(RunError::Stopped);
+    }
     for warning in &flight.warnings {
         observer.warning(warning);
     }
@@ -214,7 +221,8 @@ pub fn compute_index(
     let files = NetworkFiles::load(manifest, entry)?;
     let index = build_index(map, &|| files.network(device, 1), &options, &|done, total| {
         observer.progress(Work::Index, done, Some(total));
-    })?;
+        !observer.is_stopped()
+    });
     observer.done(Work::Index);
-    Ok(index)
+    Ok(index?)
 }

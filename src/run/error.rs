@@ -11,7 +11,6 @@ use crate::map::MapError;
 use crate::models::ModelError;
 use crate::recording::FileError;
 use crate::retrieve::IndexError;
-use crate::sink::SinkError;
 use crate::source::SourceError;
 
 /// Why a flight could not be localized, or not to its end. Messages name keys of the configuration in backquotes.
@@ -31,7 +30,7 @@ pub enum RunError {
     Model(#[from] ModelError),
     /// The map's index.
     #[error(transparent)]
-    Index(#[from] IndexError),
+    Index(IndexError),
     /// Edits of the map.
     #[error(transparent)]
     Edits(#[from] EditError),
@@ -55,9 +54,9 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
-    /// A result could not be written.
-    #[error("the results are not complete: {0}")]
-    Sink(#[source] SinkError),
+    /// It was stopped while it was made ready.
+    #[error("stopped before the first frame; no result was written")]
+    Stopped,
     /// The flight broke off; what came before is written.
     #[error("the flight broke off after {frames} frames, whose results are in {folder}: {source}")]
     BrokeOff {
@@ -68,4 +67,10 @@ pub enum RunError {
         /// Why.
         source: GraphError,
     },
+}
+
+impl From<IndexError> for RunError {
+    fn from(error: IndexError) -> Self {
+        if matches!(error, IndexError::Stopped) { Self::Stopped } else { Self::Index(error) }
+    }
 }

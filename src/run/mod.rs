@@ -2,7 +2,7 @@
 //!
 //! - [`mod@assemble`]: map, index, networks and edits made ready.
 //! - `input`: the source of frames opened.
-//! - `session`: frames through the graph, results into the sinks.
+//! - `session`: frames through the graph, results into the sinks; `outputs`: those, supervised.
 //!
 //! ```no_run
 //! use skyfix::config::{ConfigBuilder, Door, FlightPlan};
@@ -19,6 +19,7 @@ pub mod assemble;
 mod error;
 pub(crate) mod input;
 mod networks;
+mod outputs;
 pub(crate) mod session;
 
 pub use assemble::{Assembled, Matching, assemble, compute_index, matching};
@@ -54,6 +55,10 @@ pub trait Observer: Sync {
     fn done(&self, _work: Work) {}
     /// A live flight begins.
     fn live(&self) {}
+    /// Whether to stop what is being made ready.
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }
 
 /// Hears nothing.
@@ -61,14 +66,46 @@ pub struct Quiet;
 
 impl Observer for Quiet {}
 
+/// Hears what another does, and knows whether to stop.
+struct Stops<'a> {
+    observer: &'a dyn Observer,
+    stop: &'a AtomicBool,
+}
+
+impl Observer for Stops<'_> {
+    fn warning(&self, message: &str) {
+        self.observer.warning(message);
+    }
+    fn index_is_missing(&self, path: &Path) {
+        self.observer.index_is_missing(path);
+    }
+    fn progress(&self, work: Work, done: u64, total: Option<u64>) {
+        self.observer.progress(work, done, total);
+    }
+    fn done(&self, work: Work) {
+        self.observer.done(work);
+    }
+    fn live(&self) {
+        self.observer.live();
+    }
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.observer.is_stopped()
+    }
+}
+
 /// Makes a plan ready and localizes its flight. `stop` ends it in order: frames under way are finished, and every file is completed.
 ///
 /// # Errors
 /// What is missing, what broke off, what could not be written.
 pub fn run(plan: FlightPlan, observer: &dyn Observer, stop: Arc<AtomicBool>) -> Result<RunEnd, RunError> {
+    let observer = &Stops { observer, stop: &stop };
     let mut session = assemble(&plan, observer)?.session(&plan)?;
+    if stop.load(Ordering::Relaxed) {
+        return Err(RunError::Stopped);
+    }
     session.options.stop = Arc::clone(&stop);
     if let Some(seconds) = plan.stop_after_s {
+        let stop = Arc::clone(&stop);
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_secs_f64(seconds));
             stop.store(true, Ordering::Relaxed);

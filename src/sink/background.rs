@@ -1,155 +1,279 @@
-//! A sink on a thread of its own, behind a bounded queue: one that is slow, wedged or closed by its user slows nothing.
+//! Every output on a thread of its own behind a bounded queue: one that fails, dies or stands still is closed, and the flight goes on.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::{Sink, SinkError};
-use crate::types::{FrameReport, Report, TrackPoint};
+use crate::progress::injected;
+use crate::types::{FrameReport, Report};
 
 /// Reports that may wait.
-const QUEUE: usize = 8;
+const QUEUE: usize = 64;
+/// Of these, the pictures that may wait.
+const PICTURES: usize = 8;
+/// What the thread of an output is called: this and the output's name.
+pub const THREAD: &str = "output ";
 
-/// Hands reports to another sink as long as that keeps up; what it cannot take is dropped and counted. Its errors end it, with a
-/// warning, and nothing else.
+/// How an output is fed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Nothing is left out: the flight waits for it, as long as it gets on.
+    Waits,
+    /// The flight goes on: what the output does not keep up with is left out and counted, pictures first.
+    Drops,
+}
+
+/// What an output may take its time for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Patience {
+    /// With a single report; then it stands still.
+    pub report: Duration,
+    /// At the end, with all that still waits for it, where the flight does not wait for it.
+    pub end: Duration,
+}
+
+/// What was left out for an output that did not keep up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
+pub struct LeftOut {
+    /// Pictures of frames that went there without.
+    pub pictures: u64,
+    /// Reports.
+    pub reports: u64,
+}
+
+/// Makes an output, on the output's own thread.
+pub type Make = Box<dyn FnOnce() -> Result<Box<dyn Sink>, SinkError> + Send>;
+
+/// An output on its thread.
 pub struct BackgroundSink {
-    reports: Option<SyncSender<Report>>,
-    finished: Receiver<()>,
-    patience: Duration,
-    dropped: u64,
     name: String,
+    pace: Pace,
+    patience: Patience,
+    shared: Arc<Shared>,
+    is_closed: bool,
+    asked_to_end: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    reports: VecDeque<Arc<Report>>,
+    /// Since when the output has had something in hand.
+    busy: Option<Instant>,
+    is_to_end: bool,
+    /// Nobody asks for it any more.
+    is_abandoned: bool,
+    /// How the thread ended; in words where it failed.
+    ended: Option<Result<(), String>>,
+    left_out: LeftOut,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, most: Duration) -> MutexGuard<'a, State> {
+        self.changed.wait_timeout(state, most).unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 impl BackgroundSink {
-    /// Starts the thread. `make` runs on it; at the end the sink has `patience` to finish.
+    /// Starts the thread. `make` runs on it: at once, or with the first report where the output is to leave alone until then what another run
+    /// left in its place.
     ///
     /// # Errors
     /// When no thread can be had.
-    pub fn start<S: Sink + 'static>(
-        name: &str,
-        patience: Duration,
-        make: impl FnOnce() -> Result<S, SinkError> + Send + 'static,
-    ) -> Result<Self, SinkError> {
-        let (reports, queue) = sync_channel::<Report>(QUEUE);
-        let (done, finished) = sync_channel(1);
-        let run = move || -> Result<(), SinkError> {
-            let mut sink = make()?;
-            queue.into_iter().try_for_each(|report| sink.take(&report))?;
-            sink.finish()
+    pub fn start(name: &str, pace: Pace, patience: Patience, at_once: bool, make: Make) -> Result<Self, SinkError> {
+        let shared = Arc::new(Shared::default());
+        if at_once {
+            shared.lock().busy = Some(Instant::now());
+        }
+        let (of_thread, stage) = (Arc::clone(&shared), format!("{THREAD}{name}"));
+        let run = move || {
+            let ran = catch_unwind(AssertUnwindSafe(|| serve(&of_thread, &stage, at_once, make)));
+            let ended = match ran {
+                Ok(ran) => ran.map_err(|error| error.to_string()),
+                Err(panic) => Err(format!("its thread died: {}", words(panic.as_ref()))),
+            };
+            let mut state = of_thread.lock();
+            (state.ended, state.busy) = (Some(ended), None);
+            state.reports.clear();
+            of_thread.changed.notify_all();
         };
-        let thread = std::thread::Builder::new().name(name.into());
-        let spawned = thread.spawn(move || {
-            if let Err(error) = run() {
-                tracing::warn!("{error}; the flight goes on without");
-            }
-            // Nobody waits after the patience is over.
-            let _ = done.send(());
-        });
+        let spawned = std::thread::Builder::new().name(format!("{THREAD}{name}")).spawn(run);
         spawned.map_err(|source| SinkError::Io { path: name.into(), source })?;
-        Ok(Self { reports: Some(reports), finished, patience, dropped: 0, name: name.into() })
+        Ok(Self { name: name.into(), pace, patience, shared, is_closed: false, asked_to_end: None })
     }
 
-    fn hand_over(&mut self, report: Report) {
-        if let Some(reports) = &self.reports
-            && let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = reports.try_send(report)
-        {
-            self.dropped += 1;
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What was left out so far.
+    pub fn left_out(&self) -> LeftOut {
+        self.shared.lock().left_out
+    }
+
+    /// Hands over a report.
+    ///
+    /// # Errors
+    /// In words, once, when the output has failed, has died or stands still: it is closed from then on.
+    pub fn take(&mut self, report: &Arc<Report>) -> Result<(), String> {
+        if self.is_closed {
+            return Ok(());
+        }
+        let handed = self.hand_over(report);
+        self.is_closed = handed.is_err();
+        handed
+    }
+
+    fn hand_over(&self, report: &Arc<Report>) -> Result<(), String> {
+        let mut state = self.shared.lock();
+        loop {
+            self.check(&state)?;
+            if self.pace == Pace::Drops || state.reports.len() < QUEUE {
+                break;
+            }
+            state = self.shared.wait(state, self.patience.report);
+        }
+        state.reports.push_back(Arc::clone(report));
+        if self.pace == Pace::Drops {
+            state.make_room();
+        }
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    fn check(&self, state: &State) -> Result<(), String> {
+        if let Some(ended) = &state.ended {
+            return ended.clone().map_err(|reason| self.named(&reason));
+        }
+        match state.busy {
+            Some(since) if since.elapsed() > self.patience.report => Err(self.stands_still()),
+            _ => Ok(()),
+        }
+    }
+
+    fn stands_still(&self) -> String {
+        self.named(&format!("took nothing for {:.1} s (`sinks.timeout_s`)", self.patience.report.as_secs_f64()))
+    }
+
+    fn named(&self, reason: &str) -> String {
+        if reason.contains(&self.name) { reason.into() } else { format!("{}: {reason}", self.name) }
+    }
+
+    /// Says that no more will come. All outputs are told before the first one is waited for.
+    pub fn end(&mut self) {
+        self.asked_to_end = Some(Instant::now());
+        self.shared.lock().is_to_end = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until the output is complete.
+    ///
+    /// # Errors
+    /// In words, when it is not: it has failed, or stands still and is left behind.
+    pub fn wait(&mut self) -> Result<(), String> {
+        if std::mem::replace(&mut self.is_closed, true) {
+            return Ok(());
+        }
+        let asked = self.asked_to_end.unwrap_or_else(Instant::now);
+        let mut state = self.shared.lock();
+        loop {
+            if let Some(ended) = &state.ended {
+                return ended.clone().map_err(|reason| self.named(&reason));
+            }
+            self.check(&state)?;
+            let left = match self.pace {
+                Pace::Waits => self.patience.report,
+                Pace::Drops => self.patience.end.saturating_sub(asked.elapsed()),
+            };
+            if left.is_zero() {
+                let reason =
+                    format!("did not take the rest within {:.1} s (`sinks.end_timeout_s`)", self.patience.end.as_secs_f64());
+                return Err(self.named(&reason));
+            }
+            state = self.shared.wait(state, left.min(self.patience.report));
         }
     }
 }
 
-impl Sink for BackgroundSink {
-    fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
-        self.hand_over(Report::Frame(Box::new(report.clone())));
-        Ok(())
+/// An output that was not ended keeps what it has.
+impl Drop for BackgroundSink {
+    fn drop(&mut self) {
+        self.shared.lock().is_abandoned = true;
+        self.shared.changed.notify_all();
     }
+}
 
-    fn between(&mut self, point: &TrackPoint) -> Result<(), SinkError> {
-        self.hand_over(Report::Between(vec![point.clone()]));
-        Ok(())
-    }
-
-    fn take(&mut self, report: &Report) -> Result<(), SinkError> {
-        self.hand_over(report.clone());
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<(), SinkError> {
-        self.reports = None;
-        if let Err(RecvTimeoutError::Timeout) = self.finished.recv_timeout(self.patience) {
-            tracing::warn!("{}: did not finish in time and is left behind", self.name);
+impl State {
+    /// The oldest go first: who reads along wants to know what is now.
+    fn make_room(&mut self) {
+        if self.reports.len() > QUEUE {
+            self.reports.pop_front();
+            self.left_out.reports += 1;
         }
-        if self.dropped > 0 {
-            tracing::warn!("{}: did not keep up; {} reports were left out", self.name, self.dropped);
+        let with_picture = |report: &Arc<Report>| matches!(report.as_ref(), Report::Frame(frame) if frame.preview.is_some());
+        if self.reports.iter().filter(|report| with_picture(report)).count() <= PICTURES {
+            return;
         }
-        Ok(())
+        if let Some(oldest) = self.reports.iter_mut().find(|report| with_picture(report))
+            && let Report::Frame(frame) = oldest.as_ref()
+        {
+            *oldest = Arc::new(Report::Frame(Box::new(FrameReport { preview: None, ..(**frame).clone() })));
+            self.left_out.pictures += 1;
+        }
     }
+}
+
+/// Feeds an output until no more will come.
+fn serve(shared: &Shared, stage: &str, at_once: bool, make: Make) -> Result<(), SinkError> {
+    let mut make = Some(make);
+    let mut sink: Option<Box<dyn Sink>> = None;
+    if at_once && let Some(make) = make.take() {
+        sink = Some(make()?);
+    }
+    loop {
+        let report = {
+            let mut state = shared.lock();
+            state.busy = None;
+            // One that waits for room may go on.
+            shared.changed.notify_all();
+            while state.reports.is_empty() && !state.is_to_end && !state.is_abandoned {
+                state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.is_abandoned {
+                return Ok(());
+            }
+            state.busy = Some(Instant::now());
+            state.reports.pop_front()
+        };
+        injected::fault(stage);
+        if let Some(make) = make.take() {
+            sink = Some(make()?);
+        }
+        let Some(sink) = &mut sink else { return Ok(()) };
+        match report {
+            Some(report) => sink.take(&report)?,
+            None => return sink.finish(),
+        }
+    }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sink::tests::abstained;
-    use std::sync::{Arc, Mutex};
-
-    struct Collects(Arc<Mutex<Vec<u64>>>);
-
-    impl Sink for Collects {
-        fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
-            self.0.lock().unwrap().push(report.ordinal);
-            Ok(())
-        }
-
-        fn finish(&mut self) -> Result<(), SinkError> {
-            self.0.lock().unwrap().push(u64::MAX);
-            Ok(())
-        }
-    }
-
-    struct Wedged(Receiver<()>);
-
-    impl Sink for Wedged {
-        fn frame(&mut self, _: &FrameReport) -> Result<(), SinkError> {
-            let _ = self.0.recv();
-            Ok(())
-        }
-
-        fn finish(&mut self) -> Result<(), SinkError> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_sink_that_keeps_up_gets_every_report_and_finishes() {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let collects = Collects(Arc::clone(&seen));
-        let mut sink = BackgroundSink::start("test", Duration::from_secs(60), move || Ok(collects)).unwrap();
-        for ordinal in 0..QUEUE as u64 {
-            sink.frame(&abstained(ordinal)).unwrap();
-        }
-        sink.finish().unwrap();
-        assert_eq!(sink.dropped, 0);
-        let expected: Vec<u64> = (0..QUEUE as u64).chain([u64::MAX]).collect();
-        assert_eq!(*seen.lock().unwrap(), expected);
-    }
-
-    #[test]
-    fn a_wedged_sink_holds_nothing_up_and_what_it_misses_is_counted() {
-        let (release, wait) = sync_channel(0);
-        let mut sink = BackgroundSink::start("test", Duration::from_millis(1), move || Ok(Wedged(wait))).unwrap();
-        for ordinal in 0..100 {
-            sink.frame(&abstained(ordinal)).unwrap();
-        }
-        // One may be in the sink's hands, and the queue is full.
-        assert!((100 - QUEUE as u64 - 1..=100 - QUEUE as u64).contains(&sink.dropped));
-        sink.finish().unwrap();
-        drop(release);
-    }
-
-    #[test]
-    fn a_sink_that_fails_ends_alone() {
-        let fail = || -> Result<Wedged, SinkError> { Err(SinkError::Viewer { path: "viewer".into(), reason: "closed".into() }) };
-        let mut sink = BackgroundSink::start("test", Duration::from_secs(60), fail).unwrap();
-        sink.frame(&abstained(0)).unwrap();
-        sink.finish().unwrap();
-    }
-}
+mod tests;

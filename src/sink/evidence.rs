@@ -1,38 +1,41 @@
 //! `evidence.csv`: what spoke for the best place of each frame, whether it became a fix or not. What the probability of a wrong fix is made
 //! of, and what it is calibrated with.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use super::csv::quoted;
-use super::{Sink, SinkError, create, write_line};
+use super::file::Growing;
+use super::{Sink, SinkError};
 use crate::types::{Agreement, Evidence, FrameReport, Outcome};
 
 const OF_A_ROUND: &str = "support,keypoints,matches,inliers,blocks,blocks_25,blocks_50,blocks_75,peak,quarter_1,quarter_2,quarter_3,quarter_4,residual";
 
-/// The table.
+/// The table, which takes the place of the one of another run with the first frame.
 pub struct EvidenceSink {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: Option<Growing>,
 }
 
 impl EvidenceSink {
-    /// Creates the file in a folder and writes its header.
-    pub fn create(folder: &Path) -> Result<Self, SinkError> {
-        let path = folder.join("evidence.csv");
-        let mut sink = Self { file: create(&path)?, path };
-        let of = |round: &str| OF_A_ROUND.split(',').map(|c| format!(",{round}_{c}")).collect::<String>();
-        let (wide, narrow) = (of("wide"), of("narrow"));
-        sink.line(&format!(
-            "frame,stamp_ns,outcome,centre_lat_deg,centre_lon_deg,views,places,coarse,coarse_lead,lead,gsd_m{wide}{narrow},p_wrong"
-        ))?;
-        Ok(sink)
+    /// Will write the file into a folder.
+    pub fn new(folder: &Path) -> Self {
+        Self { path: folder.join("evidence.csv"), file: None }
     }
 
-    fn line(&mut self, line: &str) -> Result<(), SinkError> {
-        write_line(&self.path, &mut self.file, line)
+    fn file(&mut self) -> Result<&mut Growing, SinkError> {
+        match &mut self.file {
+            Some(file) => Ok(file),
+            none => Ok(none.insert(Growing::begin(&self.path, &header())?)),
+        }
     }
+}
+
+fn header() -> String {
+    let of = |round: &str| OF_A_ROUND.split(',').map(|c| format!(",{round}_{c}")).collect::<String>();
+    let (wide, narrow) = (of("wide"), of("narrow"));
+    format!(
+        "frame,stamp_ns,outcome,centre_lat_deg,centre_lon_deg,views,places,coarse,coarse_lead,lead,gsd_m{wide}{narrow},p_wrong\n"
+    )
 }
 
 fn round(support: f64, a: &Agreement) -> String {
@@ -70,13 +73,11 @@ fn row(report: &FrameReport, e: &Evidence) -> String {
 
 impl Sink for EvidenceSink {
     fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
-        match &report.matched.evidence {
-            Some(evidence) => self.line(&row(report, evidence)),
-            None => Ok(()),
-        }
+        let file = self.file()?;
+        report.matched.evidence.as_ref().map_or(Ok(()), |evidence| file.line(&row(report, evidence)))
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
-        Ok(())
+        self.file()?.check()
     }
 }

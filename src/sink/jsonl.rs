@@ -6,32 +6,37 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Sink, SinkError, create};
+use super::file::Growing;
+use super::{Clocked, Sink, SinkError};
 use crate::types::{FrameReport, Outcome, TrackPoint};
 
 /// Writes a line a frame, at once.
 pub struct JsonLinesSink {
     /// What errors call it.
     name: PathBuf,
-    out: Box<dyn Write + Send>,
+    out: Out,
+    clocks: Clocked,
     /// Whether a reader may go away without that being a failure.
     reader_may_leave: bool,
 }
 
+enum Out {
+    /// A file, which takes the place of the one of another run with the first line.
+    File(Option<Growing>),
+    /// Anything else.
+    Stream(Box<dyn Write + Send>),
+}
+
 impl JsonLinesSink {
-    /// Creates `fixes.jsonl` in a folder.
-    ///
-    /// # Errors
-    /// When the file cannot be created.
-    pub fn create(folder: &Path) -> Result<Self, SinkError> {
-        let name = folder.join("fixes.jsonl");
-        Ok(Self { out: Box::new(create(&name)?), name, reader_may_leave: false })
+    /// Will write `fixes.jsonl` in a folder.
+    pub fn file(folder: &Path) -> Self {
+        Self { name: folder.join("fixes.jsonl"), out: Out::File(None), clocks: Clocked::default(), reader_may_leave: false }
     }
 
     /// Writes to standard output; a reader that goes away ends the writing, not the flight.
     pub fn stdout() -> Self {
-        let out = Box::new(BufWriter::new(std::io::stdout()));
-        Self { name: "standard output".into(), out, reader_may_leave: true }
+        let out = Out::Stream(Box::new(BufWriter::new(std::io::stdout())));
+        Self { name: "standard output".into(), out, clocks: Clocked::default(), reader_may_leave: true }
     }
 
     /// Sends each line as a datagram; whether somebody listens makes no difference.
@@ -44,7 +49,8 @@ impl JsonLinesSink {
         let socket = UdpSocket::bind(any)
             .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
             .map_err(|source| SinkError::Io { path: name.clone(), source })?;
-        Ok(Self { name, out: Box::new(Datagrams { socket, to }), reader_may_leave: true })
+        let out = Out::Stream(Box::new(Datagrams { socket, to }));
+        Ok(Self { name, out, clocks: Clocked::default(), reader_may_leave: true })
     }
 }
 
@@ -72,6 +78,7 @@ impl Write for Datagrams {
 
 impl Sink for JsonLinesSink {
     fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
+        self.clocks.frame(report);
         let fix = match &report.matched.outcome {
             Outcome::Abstained(reason) => json!({ "outcome": "abstained", "reason": reason.as_str() }),
             Outcome::Fix(f) => {
@@ -104,8 +111,17 @@ impl Sink for JsonLinesSink {
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
-        let written = self.out.flush();
-        self.outcome(written)
+        match &mut self.out {
+            Out::File(Some(file)) => file.check(),
+            Out::File(none) => {
+                *none = Some(Growing::begin(&self.name, "")?);
+                Ok(())
+            }
+            Out::Stream(out) => {
+                let written = out.flush();
+                self.outcome(written)
+            }
+        }
     }
 }
 
@@ -132,18 +148,30 @@ impl JsonLinesSink {
             "fix_age_s": point.fix_age_s,
             "track": track,
         });
+        let [wall, utc] = self.clocks.written(point.stamp_ns);
+        for (clock, time) in [("wall", wall), ("utc", utc)] {
+            line[clock] = if time.is_empty() { Value::Null } else { time.into() };
+        }
         if let (Some(line), Some(Value::Object(health))) = (line.as_object_mut(), health) {
             line.extend(health);
         }
-        let line = format!("{line}\n");
-        let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
-        self.outcome(written)
+        match &mut self.out {
+            Out::File(Some(file)) => file.line(&line.to_string()),
+            Out::File(none) => {
+                *none = Some(Growing::begin(&self.name, &format!("{line}\n"))?);
+                Ok(())
+            }
+            Out::Stream(out) => {
+                let written = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
+                self.outcome(written)
+            }
+        }
     }
 
     fn outcome(&mut self, written: std::io::Result<()>) -> Result<(), SinkError> {
         match written {
             Err(e) if self.reader_may_leave && e.kind() == ErrorKind::BrokenPipe => {
-                self.out = Box::new(std::io::sink());
+                self.out = Out::Stream(Box::new(std::io::sink()));
                 Ok(())
             }
             other => other.map_err(|source| SinkError::Io { path: self.name.clone(), source }),

@@ -1,20 +1,20 @@
 //! Where results go: files, the terminal, the viewer. Each sink takes one report a frame, in frame order, and the track between.
 
-pub(crate) mod background;
+pub mod background;
 pub(crate) mod csv;
 pub(crate) mod evidence;
+mod file;
 pub(crate) mod geojson;
 pub(crate) mod jsonl;
 pub(crate) mod last_check;
+mod spread;
 pub mod summary;
 #[cfg(feature = "viz")]
 pub(crate) mod viewer;
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::types::{FrameReport, Report, TrackPoint};
+use crate::types::{Clocks, FrameReport, Report, TrackPoint};
 
 /// The live viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,18 +78,29 @@ pub enum SinkError {
         /// Why.
         reason: String,
     },
-    /// The running scores cannot be kept.
-    #[error("summary.json: {0}")]
-    Scores(#[from] crate::eval::scores::Stopped),
 }
 
-fn create(path: &Path) -> Result<BufWriter<File>, SinkError> {
-    File::create(path).map(BufWriter::new).map_err(|source| SinkError::Io { path: path.into(), source })
+/// Other clocks at points of the track, by those of the last frame.
+#[derive(Clone, Copy, Debug, Default)]
+struct Clocked {
+    last: Option<(i64, Clocks)>,
 }
 
-/// Writes a line of a table, and hands it to the system at once: it is there whatever becomes of the process.
-fn write_line(path: &Path, file: &mut BufWriter<File>, line: &str) -> Result<(), SinkError> {
-    writeln!(file, "{line}").and_then(|()| file.flush()).map_err(|source| SinkError::Io { path: path.into(), source })
+impl Clocked {
+    fn frame(&mut self, report: &FrameReport) {
+        self.last = Some((report.stamp_ns, report.clocks));
+    }
+
+    /// Wall clock and UTC at a stamp as they are written, empty where they are not known.
+    fn written(&self, stamp_ns: i64) -> [String; 2] {
+        let clocks = self.last.map(|(of_ns, clocks)| clocks.later(stamp_ns.saturating_sub(of_ns))).unwrap_or_default();
+        [clocks.wall_ns, clocks.utc_ns].map(|ns| ns.map_or(String::new(), written_time))
+    }
+}
+
+/// A time since 1970 in UTC, to the microsecond.
+fn written_time(unix_ns: i64) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(unix_ns)).map_or(String::new(), |time| format!("{time:.6}"))
 }
 
 #[cfg(test)]
@@ -103,6 +114,7 @@ pub(crate) mod tests {
             ordinal,
             name: ordinal.to_string(),
             stamp_ns: ordinal as i64,
+            clocks: Clocks::default(),
             matched: FrameMatch::abstained(AbstainReason::Ambiguous),
             track: TrackPoint {
                 stamp_ns: ordinal as i64,
@@ -116,6 +128,7 @@ pub(crate) mod tests {
             times: StageTimes::default(),
             preview: None,
             frame_px: (0, 0),
+            picture_cut_off: false,
             intake: Intake::all(ordinal + 1),
             odometry: None,
             sources: Vec::new(),

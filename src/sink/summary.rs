@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Sink, SinkError, create};
+use super::background::LeftOut;
+use super::file::whole;
+use super::spread::Spread;
+use super::{SinkError, written_time};
 use crate::eval::score::{Score, Scorer};
-use crate::eval::scores::{Counts, Placed, Revision, RunningScores};
+use crate::eval::scores::{Counts, Placed, Revision, RunningScores, Stopped};
 use crate::geo::Geodetic;
 use crate::geo::mercator::Tile;
-use crate::math::percentile::percentile;
 use crate::recording::Truth;
-use crate::types::{AidCounters, FrameReport, FusionCounters, Intake, Outcome, StageTimes, TrackPoint};
+use crate::source::TelemetryHealth;
+use crate::types::{AidCounters, FrameReport, FusionCounters, Intake, Outcome, Report, StageTimes, TrackPoint};
 
 /// A flight in numbers.
 #[derive(Clone, Debug, PartialEq, Default, Serialize)]
@@ -40,9 +43,19 @@ pub struct Summary {
     pub outputs_refused: u64,
     /// Outputs that failed and were closed while the flight went on, each with its reason.
     pub outputs_closed: Vec<String>,
+    /// What was left out for outputs that did not keep up, by output.
+    pub outputs_left_out: BTreeMap<String, LeftOut>,
+    /// Coordinated universal time of the first and the last frame for which it is known.
+    pub utc: Option<[String; 2]>,
+    /// The same by the clock of this computer, of a flight that was localized live.
+    pub wall: Option<[String; 2]>,
+    /// What happened to telemetry on its way in.
+    pub telemetry: Option<TelemetryHealth>,
+    /// Photos of which the end is missing: what there was of them was used.
+    pub pictures_cut_off: u64,
     /// Track points by source.
     pub track: BTreeMap<&'static str, u64>,
-    /// Median 1 sigma of the fixes, metres.
+    /// Median 1 sigma of the fixes, metres, to a thousandth of itself.
     pub median_sigma_m: Option<f64>,
     /// The camera's position of the fixes against truth.
     pub camera: Option<Score>,
@@ -54,7 +67,7 @@ pub struct Summary {
     pub smoothed: Option<Score>,
     /// The track over each cell of the map that was flown over, smoothed where that is there.
     pub coverage: Vec<Covered>,
-    /// Median and 99th percentile, milliseconds, of each stage, of the work of all stages on a frame, of a frame's wait in the admission
+    /// Median and 99th percentile, milliseconds (to a thousandth of themselves), of each stage, of the work of all stages on a frame, of a frame's wait in the admission
     /// window, and live of the time from its capture to its fix.
     pub latency_ms: BTreeMap<&'static str, [f64; 2]>,
     /// Frames per second of the whole run.
@@ -73,35 +86,31 @@ pub struct Covered {
 
 /// Collects the summary.
 pub struct SummarySink {
-    path: PathBuf,
     truth: Truth,
     begun: std::time::Instant,
     summary: Summary,
-    sigmas: Vec<f64>,
-    latencies: BTreeMap<&'static str, Vec<f64>>,
+    sigmas: Spread,
+    latencies: BTreeMap<&'static str, Spread>,
     scorers: [Scorer; 4],
     /// Of the track as it is known now; begins with the first frame whose truth is known.
     running: Option<RunningScores>,
-    /// Ordinals of the frames whose smoothed place is still to come.
+    /// Ordinals of the frames whose smoothed place is still to come; none where nothing is scored.
     unsettled: VecDeque<u64>,
 }
 
 impl SummarySink {
-    /// Will write `summary.json` in a folder.
-    pub fn create(folder: &Path, truth: Truth) -> Result<Self, SinkError> {
-        let path = folder.join("summary.json");
-        create(&path)?;
-        Ok(Self {
-            path,
+    /// Of a flight without a frame yet.
+    pub fn new(truth: Truth) -> Self {
+        Self {
             truth,
             begun: std::time::Instant::now(),
             summary: Summary::default(),
-            sigmas: Vec::new(),
+            sigmas: Spread::default(),
             latencies: BTreeMap::new(),
             scorers: Default::default(),
             running: None,
             unsettled: VecDeque::new(),
-        })
+        }
     }
 
     /// What became of the frames that came in, at the end.
@@ -109,26 +118,47 @@ impl SummarySink {
         self.summary.intake = intake;
     }
 
+    /// What happened to telemetry on its way in.
+    pub fn telemetry(&mut self, health: TelemetryHealth) {
+        self.summary.telemetry = Some(health);
+    }
+
     /// So many outputs were refused by the last check.
     pub fn refused(&mut self, outputs: u64) {
         self.summary.outputs_refused += outputs;
     }
 
-    /// Has every output take something; one that fails is closed: a flight is worth more than any of its outputs.
-    pub fn outputs(&mut self, sinks: &mut Vec<Box<dyn Sink>>, mut take: impl FnMut(&mut dyn Sink) -> Result<(), SinkError>) {
-        sinks.retain_mut(|sink| match take(sink.as_mut()) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!("{error}; this output is closed, and the flight goes on without it");
-                self.summary.outputs_closed.push(error.to_string());
-                false
-            }
-        });
+    /// An output was closed.
+    pub fn closed(&mut self, reason: String) {
+        self.summary.outputs_closed.push(reason);
     }
 
-    /// The summary, complete after `finish`.
+    /// What was left out for an output.
+    pub fn left_out(&mut self, output: &str, left_out: LeftOut) {
+        if left_out != LeftOut::default() {
+            self.summary.outputs_left_out.insert(output.into(), left_out);
+        }
+    }
+
+    /// The summary so far; complete after [`SummarySink::finish`].
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// Takes a report.
+    pub fn take(&mut self, report: &Report) {
+        let revisions = match report {
+            Report::Frame(frame) => self.frame(frame),
+            Report::Between(_) => return,
+            Report::Settled(points) | Report::Smoothed(points) => self.smoothed(points),
+        };
+        if let Err(error) = self.revise(revisions) {
+            // Without the scores of the places that were flown over.
+            tracing::warn!("summary.json: {error}");
+            self.summary.outputs_closed.push(format!("summary.json: coverage: {error}"));
+            self.truth = Truth::default();
+            self.running = None;
+        }
     }
 
     /// Scores a frame's point of a track, live or smoothed, and says what it revises.
@@ -139,28 +169,28 @@ impl SummarySink {
     }
 
     /// Tells the running scores where frames are from now on.
-    fn revise(&mut self, revisions: Vec<Revision>) -> Result<(), SinkError> {
+    fn revise(&mut self, revisions: Vec<Revision>) -> Result<(), Stopped> {
         if revisions.is_empty() {
             return Ok(());
         }
         let running = match &mut self.running {
             Some(running) => running,
-            none => {
-                let io = |source| SinkError::Io { path: self.path.clone(), source };
-                none.insert(RunningScores::start().map_err(io)?)
-            }
+            none => none.insert(RunningScores::start().map_err(|_| Stopped)?),
         };
-        Ok(running.revise(revisions)?)
+        running.revise(revisions)
     }
-}
 
-impl Sink for SummarySink {
-    fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
+    fn frame(&mut self, report: &FrameReport) -> Vec<Revision> {
         let s = &mut self.summary;
         s.frames += 1;
         s.intake = report.intake;
         s.filter = report.filter;
         s.fixes_used += u64::from(report.track.fix_used);
+        s.pictures_cut_off += u64::from(report.picture_cut_off);
+        if report.picture_cut_off && s.pictures_cut_off == 1 {
+            let what = "the end of the picture is missing, and what there is of it is used";
+            tracing::warn!("{}: {what}; from now on this is counted only (`pictures_cut_off` of summary.json)", report.name);
+        }
         *s.track.entry(report.track.source.as_str()).or_default() += 1;
         if let Some(route) = report.route {
             *s.search.entry(route.as_str()).or_default() += 1;
@@ -171,10 +201,15 @@ impl Sink for SummarySink {
         if !report.sources.is_empty() {
             s.sources = report.sources.iter().map(|status| (status.source.as_str(), status.counters)).collect();
         }
+        for (span, clock) in [(&mut s.utc, report.clocks.utc_ns), (&mut s.wall, report.clocks.wall_ns)] {
+            let Some(time) = clock.map(written_time) else { continue };
+            let first = span.take().map_or_else(|| time.clone(), |[first, _]| first);
+            *span = Some([first, time]);
+        }
         let fix = match &report.matched.outcome {
             Outcome::Fix(fix) => {
                 s.fixes += 1;
-                self.sigmas.push((fix.camera_covariance_m2().trace() / 2.0).sqrt());
+                self.sigmas.add((fix.camera_covariance_m2().trace() / 2.0).sqrt());
                 Some(fix)
             }
             Outcome::Abstained(reason) => {
@@ -185,21 +220,23 @@ impl Sink for SummarySink {
         let t = &report.times;
         let more = [("work", Some(t.work_ms())), ("wait", Some(t.wait_ms)), ("capture_to_fix", t.capture_to_fix_ms)];
         for (stage, ms) in t.stages().into_iter().map(|(stage, ms)| (stage, Some(ms))).chain(more) {
-            self.latencies.entry(stage).or_default().extend(ms);
-        }
-        if let Some(truth) = self.truth.at(&report.name, report.stamp_ns) {
-            self.scorers[0].add(truth.camera, fix.map(|f| (f.camera, Some(f.camera_covariance_m2()))));
-            if let Some(centre) = truth.centre {
-                self.scorers[1].add(centre, fix.map(|f| (f.centre, None)));
+            if let Some(ms) = ms {
+                self.latencies.entry(stage).or_default().add(ms);
             }
-            let revision = self.score(2, report.ordinal, truth.camera, &report.track);
-            self.revise(vec![revision])?;
+        }
+        if self.truth.is_empty() {
+            return Vec::new();
         }
         self.unsettled.push_back(report.ordinal);
-        Ok(())
+        let Some(truth) = self.truth.at(&report.name, report.stamp_ns) else { return Vec::new() };
+        self.scorers[0].add(truth.camera, fix.map(|f| (f.camera, Some(f.camera_covariance_m2()))));
+        if let Some(centre) = truth.centre {
+            self.scorers[1].add(centre, fix.map(|f| (f.centre, None)));
+        }
+        vec![self.score(2, report.ordinal, truth.camera, &report.track)]
     }
 
-    fn smoothed(&mut self, points: &[(String, TrackPoint)]) -> Result<(), SinkError> {
+    fn smoothed(&mut self, points: &[(String, TrackPoint)]) -> Vec<Revision> {
         let mut revisions = Vec::new();
         for (name, point) in points {
             let frame = self.unsettled.pop_front();
@@ -207,34 +244,43 @@ impl Sink for SummarySink {
                 revisions.push(self.score(3, frame, truth.camera, point));
             }
         }
-        self.revise(revisions)
+        revisions
     }
 
-    fn finish(&mut self) -> Result<(), SinkError> {
-        let scores = self.running.as_ref().map(RunningScores::now).transpose()?;
+    /// Completes the numbers.
+    pub fn finish(&mut self) {
+        let scores = self.running.as_ref().map(RunningScores::now).transpose();
         let s = &mut self.summary;
-        if let Some((scores, _)) = scores {
-            s.coverage = scores.cells.into_iter().map(|(tile, counts)| Covered { tile, counts }).collect();
+        match scores {
+            Ok(Some((scores, _))) => {
+                s.coverage = scores.cells.into_iter().map(|(tile, counts)| Covered { tile, counts }).collect();
+            }
+            Ok(None) => {}
+            Err(error) => s.outputs_closed.push(format!("summary.json: coverage: {error}")),
         }
-        self.sigmas.sort_by(f64::total_cmp);
-        s.median_sigma_m = percentile(&self.sigmas, 50);
+        s.median_sigma_m = self.sigmas.percentile(50.0);
         s.camera = self.scorers[0].score();
         s.centre = self.scorers[1].score();
         s.fused = self.scorers[2].score();
         s.smoothed = self.scorers[3].score();
-        for (stage, values) in &mut self.latencies {
-            values.sort_by(f64::total_cmp);
-            if let (Some(p50), Some(p99)) = (percentile(values, 50), percentile(values, 99)) {
+        for (stage, values) in &self.latencies {
+            if let (Some(p50), Some(p99)) = (values.percentile(50.0), values.percentile(99.0)) {
                 s.latency_ms.insert(stage, [p50, p99]);
             }
         }
         s.frames_per_s = s.frames as f64 / self.begun.elapsed().as_secs_f64().max(1e-9);
-        let mut file = create(&self.path)?;
-        serde_json::to_writer_pretty(&mut file, s)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(file))
-            .and_then(|()| file.flush())
-            .map_err(|source| SinkError::Io { path: self.path.clone(), source })
+    }
+}
+
+impl Summary {
+    /// Writes `summary.json` in a folder; it appears there when it is complete and on disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), SinkError> {
+        whole(&folder.join("summary.json"), |file| {
+            serde_json::to_writer_pretty(&mut *file, self).map_err(std::io::Error::from).and_then(|()| writeln!(file))
+        })
     }
 }
 
@@ -253,6 +299,11 @@ impl std::fmt::Display for Summary {
         }
         if self.outputs_refused > 0 {
             writeln!(f, "kept back   {}   (outputs with numbers that no aircraft can have)", self.outputs_refused)?;
+        }
+        if !self.outputs_left_out.is_empty() {
+            let left_out = |(name, l): (&String, &LeftOut)| format!("{name} {} reports, {} pictures", l.reports, l.pictures);
+            let all: Vec<String> = self.outputs_left_out.iter().map(left_out).collect();
+            writeln!(f, "left out    {}   (outputs that did not keep up)", all.join("; "))?;
         }
         write!(f, "fixes       {}   used by the filter {}", self.fixes, self.fixes_used)?;
         writeln!(f, "{}", self.median_sigma_m.map_or(String::new(), |s| format!("   median sigma {s:.1} m")))?;
@@ -316,8 +367,8 @@ mod tests {
             truth.add(frame.to_string(), TruthRow { camera: here, centre: None });
         }
         let folder = tempfile::tempdir().unwrap();
-        let mut sink = SummarySink::create(folder.path(), truth).unwrap();
-        (0..3).for_each(|frame| sink.frame(&abstained(frame)).unwrap());
+        let mut sink = SummarySink::new(truth);
+        (0..3).for_each(|frame| sink.take(&Report::Frame(Box::new(abstained(frame)))));
         let state = TrackState {
             position: here,
             height_agl_m: None,
@@ -327,9 +378,10 @@ mod tests {
             sigma_u_m: 1.0,
         };
         let found = TrackPoint { source: TrackSource::Visual, state: Some(state), ..abstained(0).track };
-        sink.settled(&[("0".into(), abstained(0).track)]).unwrap();
-        sink.smoothed(&[("1".into(), found)]).unwrap();
-        sink.finish().unwrap();
+        sink.take(&Report::Settled(vec![("0".into(), abstained(0).track)]));
+        sink.take(&Report::Smoothed(vec![("1".into(), found)]));
+        sink.finish();
+        sink.summary().write(folder.path()).unwrap();
         let [covered] = sink.summary().coverage.as_slice() else { panic!("{:?}", sink.summary().coverage) };
         assert_eq!(covered.counts, Counts { frames: 3, with_position: 1, success: 1, drift: 0 });
         let json = std::fs::read_to_string(folder.path().join("summary.json")).unwrap();

@@ -31,6 +31,20 @@ pub struct TelemetryCounters {
     pub overflowed: u64,
 }
 
+impl TelemetryCounters {
+    /// Those of both.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            duplicates: self.duplicates + other.duplicates,
+            contradictory: self.contradictory + other.contradictory,
+            late: self.late + other.late,
+            implausible: self.implausible.plus(other.implausible),
+            overflowed: self.overflowed + other.overflowed,
+        }
+    }
+}
+
 enum Insertion {
     Accepted,
     Duplicate,

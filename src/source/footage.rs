@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use super::flight::{Flight, VideoOptions};
 use super::frames::{FrameEvent, FrameSource};
+use super::health::{HealthWatch, SharedHealth};
 use super::photos::{CameraOptions, field_of_view_of_model};
 use super::telemetry::srt::{self, SrtTelemetry};
 use super::video::{MonotonicClock, VideoEvent, VideoFrame, VideoInput, VideoParts, VideoSettings};
 use super::{KnowledgeOptions, Setting, SourceError, TelemetryBuffer};
 use crate::recording::rows::FrameRow;
 use crate::recording::{Description, FileError, Recording, RecordingWriter, Told, Truth, VideoPart, as_recorded, sidecars};
-use crate::types::{Camera, Frame, Intake, Intrinsics, Known, Pause, Pixels, Refusals, TelemetryBatch};
+use crate::types::{Camera, Clocks, Frame, Intake, Intrinsics, Known, Pause, Pixels, Refusals, TelemetryBatch};
 
 pub use live::LiveTelemetry;
 use live::{LATEST_FRAME_NS, PauseClock};
@@ -73,6 +74,7 @@ pub struct Footage {
     live: Option<LiveTelemetry>,
     clock: MonotonicClock,
     pauses: PauseClock,
+    health: HealthWatch,
     record: Option<(RecordingWriter, Told)>,
     /// A frame that waits for its telemetry, and since when.
     held: Option<(VideoFrame, Instant)>,
@@ -231,6 +233,7 @@ impl Footage {
             live: settings.live.map(|live| live.with_door(settings.knowledge.plausible)),
             clock: MonotonicClock::obtain()?,
             pauses: PauseClock::new(settings.pause_interval_ns),
+            health: HealthWatch::default(),
             record: settings.record,
             held: None,
             next_ordinal: 0,
@@ -275,11 +278,16 @@ impl Footage {
                 pitch_roll_rad: now.pitch_roll_rad.or(known.pitch_roll_rad),
             };
         }
-        if let Some(row) = row.filter(FrameRow::is_live) {
+        if let Some(row) = row.as_ref().filter(|row| row.is_live()) {
             known = row.known();
         }
+        let clocks = row
+            .as_ref()
+            .map(FrameRow::clocks)
+            .filter(|c| *c != Clocks::default())
+            .unwrap_or_else(|| self.clocks(shown.captured_ns));
         if let Some((writer, _)) = &mut self.record {
-            let row = FrameRow::of(shown.index, stamp_ns, &known);
+            let row = FrameRow::of(shown.index, stamp_ns, &known).with_clocks(clocks);
             telemetry = as_recorded(&telemetry);
             if let Err(error) = writer.frame(&row, &telemetry) {
                 return FrameEvent::Failed(error.into());
@@ -287,6 +295,8 @@ impl Footage {
             known = row.known();
         }
         self.pauses.frame(stamp_ns, shown.captured_ns);
+        self.health.telemetry(stamp_ns, &telemetry);
+        self.count_telemetry();
         let ordinal = self.next_ordinal;
         self.next_ordinal += 1;
         let captured = shown.captured_ns.and_then(|captured| {
@@ -302,8 +312,18 @@ impl Footage {
             known: self.knowledge.apply(ordinal, known),
             telemetry,
             captured,
+            clocks,
             intake: self.intake_so_far(),
         }))
+    }
+
+    /// Other clocks when a frame was captured just now.
+    fn clocks(&self, captured_ns: Option<i64>) -> Clocks {
+        let wall_ns = captured_ns.and_then(|captured_ns| {
+            let age_ns = self.clock.now_ns().saturating_sub(captured_ns);
+            i64::try_from(jiff::Timestamp::now().as_nanosecond()).ok()?.checked_sub(age_ns)
+        });
+        Clocks { utc_ns: self.live.as_ref().and_then(|live| live.utc_ns(captured_ns)), wall_ns }
     }
 
     /// Frames whose fate is decided.
@@ -316,6 +336,12 @@ impl Footage {
             reconnects: c.reconnects,
             telemetry_refused: self.telemetry_refused(),
         }
+    }
+
+    fn count_telemetry(&mut self) {
+        let live = self.live.as_ref();
+        let of_live = live.map(|live| live.buffer.counters()).unwrap_or_default();
+        self.health.counters(live.map(|live| live.stream.counters()), self.recorded.counters().plus(of_live));
     }
 
     /// Telemetry that did not pass the door so far.
@@ -371,6 +397,8 @@ impl Footage {
                 return FrameEvent::Failed(error.into());
             }
         }
+        self.health.telemetry(settled_ns, &telemetry);
+        self.count_telemetry();
         FrameEvent::Pause(Box::new(Pause { stamp_ns, telemetry, ahead }))
     }
 
@@ -405,6 +433,10 @@ impl Footage {
 }
 
 impl FrameSource for Footage {
+    fn health(&self) -> Option<SharedHealth> {
+        Some(self.health.shared())
+    }
+
     fn poll(&mut self) -> FrameEvent {
         if let Some(live) = &mut self.live {
             live.stream.drain(&mut live.buffer);
@@ -435,9 +467,7 @@ impl FrameSource for Footage {
         let c = self.video.counters();
         let left = u64::from(self.held.is_some()) + c.waiting;
         let dropped = c.dropped + left;
-        if let Some(live) = &self.live {
-            tracing::info!("telemetry: {:?} {:?}", live.stream.counters(), live.buffer.counters());
-        }
+        self.count_telemetry();
         Ok(Intake {
             received: c.delivered + c.dropped + c.waiting - self.unserved,
             served: self.next_ordinal,

@@ -1,6 +1,7 @@
 //! Frames one after the other, from wherever they come: a list of photos, a video, a camera.
 
-use super::SourceError;
+use super::health::{HealthWatch, SharedHealth};
+use super::{SourceError, TelemetryCounters};
 use crate::types::{Frame, Intake, Pause, Refusals};
 
 /// What polling a source gives.
@@ -28,6 +29,11 @@ pub trait FrameSource: Send {
         None
     }
 
+    /// What happens to telemetry on its way in, where anybody watches that.
+    fn health(&self) -> Option<SharedHealth> {
+        None
+    }
+
     /// Completes what the source writes, if anything, and says what became of the frames that came in. Called once, when no more are
     /// wanted.
     ///
@@ -45,6 +51,10 @@ impl FrameSource for Box<dyn FrameSource> {
         (**self).len_hint()
     }
 
+    fn health(&self) -> Option<SharedHealth> {
+        (**self).health()
+    }
+
     fn finish(&mut self) -> Result<Intake, SourceError> {
         (**self).finish()
     }
@@ -56,11 +66,27 @@ pub struct FrameList {
     count: u64,
     /// Of the frames given so far.
     telemetry_refused: Refusals,
+    health: HealthWatch,
+    /// Of the telemetry of all frames.
+    counters: TelemetryCounters,
+}
+
+impl FrameList {
+    /// The same with what became of the telemetry that its frames hold.
+    pub fn with_counters(self, counters: TelemetryCounters) -> Self {
+        Self { counters, ..self }
+    }
 }
 
 impl From<Vec<Frame>> for FrameList {
     fn from(frames: Vec<Frame>) -> Self {
-        Self { count: frames.len() as u64, rest: frames.into_iter(), telemetry_refused: Refusals::default() }
+        Self {
+            count: frames.len() as u64,
+            rest: frames.into_iter(),
+            telemetry_refused: Refusals::default(),
+            health: HealthWatch::default(),
+            counters: TelemetryCounters::default(),
+        }
     }
 }
 
@@ -68,11 +94,17 @@ impl FrameSource for FrameList {
     fn poll(&mut self) -> FrameEvent {
         let Some(frame) = self.rest.next() else { return FrameEvent::Ended };
         self.telemetry_refused = frame.intake.telemetry_refused;
+        self.health.telemetry(frame.stamp_ns, &frame.telemetry);
+        self.health.counters(None, TelemetryCounters { implausible: self.telemetry_refused, ..self.counters });
         FrameEvent::Frame(Box::new(frame))
     }
 
     fn len_hint(&self) -> Option<u64> {
         Some(self.count)
+    }
+
+    fn health(&self) -> Option<SharedHealth> {
+        Some(self.health.shared())
     }
 
     fn finish(&mut self) -> Result<Intake, SourceError> {

@@ -7,6 +7,7 @@ pub(crate) mod flight;
 pub(crate) mod footage;
 #[doc(hidden)]
 pub mod frames;
+pub(crate) mod health;
 pub(crate) mod knowledge;
 mod metadata;
 mod open;
@@ -22,6 +23,7 @@ pub mod video;
 pub use buffer::{TelemetryBuffer, TelemetryCounters};
 pub use flight::{Flight, VideoOptions};
 pub use frames::{FrameEvent, FrameList, FrameSource};
+pub use health::{SharedHealth, TelemetryHealth};
 pub use knowledge::{KnowledgeOptions, Setting};
 pub use open::open;
 pub use redact::redact;

@@ -14,7 +14,7 @@ use super::{KnowledgeOptions, SourceError};
 use crate::geo::Geodetic;
 use crate::recording;
 use crate::recording::{FileError, Recording, Start, Truth, TruthRow};
-use crate::types::{Frame, Intake, Known, Pixels, Refusals, TelemetryBatch};
+use crate::types::{Clocks, Frame, Intake, Known, Pixels, Refusals, TelemetryBatch};
 
 /// Opens a recording (a folder with `flight.toml`), a folder of photos, or a video file.
 pub fn open(
@@ -81,11 +81,12 @@ fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOpti
                 known: knowledge.apply(i as u64, sensed),
                 telemetry: TelemetryBatch::default(),
                 captured: None,
+                clocks: Clocks { utc_ns: photo.metadata.time_ns.filter(|_| photo.metadata.utc), wall_ns: None },
                 intake: Intake { telemetry_refused, ..Intake::all(i as u64 + 1) },
             }
         })
         .collect();
-    Ok(Flight { frames: listed(frames), start: None, truth, map: None, map_lies_elsewhere: false, warnings })
+    Ok(Flight { frames: Box::new(FrameList::from(frames)), start: None, truth, map: None, map_lies_elsewhere: false, warnings })
 }
 
 /// What a photo's metadata say that no sensor can measure.
@@ -98,10 +99,6 @@ fn refused(sensed: &Known, knowledge: &KnowledgeOptions) -> Refusals {
         attitude: lost(sensed.pitch_roll_rad.is_some(), kept.pitch_roll_rad.is_some()),
         ..Refusals::default()
     }
-}
-
-fn listed(frames: Vec<Frame>) -> Box<dyn FrameSource> {
-    Box::new(FrameList::from(frames))
 }
 
 fn open_recording(folder: &Path, knowledge: &KnowledgeOptions, options: &VideoOptions) -> Result<Flight, SourceError> {
@@ -142,7 +139,7 @@ fn recorded_photos(
         photos.sort_by_key(|p| p.stamp_ns);
     }
     let mut buffer = TelemetryBuffer::of_recording(&recording.telemetry, knowledge.plausible);
-    let frames = photos
+    let frames: Vec<Frame> = photos
         .iter()
         .enumerate()
         .map(|(i, photo)| {
@@ -156,11 +153,12 @@ fn recorded_photos(
                 known: knowledge.apply(i as u64, known),
                 telemetry,
                 captured: None,
+                clocks: Clocks::default(),
                 intake: Intake { telemetry_refused: buffer.counters().implausible, ..Intake::all(i as u64 + 1) },
             }
         })
         .collect();
-    Ok(listed(frames))
+    Ok(Box::new(FrameList::from(frames).with_counters(buffer.counters())))
 }
 
 #[cfg(not(feature = "gst"))]

@@ -2,6 +2,7 @@
 
 use nalgebra::{Matrix2, Matrix4, Vector2};
 
+use super::Estimate;
 use crate::geo::{Geodetic, Homography};
 
 /// Why a frame has no fix.
@@ -158,12 +159,19 @@ pub struct Prior {
     pub velocity_en_m_s: [f64; 2],
     /// 1 sigma of the velocity along its worst axis, m/s.
     pub velocity_sigma_m_s: f64,
+    /// Height, as the sensors tell it, metres.
+    pub height_agl_m: Estimate,
+    /// How fast it grows, m/s.
+    pub climb_m_s: Estimate,
     /// Time of validity.
     pub stamp_ns: i64,
 }
 
 /// Acceleration an aircraft may have had since a prior was made, 1 sigma, m/s².
 const MANOEUVRE_M_S2: f64 = 2.0;
+
+/// A height of the filter bridges one that is not told while its sigma is at most this part of it.
+const BRIDGED_HEIGHT: f64 = 0.4;
 
 impl Prior {
     /// Position and 1 sigma in metres carried on to another time.
@@ -173,6 +181,15 @@ impl Prior {
         let (lat, lon) = plane.lat_lon_from_ground(self.velocity_en_m_s[0] * dt, self.velocity_en_m_s[1] * dt);
         let drift = (self.velocity_sigma_m_s * dt).hypot(0.5 * MANOEUVRE_M_S2 * dt * dt);
         (Geodetic::ground(lat, lon), self.sigma_m.hypot(drift))
+    }
+
+    /// The height carried on to another time, for frames whose sensors tell none; nothing once it tells too little of how large the view is.
+    pub fn height_at(&self, stamp_ns: i64) -> Option<Estimate> {
+        let dt = crate::time::seconds_between(self.stamp_ns, stamp_ns);
+        let (height, climb) = (self.height_agl_m, self.climb_m_s);
+        let drift = (climb.sigma * dt).hypot(0.5 * MANOEUVRE_M_S2 * dt * dt);
+        let at = Estimate { value: height.value + climb.value * dt, sigma: height.sigma.hypot(drift) };
+        (at.value > 1.0 && at.sigma <= BRIDGED_HEIGHT * at.value).then_some(at)
     }
 }
 

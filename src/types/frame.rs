@@ -18,6 +18,23 @@ pub struct Estimate {
     pub sigma: f64,
 }
 
+/// What other clocks show at a stamp, where that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Clocks {
+    /// Coordinated universal time, nanoseconds since 1970, as the aircraft or the camera knows it.
+    pub utc_ns: Option<i64>,
+    /// The clock of the computer that localized the flight live, nanoseconds since 1970; whether it is right is another matter.
+    pub wall_ns: Option<i64>,
+}
+
+impl Clocks {
+    /// What they show so many nanoseconds later.
+    pub fn later(self, by_ns: i64) -> Self {
+        let later = |clock: Option<i64>| clock.and_then(|ns| ns.checked_add(by_ns));
+        Self { utc_ns: later(self.utc_ns), wall_ns: later(self.wall_ns) }
+    }
+}
+
 /// The frame's image: decoded where it is needed, so that decoding runs in parallel and a broken file costs one frame.
 #[derive(Clone, Debug)]
 pub enum Pixels {
@@ -58,6 +75,8 @@ pub struct Frame {
     pub telemetry: TelemetryBatch,
     /// When it was captured, where that was just now: for latency only.
     pub captured: Option<Instant>,
+    /// Other clocks at its stamp.
+    pub clocks: Clocks,
     /// What became of the frames up to this one.
     pub intake: Intake,
 }

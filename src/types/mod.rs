@@ -15,7 +15,7 @@ pub use aid_source::{AidCounters, AidSourceKind, AidState, Innovation, SourceHea
 pub use camera::{Camera, Distortion, Intrinsics, Mounting, ground_offset_of_ray, nadir_body_from_camera};
 pub use evidence::{Agreement, Evidence};
 pub use fix::{AbstainReason, Fix, FreePose, Match, Outcome, Prior, TrackPoint, TrackSource, TrackState};
-pub use frame::{Estimate, Frame, Intake, Known, Pixels};
+pub use frame::{Clocks, Estimate, Frame, Intake, Known, Pixels};
 pub use fusion_counters::FusionCounters;
 pub use plausible::Plausible;
 pub use report::{Contender, FrameMatch, FrameReport, Report, SearchRoute, StageTimes};

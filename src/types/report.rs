@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
-use super::{AbstainReason, Evidence, Fix, FusionCounters, Intake, Match, Outcome, SourceStatus, TrackPoint};
+use super::{AbstainReason, Clocks, Evidence, Fix, FusionCounters, Intake, Match, Outcome, SourceStatus, TrackPoint};
 
 /// The outcome of a frame with what a viewer wants to see of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,6 +126,8 @@ pub struct FrameReport {
     pub name: String,
     /// Time of capture.
     pub stamp_ns: i64,
+    /// Other clocks at its stamp.
+    pub clocks: Clocks,
     /// Fix or abstention, with the matches.
     pub matched: FrameMatch,
     /// The fused track at the frame's stamp.
@@ -138,6 +140,8 @@ pub struct FrameReport {
     pub preview: Option<(Arc<RgbImage>, f64)>,
     /// Size of the frame as stored, pixels; (0, 0) when it could not be decoded.
     pub frame_px: (u32, u32),
+    /// Whether the end of the picture is missing.
+    pub picture_cut_off: bool,
     /// What became of the frames up to this one.
     pub intake: Intake,
     /// What became of the way since the frame before: `used`, `not_used`, or why there was none. Nothing for the first frame and without

@@ -43,7 +43,8 @@ fn the_flight_has_no_position_on_a_map_of_other_ground() {
     let settings = Settings { seed: 99, duration_s: 1.0, photos_per_s: 1.0, map_side_m: 1200.0, ..Settings::default() };
     simulate(&settings, folder.path(), &|_, _| {}).unwrap();
     let map = MapStore::open(&folder.path().join("map.mbtiles")).unwrap();
-    let index = build_index(&map, &|| Ok(network()), &IndexOptions { finest_gsd_m: Some(0.6), threads: 2 }, &|_, _| {}).unwrap();
+    let index =
+        build_index(&map, &|| Ok(network()), &IndexOptions { finest_gsd_m: Some(0.6), threads: 2 }, &|_, _| true).unwrap();
     let localizer = Localizer::new(Arc::new(index), MatchSettings::default());
     let wrong = given(&localizer, frames().into_iter());
     assert!(wrong.is_empty(), "{} of {FRAMES} have a position:\n{}", wrong.len(), wrong.join("\n"));

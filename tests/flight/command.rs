@@ -41,7 +41,7 @@ fn a_truncated_photo_costs_its_own_row_and_no_other() {
     let rows: Vec<&str> = fixes.lines().skip(1).collect();
     assert_eq!(rows.len(), 3);
     assert!(rows[0].contains(",fix,") && rows[2].contains(",fix,"), "{fixes}");
-    assert!(rows[1].contains(",abstained,") && rows[1].ends_with(",unreadable,"), "{fixes}");
+    assert!(rows[1].contains(",abstained,") && rows[1].contains(",unreadable,"), "{fixes}");
     for name in ["track.csv", "timing.csv", "track.geojson", "summary.json"] {
         assert!(out.join(name).metadata().unwrap().len() > 10, "{name}");
     }

@@ -28,6 +28,7 @@ mod acceptance;
 mod bundled;
 mod command;
 mod edits;
+mod faults;
 mod golden;
 mod killed;
 #[cfg(feature = "gst")]
@@ -257,12 +258,15 @@ fn a_confident_prior_goes_straight_to_fine_matching_and_what_that_leaves_open_is
         let mut matched =
             |localizer: &Localizer, prior: &Prior| match_frame(localizer, frame, Some(prior), None, network.as_mut());
         let start = flight().start.unwrap();
+        let unknown = skyfix::types::Estimate { value: 0.0, sigma: 1e3 };
         let rough = Prior {
             position: start.position,
             sigma_m: start.sigma_m,
             velocity_en_m_s: [0.0; 2],
             velocity_sigma_m_s: 0.0,
             stamp_ns: frame.stamp_ns,
+            height_agl_m: unknown,
+            climb_m_s: unknown,
         };
         let Outcome::Fix(there) = matched(&full, &rough).outcome else { continue };
         let at = |east_m: f64| {

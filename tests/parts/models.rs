@@ -173,7 +173,7 @@ fn map(folder: &std::path::Path) -> MapStore {
 fn a_network_without_keypoints_and_with_a_head_for_whole_images_serves_every_stage() {
     let folder = tempfile::tempdir().unwrap();
     let map = map(folder.path());
-    let index = build_index(&map, &|| Ok(Box::new(Patches::new())), &IndexOptions::default(), &|_, _| {}).unwrap();
+    let index = build_index(&map, &|| Ok(Box::new(Patches::new())), &IndexOptions::default(), &|_, _| true).unwrap();
     assert_eq!((index.identity.stride_px, index.identity.aggregation_sha256.as_deref()), (14, Some("11")));
     assert!(index.levels.iter().all(|l| l.cells.is_empty() || l.global_length() == 8448));
     assert!(index.levels[0].cells.len() > 8 && index.levels[0].regions[0].as_ref().unwrap().channels == 384);
@@ -211,6 +211,7 @@ fn a_network_without_keypoints_and_with_a_head_for_whole_images_serves_every_sta
             },
             telemetry: TelemetryBatch::default(),
             captured: None,
+            clocks: skyfix::types::Clocks::default(),
             intake: Intake::all(1),
         };
         for (settings, most_m) in cases {

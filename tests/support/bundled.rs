@@ -42,7 +42,7 @@ pub fn recording() -> &'static Path {
         }
         let map = MapStore::open(&to.join("map.mbtiles")).unwrap();
         let options = IndexOptions { finest_gsd_m: Some(0.6), threads: 2 };
-        let index = build_index(&map, &|| Ok(network()), &options, &|_, _| {}).unwrap();
+        let index = build_index(&map, &|| Ok(network()), &options, &|_, _| true).unwrap();
         index.save(&index_path(map.path(), MODEL)).unwrap();
         to
     })

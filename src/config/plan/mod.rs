@@ -7,9 +7,10 @@ mod tests;
 
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::layers::{ConfigError, Effective};
-use super::schema::{SinksConfig, SourceKind, Transport, ViewerMode};
+use super::schema::{SinksConfig, SourceKind, SupervisionConfig, Transport, ViewerMode};
 use super::told;
 use crate::fuse::{FusionSettings, TrackOptions};
 use crate::geo::Geodetic;
@@ -17,6 +18,7 @@ use crate::localize::MatchSettings;
 use crate::models::Device;
 use crate::recording::{Start, Told};
 use crate::sink::ViewerTarget;
+use crate::sink::background::Patience;
 use crate::source::photos::CameraOptions;
 use crate::source::{KnowledgeOptions, Setting};
 use crate::time::nanos_from_seconds;
@@ -156,6 +158,8 @@ pub struct FlightPlan {
     pub outputs: Outputs,
     /// Folder to record into.
     pub record: Option<PathBuf>,
+    /// What is ended that stands still.
+    pub supervision: SupervisionConfig,
 }
 
 /// Where results go.
@@ -175,6 +179,8 @@ pub struct Outputs {
     pub jsonl_stdout: bool,
     /// Where JSON lines go as datagrams.
     pub jsonl_udp: Vec<SocketAddr>,
+    /// What an output may take its time for.
+    pub patience: Patience,
 }
 
 impl Outputs {
@@ -240,6 +246,7 @@ impl FlightPlan {
             },
             outputs: outputs(effective, &config.sinks)?,
             record: config.sinks.record.clone(),
+            supervision: config.supervision.clone(),
         })
     }
 }
@@ -336,6 +343,10 @@ fn outputs(effective: &Effective, sinks: &SinksConfig) -> Result<Outputs, Config
         jsonl_file: sinks.jsonl.iter().any(|to| to == "file"),
         jsonl_stdout: sinks.jsonl.iter().any(|to| to == "stdout"),
         jsonl_udp,
+        patience: Patience {
+            report: Duration::from_secs_f64(sinks.timeout_s),
+            end: Duration::from_secs_f64(sinks.end_timeout_s),
+        },
     })
 }
 

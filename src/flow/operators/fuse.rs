@@ -10,6 +10,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 use crate::flow::message::{Finished, Frames, InFlight, InProcess};
 use crate::fuse::Fusion;
+use crate::progress;
 use crate::types::{FrameMatch, FrameReport, Outcome, Pause};
 
 /// `fuse` of the graph.
@@ -76,6 +77,7 @@ pub fn lock(fusion: &Mutex<Fusion>) -> MutexGuard<'_, Fusion> {
 
 /// `unsettled`: names of the frames whose smoothed place is still to come.
 fn fused(fusion: &mut Fusion, message: InFlight<FrameMatch>, unsettled: &mut VecDeque<String>) -> Finished {
+    let _stage = progress::begin("fuse");
     let begun = Instant::now();
     let frame = message.frame;
     let matched = message.made.unwrap_or_else(|ended| *ended);
@@ -103,12 +105,14 @@ fn fused(fusion: &mut Fusion, message: InFlight<FrameMatch>, unsettled: &mut Vec
         ordinal: frame.ordinal,
         name: frame.name.clone(),
         stamp_ns: frame.stamp_ns,
+        clocks: frame.clocks,
         matched,
         track: fused.track,
         route: message.route,
         times,
         preview: message.preview,
         frame_px: message.frame_px,
+        picture_cut_off: message.picture_cut_off,
         intake: frame.intake,
         odometry,
         sources: fused.sources,

@@ -11,6 +11,7 @@ use crate::flow::active_cells::ActiveCells;
 use crate::flow::message::{Frames, InProcess, Observed, RetrievalInput};
 use crate::flow::permit::FramePermit;
 use crate::localize::{DecodedFrame, Localizer};
+use crate::progress;
 use crate::types::Prior;
 
 /// `observe` of the graph.
@@ -63,6 +64,7 @@ impl<'scope> Observe<'scope> for Frames<'scope, Arc<DecodedFrame>> {
                     let prior = priors.get(&time).copied().flatten();
                     priors = priors.split_off(&time);
                     let edited = cells.now().is_edited(&localizer.index);
+                    let _stage = progress::begin("observe");
                     let out = message.then(
                         |t| &mut t.observe_ms,
                         |_, decoded: Arc<DecodedFrame>| {

@@ -21,6 +21,7 @@ impl<'scope> Rectify<'scope> for Frames<'scope, ()> {
             let mut out = message.then(|t| &mut t.rectify_ms, |frame, ()| localizer.rectify(frame).map(Arc::new));
             if let Ok(decoded) = &out.made {
                 out.frame_px = decoded.pyramid.size_px();
+                out.picture_cut_off = decoded.cut_off;
                 if previews {
                     out.preview = decoded.pyramid.preview(PREVIEW_PX).map(|(image, scale)| (Arc::new(image), scale));
                 }

@@ -75,6 +75,7 @@ fn report(ordinal: u64, outcome: Outcome) -> FrameReport {
         ordinal,
         name: format!("{ordinal}.jpg"),
         stamp_ns: 1_700_000_000_000_000_000 + ordinal as i64 * 500_000_000,
+        clocks: crate::types::Clocks::default(),
         matched: FrameMatch { outcome, matches: matches(), candidates: 9, score: 0.7, evidence: None, contenders: Vec::new() },
         track: TrackPoint {
             stamp_ns: 0,
@@ -88,6 +89,7 @@ fn report(ordinal: u64, outcome: Outcome) -> FrameReport {
         times: StageTimes::default(),
         preview: Some((Arc::new(RgbImage::from_pixel(160, 120, Rgb([90, 120, 60]))), 1.0)),
         frame_px: (160, 120),
+        picture_cut_off: false,
         intake: crate::types::Intake::all(ordinal + 1),
         odometry: None,
         sources: Vec::new(),

@@ -61,6 +61,11 @@ impl LiveTelemetry {
         (batch, known)
     }
 
+    /// Coordinated universal time at a time of capture, where the telemetry's sender knows it.
+    pub(super) fn utc_ns(&self, captured_ns: Option<i64>) -> Option<i64> {
+        self.stream.utc_minus_stamp_ns()?.checked_add(self.stamp_ns(captured_ns?))
+    }
+
     /// What such a frame would take.
     pub(super) fn ahead(&self, captured_ns: i64, frame_ns: i64) -> TelemetryBatch {
         let stamp_ns = self.stamp_ns(captured_ns);

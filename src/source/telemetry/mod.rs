@@ -16,6 +16,11 @@ pub trait TelemetryStream: Send {
 
     /// What happened so far on the way from the link to the channel; what the buffer refused is in its own counters.
     fn counters(&self) -> StreamCounters;
+
+    /// Coordinated universal time (since 1970) minus the samples' stamps, nanoseconds, where the sender knows it.
+    fn utc_minus_stamp_ns(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// What happened on a telemetry link.

@@ -298,7 +298,7 @@ fn index_seeds() -> Vec<Files> {
     let manifest = Manifest::read(&root().join("models/manifest.toml")).unwrap();
     let network = || Ok(Box::new(OnnxDense::load(&manifest, "skyfix-dense", Device::Cpu, 1).unwrap()) as _);
     let map = MapStore::open(&folder.path().join("m.mbtiles")).unwrap();
-    let index = build_index(&map, &network, &IndexOptions { finest_gsd_m: Some(0.6), threads: 1 }, &|_, _| {}).unwrap();
+    let index = build_index(&map, &network, &IndexOptions { finest_gsd_m: Some(0.6), threads: 1 }, &|_, _| true).unwrap();
     let path = skyfix::retrieve::index_path(map.path(), "skyfix-dense");
     index.save(&path).unwrap();
     seeds[0].insert(path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(&path).unwrap());

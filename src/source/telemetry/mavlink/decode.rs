@@ -109,6 +109,15 @@ impl MavlinkDecoder {
         StreamCounters { lost, clock_resets, ..self.counters }
     }
 
+    /// Coordinated universal time minus stamps, once a SYSTEM_TIME has told it.
+    pub fn utc_minus_stamp_ns(&self) -> Option<i64> {
+        let stamp_minus_boot_ns = match self.settings.clock {
+            MavlinkClock::Boot => 0,
+            MavlinkClock::Local => self.speakers.clock()?.local_ns(0)?,
+        };
+        Some(self.unix_minus_boot_ns?.saturating_sub(stamp_minus_boot_ns.saturating_sub(self.shift_ns)))
+    }
+
     /// Takes a datagram that arrived at `local_ns`. Samples go to `samples`; the return value is what has to be sent back.
     pub fn datagram(
         &mut self,

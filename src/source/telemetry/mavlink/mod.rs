@@ -116,6 +116,7 @@ impl Default for MavlinkSettings {
 pub struct MavlinkStream {
     samples: Receiver<TelemetrySample>,
     counters: Arc<Mutex<StreamCounters>>,
+    utc_minus_stamp_ns: Arc<Mutex<Option<i64>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     address: SocketAddr,
@@ -142,9 +143,11 @@ impl MavlinkStream {
         let (sender, samples) = sync_channel(CHANNEL_SAMPLES);
         let (counters, stop) = (Arc::new(Mutex::new(StreamCounters::default())), Arc::new(AtomicBool::new(false)));
         let decoder = MavlinkDecoder::new(settings);
-        let reader = Reader { socket, decoder, epoch, sender, counters: counters.clone(), stop: stop.clone() };
+        let utc_minus_stamp_ns = Arc::new(Mutex::new(None));
+        let utc = Arc::clone(&utc_minus_stamp_ns);
+        let reader = Reader { socket, decoder, epoch, sender, counters: counters.clone(), utc, stop: stop.clone() };
         let thread = std::thread::Builder::new().name("mavlink".into()).spawn(move || reader.run()).map_err(cannot)?;
-        Ok(Self { samples, counters, stop, thread: Some(thread), address })
+        Ok(Self { samples, counters, utc_minus_stamp_ns, stop, thread: Some(thread), address })
     }
 
     /// The address that is listened at, with the port that was given where 0 was asked for.
@@ -161,6 +164,10 @@ impl TelemetryStream for MavlinkStream {
 
     fn counters(&self) -> StreamCounters {
         *self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn utc_minus_stamp_ns(&self) -> Option<i64> {
+        *self.utc_minus_stamp_ns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -182,6 +189,7 @@ struct Reader {
     epoch: Instant,
     sender: SyncSender<TelemetrySample>,
     counters: Arc<Mutex<StreamCounters>>,
+    utc: Arc<Mutex<Option<i64>>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -232,6 +240,7 @@ impl Reader {
             }
             let now = StreamCounters { dropped, read_errors, ..self.decoder.counters() };
             *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = now;
+            *self.utc.lock().unwrap_or_else(PoisonError::into_inner) = self.decoder.utc_minus_stamp_ns();
         }
     }
 

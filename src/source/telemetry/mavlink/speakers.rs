@@ -90,6 +90,11 @@ impl Speakers {
         self.chosen.and_then(|i| self.all.get_mut(i))
     }
 
+    /// The clock of the one that is listened to.
+    pub fn clock(&self) -> Option<&ClockMapping> {
+        self.chosen.map(|i| &self.all[i].clock)
+    }
+
     /// Where the one that is listened to is.
     pub fn address(&self) -> Option<SocketAddr> {
         self.chosen.map(|i| self.all[i].address)

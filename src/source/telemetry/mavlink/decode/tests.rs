@@ -299,3 +299,14 @@ proptest! {
         prop_assert!(a.enu_from_body.angle_to(&want) < 1e-5 && a.stamp_ns == i64::from(ms) * 1_000_000);
     }
 }
+
+#[test]
+fn universal_time_is_known_once_the_autopilot_knows_it() {
+    let mut decoder = MavlinkDecoder::new(MavlinkSettings { telemetry_minus_video_s: 2.0, ..boot() });
+    let time = |time_unix_usec| MavMessage::SYSTEM_TIME(SYSTEM_TIME_DATA { time_unix_usec, time_boot_ms: 60_000 });
+    decoded(&mut decoder, &[attitude(59_000, 0.0, 0.0, 0.0), time(0)]);
+    assert_eq!(decoder.utc_minus_stamp_ns(), None);
+    decoded(&mut decoder, &[time(1_777_777_777_000_000)]);
+    // A sample of 60 s after boot has the stamp 58 s.
+    assert_eq!(decoder.utc_minus_stamp_ns(), Some((1_777_777_777 - 58) * SECOND));
+}
