@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn measure(settings: &[(usize, usize)], plan: &FlightPlan, door: &Door) -> anyhow::Result<()> {
     for (workers, threads) in settings {
-        let Assembled { matching: Matching { localizer, .. }, frames, truth, options } =
+        let Assembled { matching: Matching { localizer, .. }, frames, truth, options, .. } =
             assemble(plan, &Terminal::new(Some(door))).map_err(|e| spelled(e, door))?;
         let networks = networks(&plan.model, plan.device, *workers, *threads)?;
         let mut options = GraphOptions { previews: false, ..options };

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use indicatif::{ProgressBar, ProgressStyle};
 use skyfix::config::Door;
 use skyfix::run::{Observer, Work};
+use skyfix::types::Input;
 
 /// A progress bar; invisible where standard error is no terminal.
 pub fn progress_bar(what: &'static str) -> ProgressBar {
@@ -45,6 +46,10 @@ impl Observer for Terminal {
     fn warning(&self, message: &str) {
         let message = self.door.as_ref().map_or_else(|| message.to_owned(), |door| door.spell(message));
         eprintln!("skyfix: {message}");
+    }
+
+    fn input(&self, input: &Input) {
+        self.warning(&input.to_string());
     }
 
     fn index_is_missing(&self, path: &Path) {

@@ -6,6 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use skyfix::config::{ConfigError, Door, Effective, FlightPlan};
 use skyfix::run::{RunEnd, RunError};
+use skyfix::sink::summary::Summary;
+use skyfix::types::{AbstainReason, Standing};
 
 use super::progress::Terminal;
 use super::supervision::{BROKEN_OFF, configure, stop_on_signal};
@@ -48,16 +50,31 @@ pub fn run(plan: FlightPlan, door: &Door) -> anyhow::Result<ExitCode> {
         eprintln!("skyfix: an output was closed before the end: {}", door.spell(reason));
     }
     if summary.fixes == 0 {
-        eprintln!(
-            "skyfix: not one frame was localized; is the map of this area, and are height and camera right? \
-             (reasons are in fixes.csv)"
-        );
+        eprintln!("skyfix: {}", door.spell(&nothing_localized(&summary)));
     }
     Ok(match (summary.outputs_closed.is_empty(), summary.fixes) {
         (false, _) => ExitCode::from(OUTPUT_CLOSED),
         (true, 0) => ExitCode::from(NOTHING_LOCALIZED),
         (true, _) => ExitCode::SUCCESS,
     })
+}
+
+/// Why not one frame was localized: the reason that most had and what to do about it, and whether they are of another place.
+fn nothing_localized(summary: &Summary) -> String {
+    if summary.frames == 0 {
+        return "not one frame came in".into();
+    }
+    let most = summary.abstained.iter().max_by_key(|(reason, count)| (**count, std::cmp::Reverse(**reason)));
+    let reason = most.and_then(|(name, count)| Some((AbstainReason::ALL.into_iter().find(|r| r.as_str() == *name)?, count)));
+    let mut words = "not one frame was localized".to_owned();
+    let said = summary.inputs.iter();
+    for elsewhere in said.filter(|i| i.quantity == "position" && i.standing == Standing::Contradicted) {
+        words += &format!("; {}", elsewhere.words);
+    }
+    if let Some((reason, count)) = reason {
+        words += &format!("; {count} of {} frames `{}`: {}", summary.frames, reason.as_str(), reason.remedy());
+    }
+    words + " (fixes.csv has the reason of each)"
 }
 
 /// An error in the words of the door that the flight came through.

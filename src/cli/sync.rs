@@ -9,7 +9,6 @@ use skyfix::recording;
 use skyfix::source::photos::CameraOptions;
 use skyfix::source::{self, FrameEvent, KnowledgeOptions, VideoOptions};
 use skyfix::time::seconds_between;
-use skyfix::types::Pixels;
 
 use super::progress::progress_bar;
 
@@ -83,13 +82,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             if stamps.len() == ENOUGH_TO_TELL_THE_RATE {
                 check_rate(&stamps).with_context(|| arguments.recording.display().to_string())?;
             }
-            match &frame.pixels {
-                Pixels::Decoded(image) => tracker.frame(frame.stamp_ns, image),
-                Pixels::File(path) => {
-                    let image = image::open(path).with_context(|| format!("{}: cannot be decoded", path.display()))?;
-                    tracker.frame(frame.stamp_ns, &image.into_rgb8());
-                }
-            }
+            let (image, _) = frame.pixels.decode().with_context(|| format!("{}: cannot be decoded", frame.name))?;
+            tracker.frame(frame.stamp_ns, &image);
         }
     }
     bar.finish_and_clear();

@@ -5,6 +5,7 @@ pub mod clock_offset;
 pub mod consistency;
 pub mod faults;
 pub mod inertial;
+pub(crate) mod offsets;
 pub mod outages;
 pub(crate) mod plot;
 pub(crate) mod score;

@@ -135,53 +135,17 @@ pub(super) fn extent_m(outline: &[[f64; 2]]) -> f64 {
     outline.iter().flat_map(|a| outline.iter().map(move |b| (a[0] - b[0]).hypot(a[1] - b[1]))).fold(0.0, f64::max)
 }
 
-/// The pixels, and whether the end of their file is missing.
+/// The picture, and whether the end of its file is missing.
 fn decode(pixels: &Pixels) -> Option<(Arc<RgbImage>, bool)> {
-    let path = match pixels {
-        Pixels::Decoded(image) => return Some((Arc::clone(image), false)),
-        Pixels::File(path) => path,
-    };
-    let read = || {
-        let bytes = std::fs::read(path)?;
-        let format = image::ImageFormat::from_path(path).or_else(|_| image::guess_format(&bytes));
-        let image = image::load_from_memory_with_format(&bytes, format.map_err(std::io::Error::other)?);
-        image.map_err(std::io::Error::other).map(|image| (Arc::new(image.into_rgb8()), is_cut_off(&bytes)))
-    };
-    read().inspect_err(|error| tracing::warn!("{}: {error}", path.display())).ok()
-}
-
-/// Whether a JPEG file has no end-of-image marker after its (first) scan: a decoder makes up the rest of the picture.
-fn is_cut_off(bytes: &[u8]) -> bool {
-    if !bytes.starts_with(&[0xff, 0xd8]) {
-        return false;
-    }
-    let mut at = 2;
-    // Segments up to the scan; those of metadata may hold whole pictures.
-    while let Some([0xff, marker, high, low]) = bytes.get(at..at + 4) {
-        at += 2 + usize::from(u16::from_be_bytes([*high, *low]));
-        if *marker == 0xda {
-            break;
+    match pixels.decode() {
+        Ok(decoded) => Some(decoded),
+        Err(error) => {
+            let path = match pixels {
+                Pixels::File(path) | Pixels::Turned(path, _) => path.display().to_string(),
+                Pixels::Decoded(_) => String::new(),
+            };
+            tracing::warn!("{path}: {error}");
+            None
         }
-    }
-    !bytes.get(at..).is_some_and(|scan| scan.windows(2).any(|pair| pair == [0xff, 0xd9]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_jpeg_without_its_end_is_cut_off_whatever_its_metadata_hold_and_whatever_follows_it() {
-        let mut whole = Vec::new();
-        let picture = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * 4) as u8, (y * 4) as u8, (x ^ y) as u8]));
-        picture.write_with_encoder(image::codecs::jpeg::JpegEncoder::new(&mut whole)).unwrap();
-        assert!(!is_cut_off(&whole));
-        assert!(!is_cut_off(&[&whole[..], b"trailer"].concat()));
-        // A thumbnail in the metadata.
-        let thumbnail = [&[0xff, 0xe1, 0, 8, 1, 2, 0xff, 0xd9, 3, 4][..], &whole[2..]].concat();
-        let with_thumbnail = [&whole[..2], &thumbnail].concat();
-        assert!(!is_cut_off(&with_thumbnail));
-        assert!(is_cut_off(&with_thumbnail[..with_thumbnail.len() * 3 / 4]) && is_cut_off(&whole[..whole.len() * 3 / 4]));
-        assert!(is_cut_off(&whole[..4]) && !is_cut_off(b"\x89PNG"));
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use nalgebra::Vector2;
 use serde::{Deserialize, Serialize};
 
 use super::{FileError, sidecars};
-use crate::geo::Geodetic;
+use crate::geo::{EnuPlane, Geodetic};
 use crate::time::{NANOS_PER_SEC, seconds_between};
 
 /// Positions further apart than this say nothing of the time between them, nanoseconds.
@@ -135,11 +136,28 @@ impl Truth {
         self.frames.entry(frame).or_insert(row);
     }
 
+    /// Every position, in no order.
+    pub fn positions(&self) -> impl Iterator<Item = Geodetic> {
+        self.frames.values().map(|row| row.camera).chain(self.track.iter().map(|(_, position)| *position))
+    }
+
+    /// Velocity over ground at a time, metres a second east and north, between positions half a second before and after.
+    pub fn velocity_m_s(&self, stamp_ns: i64) -> Option<Vector2<f64>> {
+        let at = |by_ns: i64| self.by_time(stamp_ns.saturating_add(by_ns)).map(|row| row.camera);
+        let (before, after) = (at(-NANOS_PER_SEC / 2)?, at(NANOS_PER_SEC / 2)?);
+        let moved = EnuPlane::at(before).ground_from_lat_lon(after.lat_deg, after.lon_deg);
+        Some(Vector2::new(moved.e_m, moved.n_m))
+    }
+
     /// What is true of a frame: by its name, else by its time, between two positions at most two seconds apart.
     pub fn at(&self, frame: &str, stamp_ns: i64) -> Option<TruthRow> {
         if let Some(row) = self.frames.get(frame) {
             return Some(*row);
         }
+        self.by_time(stamp_ns)
+    }
+
+    fn by_time(&self, stamp_ns: i64) -> Option<TruthRow> {
         let after = self.track.partition_point(|(at, _)| *at < stamp_ns);
         let (to_ns, to) = *self.track.get(after)?;
         let of = |camera| Some(TruthRow { camera, centre: None });

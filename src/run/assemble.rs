@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::networks::NetworkFiles;
-use super::{Observer, RunError, Session, Work, input, networks, processors};
+use super::{Observer, RunError, Session, Work, elsewhere, input, networks, processors};
 use crate::coarse::consensus::ConsensusNetwork;
 use crate::config::FlightPlan;
 use crate::config::explain::explain;
@@ -20,6 +20,7 @@ use crate::recording::Truth;
 use crate::retrieve::build::{IndexOptions, build_index};
 use crate::retrieve::{Detail, IndexError, MapIndex};
 use crate::source::FrameSource;
+use crate::types::Inputs;
 
 /// What frames are matched against, and how.
 pub struct Matching {
@@ -41,6 +42,8 @@ pub struct Assembled {
     pub truth: Truth,
     /// How the graph runs.
     pub options: GraphOptions,
+    /// What the files said.
+    pub inputs: Inputs,
 }
 
 /// Opens the source, map and index of a plan; computes the index where there is none yet, and what the edits need.
@@ -79,6 +82,9 @@ pub fn assemble(plan: &FlightPlan, observer: &dyn Observer) -> Result<Assembled,
     }
     let ground = ground(plan.dem.as_deref(), plan.takeoff, start.map(|s| s.position))?;
     let matching = matching(plan, (&map, kept), ground, edits, observer)?;
+    let mut inputs = flight.inputs;
+    elsewhere::tell(&flight.truth, &matching.map, &mut inputs);
+    inputs.iter().for_each(|input| observer.input(input));
     let options = GraphOptions {
         lag: plan.lag,
         use_prior: plan.prior,
@@ -91,7 +97,7 @@ pub fn assemble(plan: &FlightPlan, observer: &dyn Observer) -> Result<Assembled,
         in_flight: plan.live.then(|| workers(plan) as u64),
         stop: Arc::default(),
     };
-    Ok(Assembled { matching, frames: flight.frames, truth: flight.truth, options })
+    Ok(Assembled { matching, frames: flight.frames, truth: flight.truth, options, inputs })
 }
 
 /// Workers of a plan.
@@ -106,9 +112,9 @@ impl Assembled {
     /// When the model or the device is not there.
     pub fn session(self, plan: &FlightPlan) -> Result<Session, RunError> {
         let networks = networks(&plan.model, plan.device, workers(plan), plan.threads)?;
-        let Self { matching: Matching { map, localizer, .. }, frames, truth, options } = self;
+        let Self { matching: Matching { map, localizer, .. }, frames, truth, options, inputs } = self;
         let about = format!("```text\n{}```\n", explain(plan));
-        Ok(Session { map, localizer, networks, frames, truth, options, about })
+        Ok(Session { map, localizer, networks, frames, truth, options, about, inputs })
     }
 }
 

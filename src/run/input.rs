@@ -33,6 +33,7 @@ fn video(plan: &FlightPlan) -> Result<Flight, RunError> {
     use crate::recording::{RecordingWriter, Truth};
     use crate::source::footage::{Footage, FootageCamera, FootageSettings, GIVE_A_FOCAL_LENGTH, telemetry};
     use crate::source::video::{RtspTransport, VideoInput, VideoSettings};
+    use crate::types::Inputs;
 
     let input = match &plan.source {
         Source::Folder(path) | Source::Video(path) => VideoInput::File(path.clone()),
@@ -86,7 +87,15 @@ fn video(plan: &FlightPlan) -> Result<Flight, RunError> {
         settings.record = Some((RecordingWriter::create(folder)?, plan.told.clone()));
     }
     let frames = Box::new(Footage::start(settings)?);
-    Ok(Flight { frames, truth: Truth::of_track(truth), start: None, map: None, map_lies_elsewhere: false, warnings })
+    Ok(Flight {
+        frames,
+        truth: Truth::of_track(truth),
+        start: None,
+        map: None,
+        map_lies_elsewhere: false,
+        warnings,
+        inputs: Inputs::default(),
+    })
 }
 
 /// What is added to magnetic headings.

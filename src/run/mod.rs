@@ -16,6 +16,7 @@
 //! ```
 
 pub mod assemble;
+mod elsewhere;
 mod error;
 pub(crate) mod input;
 mod networks;
@@ -33,6 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::config::FlightPlan;
+use crate::types::Input;
 
 /// What there is progress of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub enum Work {
 pub trait Observer: Sync {
     /// Something that a user should know.
     fn warning(&self, _message: &str) {}
+    /// What the files said of camera, attitude, height, time or place.
+    fn input(&self, _input: &Input) {}
     /// A map has no index yet; it is being computed, to be kept at this path.
     fn index_is_missing(&self, _path: &Path) {}
     /// So much of some work is done; how much there is in all, where that is known.

@@ -13,7 +13,7 @@ use crate::recording::Truth;
 use crate::sink::last_check;
 use crate::sink::summary::{Summary, SummarySink};
 use crate::source::FrameSource;
-use crate::types::Report;
+use crate::types::{Inputs, Report};
 
 /// A flight about to be localized.
 pub struct Session {
@@ -31,6 +31,8 @@ pub struct Session {
     pub options: GraphOptions,
     /// What the viewer says of the run, in markdown.
     pub about: String,
+    /// What the files said.
+    pub inputs: Inputs,
 }
 
 /// A flight that was localized to its end.
@@ -47,7 +49,7 @@ impl Session {
     /// # Errors
     /// When no folder for results can be made and there is no other output, or the flight broke off: then what came before is written.
     pub fn run(self, outputs: Outputs, observer: &dyn Observer) -> Result<RunEnd, RunError> {
-        let Self { map, localizer, networks, frames, truth, options, about } = self;
+        let Self { map, localizer, networks, frames, truth, options, about, inputs } = self;
         if let Err(source) = std::fs::create_dir_all(&outputs.folder)
             && !has_listeners(&outputs)
         {
@@ -55,6 +57,7 @@ impl Session {
         }
         let live = options.in_flight.is_some();
         let mut summary = SummarySink::new(truth.clone());
+        summary.inputs(inputs);
         let shown = Shown { map: &map, truth: &truth, about: &about };
         let mut sinks = AllOutputs::start(&outputs, &shown, live, &mut summary);
         if live {

@@ -10,17 +10,20 @@ use super::background::LeftOut;
 use super::file::whole;
 use super::spread::Spread;
 use super::{SinkError, written_time};
+use crate::eval::offsets::{OffsetEstimator, Offsets};
 use crate::eval::score::{Score, Scorer};
 use crate::eval::scores::{Counts, Placed, Revision, RunningScores, Stopped};
 use crate::geo::Geodetic;
 use crate::geo::mercator::Tile;
 use crate::recording::Truth;
 use crate::source::TelemetryHealth;
-use crate::types::{AidCounters, FrameReport, FusionCounters, Intake, Outcome, Report, StageTimes, TrackPoint};
+use crate::types::{AidCounters, FrameReport, FusionCounters, Inputs, Intake, Outcome, Report, StageTimes, TrackPoint};
 
 /// A flight in numbers.
 #[derive(Clone, Debug, PartialEq, Default, Serialize)]
 pub struct Summary {
+    /// What the files said of camera, attitude, height, time and place, what was missing, what was contradicted.
+    pub inputs: Inputs,
     /// Frames that came in and what became of them.
     pub intake: Intake,
     /// Frames that entered.
@@ -65,6 +68,8 @@ pub struct Summary {
     pub fused: Option<Score>,
     /// The smoothed track against truth.
     pub smoothed: Option<Score>,
+    /// What the fixes as a whole differ by from the positions that came along.
+    pub offsets: Offsets,
     /// The track over each cell of the map that was flown over, smoothed where that is there.
     pub coverage: Vec<Covered>,
     /// Median and 99th percentile, milliseconds (to a thousandth of themselves), of each stage, of the work of all stages on a frame, of a frame's wait in the admission
@@ -92,6 +97,7 @@ pub struct SummarySink {
     sigmas: Spread,
     latencies: BTreeMap<&'static str, Spread>,
     scorers: [Scorer; 4],
+    offsets: OffsetEstimator,
     /// Of the track as it is known now; begins with the first frame whose truth is known.
     running: Option<RunningScores>,
     /// Ordinals of the frames whose smoothed place is still to come; none where nothing is scored.
@@ -108,9 +114,15 @@ impl SummarySink {
             sigmas: Spread::default(),
             latencies: BTreeMap::new(),
             scorers: Default::default(),
+            offsets: OffsetEstimator::default(),
             running: None,
             unsettled: VecDeque::new(),
         }
+    }
+
+    /// What the files said.
+    pub fn inputs(&mut self, inputs: Inputs) {
+        self.summary.inputs = inputs;
     }
 
     /// What became of the frames that came in, at the end.
@@ -230,6 +242,9 @@ impl SummarySink {
         self.unsettled.push_back(report.ordinal);
         let Some(truth) = self.truth.at(&report.name, report.stamp_ns) else { return Vec::new() };
         self.scorers[0].add(truth.camera, fix.map(|f| (f.camera, Some(f.camera_covariance_m2()))));
+        if let Some(fix) = fix {
+            self.offsets.add(fix.camera, truth.camera, self.truth.velocity_m_s(report.stamp_ns));
+        }
         if let Some(centre) = truth.centre {
             self.scorers[1].add(centre, fix.map(|f| (f.centre, None)));
         }
@@ -259,6 +274,7 @@ impl SummarySink {
             Err(error) => s.outputs_closed.push(format!("summary.json: coverage: {error}")),
         }
         s.median_sigma_m = self.sigmas.percentile(50.0);
+        s.offsets = self.offsets.estimate();
         s.camera = self.scorers[0].score();
         s.centre = self.scorers[1].score();
         s.fused = self.scorers[2].score();
@@ -340,6 +356,7 @@ impl std::fmt::Display for Summary {
                 s.wrong_50m,
             )?;
         }
+        write!(f, "{}", self.offsets)?;
         write!(f, "\nlatency ms         P50     P99")?;
         let stages = StageTimes::default().stages().map(|(stage, _)| stage);
         for stage in stages.into_iter().chain(["work", "wait", "capture_to_fix"]) {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::frames::FrameSource;
 use crate::recording::{Start, Truth};
+use crate::types::Inputs;
 
 /// A flight.
 pub struct Flight {
@@ -19,6 +20,8 @@ pub struct Flight {
     pub map_lies_elsewhere: bool,
     /// Things a user should know.
     pub warnings: Vec<String>,
+    /// What the files said, what was missing, what was contradicted.
+    pub inputs: Inputs,
 }
 
 /// Settings for videos.

@@ -6,16 +6,17 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::cameras;
 use super::flight::{Flight, VideoOptions};
 use super::frames::{FrameEvent, FrameSource};
 use super::health::{HealthWatch, SharedHealth};
-use super::photos::{CameraOptions, field_of_view_of_model};
+use super::photos::CameraOptions;
 use super::telemetry::srt::{self, SrtTelemetry};
 use super::video::{MonotonicClock, VideoEvent, VideoFrame, VideoInput, VideoParts, VideoSettings};
 use super::{KnowledgeOptions, Setting, SourceError, TelemetryBuffer};
 use crate::recording::rows::FrameRow;
 use crate::recording::{Description, FileError, Recording, RecordingWriter, Told, Truth, VideoPart, as_recorded, sidecars};
-use crate::types::{Camera, Clocks, Frame, Intake, Intrinsics, Known, Pause, Pixels, Refusals, TelemetryBatch};
+use crate::types::{Camera, Clocks, Frame, Inputs, Intake, Intrinsics, Known, Pause, Pixels, Refusals, TelemetryBatch};
 
 pub use live::LiveTelemetry;
 use live::{LATEST_FRAME_NS, PauseClock};
@@ -121,7 +122,15 @@ pub(super) fn open(
     let settings = FootageSettings { telemetry: known.samples, ..FootageSettings::new(file(path, options), camera, knowledge) };
     warnings.extend(settings.warning());
     let frames = Box::new(Footage::start(settings)?);
-    Ok(Flight { frames, start: None, truth: Truth::of_track(known.truth), map: None, map_lies_elsewhere: false, warnings })
+    Ok(Flight {
+        frames,
+        start: None,
+        truth: Truth::of_track(known.truth),
+        map: None,
+        map_lies_elsewhere: false,
+        warnings,
+        inputs: Inputs::default(),
+    })
 }
 
 /// Telemetry of files: a folder with sidecars, one of them, or DJI's subtitles.
@@ -170,9 +179,10 @@ impl FootageCamera {
         match (options.calibration, options.hfov_rad, model) {
             (Some((intrinsics, distortion)), ..) => Ok(Self::Known(Camera { distortion, ..with(intrinsics) })),
             (None, Some(hfov_rad), _) => Ok(wide(hfov_rad)),
-            (None, None, Some(model)) => field_of_view_of_model(model)
+            (None, None, Some(model)) => cameras::find(None, model)
+                .and_then(cameras::KnownCamera::field_of_view_rad)
                 .map(wide)
-                .ok_or_else(|| format!("the camera '{model}' is not in the table of sensors")),
+                .ok_or_else(|| format!("the table of cameras (`skyfix cameras`) does not tell the lens of '{model}'")),
             (None, None, None) => Err("a video does not tell its camera's focal length".into()),
         }
     }

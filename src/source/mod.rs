@@ -1,7 +1,9 @@
 //! Where frames and telemetry come from: photo folders, videos, recordings, subtitles, live links.
 
+mod attitude;
 pub(crate) mod buffer;
 pub(crate) mod calibration;
+pub mod cameras;
 pub(crate) mod flight;
 #[cfg(feature = "gst")]
 pub(crate) mod footage;
@@ -9,16 +11,19 @@ pub(crate) mod footage;
 pub mod frames;
 pub(crate) mod health;
 pub(crate) mod knowledge;
+mod listing;
 mod metadata;
 mod open;
+mod optics;
 pub mod photos;
 mod redact;
-mod sensors;
 #[doc(hidden)]
 pub mod telemetry;
+mod times;
 #[cfg(feature = "gst")]
 #[doc(hidden)]
 pub mod video;
+mod xmp;
 
 pub use buffer::{TelemetryBuffer, TelemetryCounters};
 pub use flight::{Flight, VideoOptions};

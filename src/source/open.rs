@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use image::metadata::Orientation;
+
 use super::buffer::TelemetryBuffer;
 use super::flight::{Flight, VideoOptions};
 #[cfg(feature = "gst")]
@@ -14,7 +16,7 @@ use super::{KnowledgeOptions, SourceError};
 use crate::geo::Geodetic;
 use crate::recording;
 use crate::recording::{FileError, Recording, Start, Truth, TruthRow};
-use crate::types::{Clocks, Frame, Intake, Known, Pixels, Refusals, TelemetryBatch};
+use crate::types::{Clocks, Estimate, Frame, Inputs, Intake, Known, Pixels, Refusals, Standing, TelemetryBatch};
 
 /// Opens a recording (a folder with `flight.toml`), a folder of photos, or a video file.
 pub fn open(
@@ -48,45 +50,72 @@ fn all_photos(options: &VideoOptions) -> Option<String> {
 }
 
 fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOptions) -> Result<Flight, SourceError> {
-    let photos = photos::list(folder)?;
+    let mut inputs = Inputs::default();
+    let photos = photos::listed(folder, &mut inputs)?;
+    let cameras: Vec<_> = photos.iter().map(|photo| photos::described_camera(photo, options)).collect();
     let mut warnings = Vec::new();
-    let without_camera = photos.iter().filter(|p| p.size_px.is_some() && photos::camera(p, options).is_none()).count();
-    if without_camera > 0 {
-        let model = photos.iter().find_map(|p| p.metadata.model.clone()).unwrap_or_else(|| "not stated".into());
-        let text = format!(
-            "the focal length of {without_camera} photos is not known (camera model: {model}); give `source.camera.hfov_deg` or `source.camera.calibration`"
-        );
-        if without_camera == photos.len() {
+    let unknown: Vec<&String> =
+        photos.iter().zip(&cameras).filter(|(p, _)| p.size_px.is_some()).filter_map(|(_, c)| c.as_ref().err()).collect();
+    if let Some(why) = unknown.first() {
+        let give = "give `source.camera.hfov_deg` or `source.camera.calibration`";
+        let text = format!("the focal length of {} photos is not known ({why}); {give}", unknown.len());
+        if cameras.iter().all(Result::is_err) {
             return Err(FileError::Bad { path: folder.into(), line: None, reason: text }.into());
         }
         warnings.push(text);
     }
     let mut truth = Truth::read(&folder.join("truth.csv"))?;
     let mut telemetry_refused = Refusals::default();
-    let frames: Vec<Frame> = photos
-        .iter()
-        .enumerate()
-        .map(|(i, photo)| {
-            if let Some((lat, lon)) = photo.metadata.gnss_deg {
-                truth.add(photo.name.clone(), TruthRow { camera: Geodetic::ground(lat, lon), centre: None });
-            }
-            let sensed = photos::known(&photo.metadata);
-            telemetry_refused = telemetry_refused.plus(refused(&sensed, knowledge));
-            Frame {
-                ordinal: i as u64,
-                name: photo.name.clone(),
-                stamp_ns: photo.stamp_ns,
-                pixels: Pixels::File(photo.path.clone()),
-                camera: photos::camera(photo, options),
-                known: knowledge.apply(i as u64, sensed),
-                telemetry: TelemetryBatch::default(),
-                captured: None,
-                clocks: Clocks { utc_ns: photo.metadata.time_ns.filter(|_| photo.metadata.utc), wall_ns: None },
-                intake: Intake { telemetry_refused, ..Intake::all(i as u64 + 1) },
-            }
-        })
-        .collect();
-    Ok(Flight { frames: Box::new(FrameList::from(frames)), start: None, truth, map: None, map_lies_elsewhere: false, warnings })
+    let mut frames = Vec::with_capacity(photos.len());
+    for (i, (photo, camera)) in photos.iter().zip(cameras).enumerate() {
+        if let Some((lat, lon)) = photo.metadata.gnss_deg {
+            truth.add(photo.name.clone(), TruthRow { camera: Geodetic::ground(lat, lon), centre: None });
+        }
+        match &camera {
+            Ok(c) => inputs.count("camera", c.standing, c.words.as_str()),
+            Err(why) => inputs.count("camera", Standing::Missing, why.as_str()),
+        }
+        let orientation = photo.orientation();
+        if orientation != Orientation::NoTransforms {
+            inputs.count(
+                "camera",
+                Standing::Taken,
+                format!("the picture is turned as EXIF's orientation says ({})", orientation.to_exif()),
+            );
+        }
+        photos::tell(&photo.metadata, knowledge, &mut inputs);
+        let sensed = photos::known(&photo.metadata);
+        telemetry_refused = telemetry_refused.plus(refused(&sensed, knowledge));
+        let mut known = knowledge.apply(i as u64, sensed);
+        // What is not known of the focal length is not known of the scale, as with the height.
+        let part = camera.as_ref().map_or(0.0, |c| c.focal_sigma_part);
+        known.height_agl_m = known.height_agl_m.map(|h| Estimate { sigma: h.sigma.hypot(h.value * part), ..h });
+        let pixels = match orientation {
+            Orientation::NoTransforms => Pixels::File(photo.path.clone()),
+            turned => Pixels::Turned(photo.path.clone(), turned),
+        };
+        frames.push(Frame {
+            ordinal: i as u64,
+            name: photo.name.clone(),
+            stamp_ns: photo.stamp_ns,
+            pixels,
+            camera: camera.ok().map(|c| c.camera),
+            known,
+            telemetry: TelemetryBatch::default(),
+            captured: None,
+            clocks: Clocks { utc_ns: photo.metadata.utc_ns(), wall_ns: None },
+            intake: Intake { telemetry_refused, ..Intake::all(i as u64 + 1) },
+        });
+    }
+    Ok(Flight {
+        frames: Box::new(FrameList::from(frames)),
+        start: None,
+        truth,
+        map: None,
+        map_lies_elsewhere: false,
+        warnings,
+        inputs,
+    })
 }
 
 /// What a photo's metadata say that no sensor can measure.
@@ -117,7 +146,15 @@ fn open_recording(folder: &Path, knowledge: &KnowledgeOptions, options: &VideoOp
         (None, []) => return Err(nothing("the recording has neither photos/ nor a video (video.mkv, video.mp4, …)").into()),
     };
     let map_lies_elsewhere = map.as_deref().is_some_and(|map| !recording::lies_with(map, folder));
-    Ok(Flight { frames, start, truth: Truth::read(&folder.join("truth.csv"))?, map, map_lies_elsewhere, warnings })
+    Ok(Flight {
+        frames,
+        start,
+        truth: Truth::read(&folder.join("truth.csv"))?,
+        map,
+        map_lies_elsewhere,
+        warnings,
+        inputs: Inputs::default(),
+    })
 }
 
 fn recorded_photos(

@@ -1,19 +1,21 @@
-//! A folder of photos: names, times, and what their metadata say.
+//! A folder of photos: names, times, cameras, and what their metadata say of the pose.
 
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
+use image::metadata::Orientation;
 
-use super::knowledge::{HEADING_SIGMA_RAD, height_sigma_m};
-use super::metadata::{self, PhotoMetadata};
-use super::sensors;
+use super::knowledge::{HEADING_SIGMA_RAD, KnowledgeOptions, Setting, height_sigma_m};
+use super::listing;
+use super::metadata::{self, AttitudeOf, PhotoMetadata};
+use super::optics;
+use super::times;
 use crate::recording::FileError;
-use crate::time::NANOS_PER_SEC;
-use crate::types::{Camera, Distortion, Estimate, Intrinsics, Known, Mounting};
+use crate::types::{Camera, Distortion, Estimate, Inputs, Intrinsics, Known, Mounting, Standing};
 
-/// 1 sigma of a gimbal's stated attitude, radians: good gimbals hold a degree or two against the airframe's own error.
-const GIMBAL_SIGMA_RAD: f64 = 2.0 * std::f64::consts::PI / 180.0;
-const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
+/// A height below this is what is written where nothing measures it, or the aircraft stands, metres.
+const MIN_HEIGHT_M: f64 = 1.0;
+/// A calibration is of pictures of its own shape: sides that differ by less than this part are the same shape.
+const MAX_ASPECT_DIFFERENCE: f64 = 0.01;
 
 /// A photo with its metadata.
 #[derive(Clone, Debug)]
@@ -26,95 +28,117 @@ pub struct Photo {
     pub stamp_ns: i64,
     /// Everything read.
     pub metadata: PhotoMetadata,
-    /// Size from the file's header; `None` when even that is broken.
+    /// Size as stored, from the file's header; `None` when even that is broken.
     pub size_px: Option<(u32, u32)>,
 }
 
+impl Photo {
+    /// How the stored picture is to be turned.
+    pub fn orientation(&self) -> Orientation {
+        self.metadata.orientation.unwrap_or(Orientation::NoTransforms)
+    }
+}
+
 /// The photos of a folder, recursively, in order of time; photos of one second keep the order of their names.
+///
+/// # Errors
+/// When there are none, or one cannot be read.
 pub fn list(folder: &Path) -> Result<Vec<Photo>, FileError> {
-    let mut photos = Vec::new();
-    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
-        let entry = entry.map_err(|e| {
-            let path = e.path().unwrap_or(folder).to_path_buf();
-            FileError::Io { path, source: e.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links")) }
-        })?;
-        let path = entry.path();
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        if !entry.file_type().is_file() || !EXTENSIONS.contains(&extension.as_str()) {
-            continue;
-        }
-        let bytes = std::fs::read(path).map_err(|source| FileError::Io { path: path.into(), source })?;
-        let name = path
-            .strip_prefix(folder)
-            .unwrap_or(path)
-            .components()
-            .map(|c| c.as_os_str().to_string_lossy())
-            .collect::<Vec<_>>()
-            .join("/");
-        let size_px = image::ImageReader::new(std::io::Cursor::new(&bytes))
-            .with_guessed_format()
-            .ok()
-            .and_then(|reader| reader.into_dimensions().ok());
-        photos.push(Photo { name, path: path.into(), stamp_ns: 0, metadata: metadata::read(path, &bytes), size_px });
-    }
-    if photos.is_empty() {
-        return Err(FileError::Nothing {
-            path: folder.into(),
-            reason: "no photos (.jpg, .jpeg, .png) in this folder or below it".into(),
-        });
-    }
-    stamp(&mut photos);
-    Ok(photos)
+    listed(folder, &mut Inputs::default())
 }
 
-/// Sorts by time. A photo without a time stays behind its predecessor by name; photos of one whole second are spread over it.
-fn stamp(photos: &mut [Photo]) {
-    let mut last = photos.iter().find_map(|p| p.metadata.time_ns).unwrap_or(0);
-    for photo in photos.iter_mut() {
-        last = photo.metadata.time_ns.unwrap_or(last);
-        photo.stamp_ns = last;
+/// The same, with what was left out and what is known of the times.
+///
+/// # Errors
+/// As [`list`].
+pub fn listed(folder: &Path, said: &mut Inputs) -> Result<Vec<Photo>, FileError> {
+    let (candidates, videos) = listing::candidates(folder, said)?;
+    if candidates.is_empty() {
+        let why: Vec<String> = said.iter().map(ToString::to_string).collect();
+        let left_out = if why.is_empty() { String::new() } else { format!("; {}", why.join("; ")) };
+        let films = match videos.first().and_then(|v| v.file_name()) {
+            Some(first) => {
+                format!("; {} videos are ({}, …): give `source.kind` = video, or one of them", videos.len(), first.display())
+            }
+            None => String::new(),
+        };
+        let reason = format!("no photos (.jpg, .jpeg, .png, .tif, .webp) in this folder or below it{films}{left_out}");
+        return Err(FileError::Nothing { path: folder.into(), reason });
     }
-    photos.sort_by_key(|p| p.stamp_ns);
-    let mut start = 0;
-    while start < photos.len() {
-        let same = photos[start..].iter().take_while(|p| p.stamp_ns == photos[start].stamp_ns).count();
-        let step = NANOS_PER_SEC / same as i64;
-        for (i, photo) in photos[start..start + same].iter_mut().enumerate() {
-            photo.stamp_ns += step * i as i64;
-        }
-        start += same;
+    if !videos.is_empty() {
+        said.add("files", Standing::LeftOut, videos.len() as u64, "videos beside the photos");
     }
-    // A spread-out second may reach into photos that state parts of it.
-    for i in 1..photos.len() {
-        photos[i].stamp_ns = photos[i].stamp_ns.max(photos[i - 1].stamp_ns + 1);
+    let mut photos = Vec::with_capacity(candidates.len());
+    for listing::Candidate { name, path } in candidates {
+        let bytes = std::fs::read(&path).map_err(|source| FileError::Io { path: path.clone(), source })?;
+        let reader = image::ImageReader::new(std::io::Cursor::new(&bytes)).with_guessed_format();
+        let size_px = reader.ok().and_then(|reader| reader.into_dimensions().ok());
+        photos.push(Photo { name, path, stamp_ns: 0, metadata: metadata::read(&bytes), size_px });
     }
+    let stamps = times::stamps(&photos.iter().map(|p| &p.metadata).collect::<Vec<_>>(), said);
+    let mut by_place: Vec<Option<Photo>> = photos.into_iter().map(Some).collect();
+    let ordered = stamps.into_iter().filter_map(|(i, stamp_ns)| Some(Photo { stamp_ns, ..by_place.get_mut(i)?.take()? }));
+    Ok(ordered.collect())
 }
 
-/// What a photo's metadata say of the pose. A gimbal that states an attitude says more than the airframe.
+/// What a photo's metadata say of the pose. A camera that states an attitude says more than the airframe.
 pub fn known(metadata: &PhotoMetadata) -> Known {
-    let height_agl_m = metadata.relative_height_m.filter(|h| *h > 1.0).map(|h| Estimate { value: h, sigma: height_sigma_m(h) });
-    let flight = metadata.flight_deg.map(|a| a.map(f64::to_radians));
-    let gimbal = metadata.gimbal_deg.map(|a| a.map(f64::to_radians));
-    match (gimbal, flight) {
-        (Some([yaw, pitch, roll]), _) => Known {
-            height_agl_m,
-            heading_rad: Some(Estimate { value: yaw, sigma: HEADING_SIGMA_RAD }),
-            // The gimbal counts its pitch from the horizon: −90° looks straight down.
-            pitch_roll_rad: Some((pitch + std::f64::consts::FRAC_PI_2, roll)),
-        },
-        (None, Some([yaw, pitch, roll])) => Known {
-            height_agl_m,
-            heading_rad: Some(Estimate { value: yaw, sigma: HEADING_SIGMA_RAD }),
-            pitch_roll_rad: Some((pitch, roll)),
-        },
-        (None, None) => Known { height_agl_m, ..Known::default() },
+    let above = |height: Option<f64>| height.filter(|h| *h > MIN_HEIGHT_M);
+    let height = above(metadata.height_above_ground_m).or(above(metadata.relative_height_m));
+    let attitude = metadata.attitude;
+    Known {
+        height_agl_m: height.map(|h| Estimate { value: h, sigma: height_sigma_m(h) }),
+        heading_rad: attitude.map(|a| Estimate { value: a.heading_rad, sigma: HEADING_SIGMA_RAD }),
+        pitch_roll_rad: attitude.and_then(|a| a.pitch_roll_rad),
     }
+}
+
+/// Notes what is told of a photo's pose, and what is not; what is given instead is not asked for.
+pub fn tell(metadata: &PhotoMetadata, knowledge: &KnowledgeOptions, said: &mut Inputs) {
+    let above = |height: Option<f64>| height.filter(|h| *h > MIN_HEIGHT_M);
+    let stated = [metadata.height_above_ground_m, metadata.relative_height_m];
+    match (knowledge.height, above(stated[0]), above(stated[1])) {
+        (Setting::Sensor, Some(_), _) => said.count("height", Standing::Taken, "AboveGroundAltitude, above ground"),
+        (Setting::Sensor, None, Some(_)) => said.count("height", Standing::Taken, "RelativeAltitude, above take-off"),
+        (Setting::Sensor, None, None) => {
+            let (standing, why) = if stated.iter().any(Option::is_some) {
+                (Standing::LeftOut, "heights below 1 m are what is written where nothing measures them")
+            } else {
+                (Standing::Missing, "no height above ground or take-off (RelativeAltitude, AboveGroundAltitude)")
+            };
+            said.count("height", standing, format!("{why}; give `telemetry.height`"));
+        }
+        (given, ..) => said.count("height", Standing::Taken, format!("`telemetry.height` = {given}")),
+    }
+    match (knowledge.heading, metadata.attitude) {
+        (Setting::Sensor, Some(a)) => said.count("heading", Standing::Taken, a.by),
+        (Setting::Sensor, None) => {
+            let words = "no heading of camera or aircraft: all are tried; give `telemetry.heading` if it is known";
+            said.count("heading", Standing::Missing, words);
+        }
+        (given, _) => said.count("heading", Standing::Taken, format!("`telemetry.heading` = {given}")),
+    }
+    match metadata.attitude.map(|a| (a, a.pitch_roll_rad)) {
+        Some((a, Some(_))) if a.of == AttitudeOf::Airframe => {
+            said.count(
+                "attitude",
+                Standing::Taken,
+                format!("{}, for a camera that is fixed to it (`source.camera.mounting`)", a.by),
+            );
+        }
+        Some((a, Some(_))) => said.count("attitude", Standing::Taken, a.by),
+        _ => said.count("attitude", Standing::Missing, "no pitch and roll of the camera: it is taken to look straight down"),
+    }
+    if metadata.gnss_deg.is_some() {
+        said.count("position", Standing::Taken, "GNSS tags, for scoring only");
+    }
+    said.append(metadata.said.clone());
 }
 
 /// Settings for the camera of a photo folder.
 #[derive(Clone, Debug, Default)]
 pub struct CameraOptions {
-    /// Horizontal field of view, radians; overrides metadata.
+    /// Horizontal field of view of the pictures as the camera stores them, radians; overrides metadata.
     pub hfov_rad: Option<f64>,
     /// Calibration; overrides metadata.
     pub calibration: Option<(Intrinsics, Distortion)>,
@@ -124,63 +148,108 @@ pub struct CameraOptions {
     pub tilt_sigma_rad: Option<f64>,
 }
 
-/// The camera of a photo; `None` when nothing says what its focal length is.
+/// The camera of a photo with what is known of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhotoCamera {
+    /// The camera, for the picture as it is shown.
+    pub camera: Camera,
+    /// 1 sigma of its focal length, as a part; 0 where it is far below what any height is known to.
+    pub focal_sigma_part: f64,
+    /// Whether something contradicts it.
+    pub standing: Standing,
+    /// Where it comes from.
+    pub words: String,
+}
+
+/// The camera of a photo, turned as the picture is; `None` when nothing says what its focal length is.
 pub fn camera(photo: &Photo, options: &CameraOptions) -> Option<Camera> {
-    let (width, height) = photo.size_px?;
+    described_camera(photo, options).ok().map(|c| c.camera)
+}
+
+/// The same, with where it comes from.
+///
+/// # Errors
+/// In words, why it is not known.
+pub fn described_camera(photo: &Photo, options: &CameraOptions) -> Result<PhotoCamera, String> {
+    let (width, height) = photo.size_px.ok_or("the picture's size cannot be read")?;
+    let orientation = photo.orientation();
+    let mut focal_sigma_part = 0.0;
+    let (mut standing, words);
+    let turned =
+        |(intrinsics, distortion): (Intrinsics, Distortion)| (intrinsics.turned(orientation), distortion.turned(orientation));
+    let zoom = photo.metadata.digital_zoom.filter(|z| *z > 1.0);
+    standing = Standing::Taken;
     let (intrinsics, distortion) = match (&options.calibration, options.hfov_rad) {
-        (Some((intrinsics, distortion)), _) => (*intrinsics, *distortion),
-        (None, Some(hfov)) => (Intrinsics::from_horizontal_field_of_view(width, height, hfov), Distortion::default()),
+        (Some((intrinsics, distortion)), _) => {
+            words = format!("calibration{}", zoom.map_or_else(String::new, |z| format!(", digital zoom {z:.2}")));
+            calibrated((*intrinsics, *distortion), (width, height), orientation, zoom.unwrap_or(1.0))?
+        }
+        (None, Some(hfov)) => {
+            let intrinsics = Intrinsics::from_horizontal_field_of_view(width, height, hfov).zoomed(zoom.unwrap_or(1.0));
+            words = match zoom {
+                Some(z) => format!("`source.camera.hfov_deg`, narrowed by the digital zoom of {z:.2}"),
+                None => "`source.camera.hfov_deg`".into(),
+            };
+            turned((intrinsics, Distortion::default()))
+        }
         (None, None) => {
-            let sensor = sensors::find(photo.metadata.model.as_deref()?)?;
-            let focal_px = sensor.focal_mm / sensor.width_mm * f64::from(width.max(height));
-            (Intrinsics::centred(width, height, focal_px), Distortion::default())
+            let longer_px = width.max(height);
+            let told = optics::of(&photo.metadata, longer_px)?;
+            (focal_sigma_part, standing, words) = (told.sigma_part, told.standing, told.words);
+            let focal_px = told.focal_part * f64::from(longer_px);
+            turned((Intrinsics::centred(width, height, focal_px), Distortion::default()))
         }
     };
     let mut camera = Camera { distortion, mounting: options.mounting, ..Camera::nadir(intrinsics) };
-    if photo.metadata.gimbal_deg.is_some() {
+    if let Some(AttitudeOf::Camera(sigma_rad)) = photo.metadata.attitude.map(|a| a.of) {
         // The stated attitude is the camera's own, so it rotates with it.
         camera.mounting = Mounting::Strapdown;
-        camera.tilt_sigma_rad = GIMBAL_SIGMA_RAD;
+        camera.tilt_sigma_rad = sigma_rad;
     }
     if let Some(sigma) = options.tilt_sigma_rad {
         camera.tilt_sigma_rad = sigma;
     }
-    Some(camera)
+    Ok(PhotoCamera { camera, focal_sigma_part, standing, words })
 }
 
-/// Horizontal field of view of a full-width picture of a camera of the table of sensors, radians.
-pub fn field_of_view_of_model(model: &str) -> Option<f64> {
-    sensors::find(model).map(|s| 2.0 * (s.width_mm / 2.0 / s.focal_mm).atan())
+/// A calibration for a picture of a size: of the picture as it is stored, or, where only that fits, as it is shown.
+fn calibrated(
+    (intrinsics, distortion): (Intrinsics, Distortion),
+    (width, height): (u32, u32),
+    orientation: Orientation,
+    zoom: f64,
+) -> Result<(Intrinsics, Distortion), String> {
+    let fits = |w: u32, h: u32| {
+        let ratio = (f64::from(w) * f64::from(intrinsics.height_px)) / (f64::from(h) * f64::from(intrinsics.width_px));
+        (ratio - 1.0).abs() <= MAX_ASPECT_DIFFERENCE
+    };
+    let zoomed = intrinsics.zoomed(zoom);
+    if fits(width, height) {
+        Ok((zoomed.turned(orientation), distortion.turned(orientation)))
+    } else if fits(height, width) && zoomed.turned(orientation).width_px == zoomed.height_px {
+        Ok((zoomed, distortion))
+    } else {
+        Err(format!(
+            "the calibration is for pictures of {}×{} px, and a photo of {width}×{height} px has another shape: cropped, or of another camera",
+            intrinsics.width_px, intrinsics.height_px
+        ))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn photo(name: &str, time_s: Option<f64>) -> Photo {
-        let time_ns = time_s.map(|t| (t * 1e9) as i64);
-        let metadata = PhotoMetadata { time_ns, ..PhotoMetadata::default() };
-        Photo { name: name.into(), path: name.into(), stamp_ns: 0, metadata, size_px: Some((4000, 2250)) }
-    }
-
-    #[test]
-    fn photos_of_one_second_keep_their_order_and_get_distinct_stamps() {
-        let mut photos =
-            vec![photo("a", Some(5.0)), photo("b", Some(4.0)), photo("c", Some(4.0)), photo("d", None), photo("e", Some(5.0))];
-        stamp(&mut photos);
-        let names: Vec<&str> = photos.iter().map(|p| p.name.as_str()).collect();
-        assert_eq!(names, ["b", "c", "d", "a", "e"]);
-        assert!(photos.windows(2).all(|w| w[0].stamp_ns < w[1].stamp_ns));
-        assert!(photos[..3].iter().all(|p| p.stamp_ns < 5 * NANOS_PER_SEC));
+    fn photo(metadata: PhotoMetadata) -> Photo {
+        Photo { name: "a".into(), path: "a".into(), stamp_ns: 0, metadata, size_px: Some((2000, 1125)) }
     }
 
     #[test]
     fn a_camera_of_the_table_has_its_true_focal_length_and_an_unknown_one_has_none() {
-        let mut p = photo("a", None);
+        let mut p = photo(PhotoMetadata::default());
         assert!(camera(&p, &CameraOptions::default()).is_none());
         p.metadata.model = Some("FC7303".into());
         p.metadata.focal_mm = Some(4.5);
-        p.size_px = Some((2000, 1125));
         let c = camera(&p, &CameraOptions::default()).unwrap();
         assert!((c.intrinsics.fx_px - 1455.4).abs() < 0.1);
         p.metadata.model = None;
@@ -188,13 +257,28 @@ mod tests {
     }
 
     #[test]
-    fn a_gimbal_that_states_its_attitude_is_believed() {
-        let metadata = PhotoMetadata {
-            flight_deg: Some([10.0, 5.0, 0.0]),
-            gimbal_deg: Some([12.0, -80.0, 1.0]),
-            ..PhotoMetadata::default()
+    fn a_turned_photo_has_a_turned_camera_and_the_field_of_view_is_of_the_camera() {
+        let options = CameraOptions { hfov_rad: Some(1.2), ..CameraOptions::default() };
+        let upright = camera(&photo(PhotoMetadata::default()), &options).unwrap().intrinsics;
+        let quarter =
+            PhotoMetadata { orientation: Orientation::from_exif(6), digital_zoom: Some(2.0), ..PhotoMetadata::default() };
+        let turned = camera(&photo(quarter), &options).unwrap().intrinsics;
+        assert_eq!((turned.width_px, turned.height_px, turned.fx_px), (1125, 2000, 2.0 * upright.fx_px));
+        assert_eq!((turned.cx_px, turned.cy_px), (562.5, 1000.0));
+    }
+
+    #[test]
+    fn a_calibration_of_another_shape_is_refused_and_one_of_the_shown_picture_taken() {
+        let of = |w, h| CameraOptions {
+            calibration: Some((Intrinsics::centred(w, h, 900.0), Distortion::default())),
+            ..Default::default()
         };
-        let (pitch, roll) = known(&metadata).pitch_roll_rad.unwrap();
-        assert!((pitch - 10f64.to_radians()).abs() < 1e-9 && (roll - 1f64.to_radians()).abs() < 1e-9);
+        let turned = photo(PhotoMetadata { orientation: Orientation::from_exif(8), ..PhotoMetadata::default() });
+        for options in [of(1000, 562), of(562, 1000)] {
+            assert!(camera(&turned, &options).unwrap().intrinsics.height_px > 900);
+        }
+        let error = described_camera(&turned, &of(1000, 750)).unwrap_err();
+        assert!(error.contains("1000×750") && error.contains("2000×1125"), "{error}");
+        assert!(camera(&photo(PhotoMetadata::default()), &of(562, 1000)).is_none());
     }
 }

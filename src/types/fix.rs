@@ -42,6 +42,71 @@ pub enum AbstainReason {
 }
 
 impl AbstainReason {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::Unreadable,
+        Self::NoTexture,
+        Self::NoGround,
+        Self::NoHeight,
+        Self::NoCamera,
+        Self::BadView,
+        Self::NoCandidate,
+        Self::NotOnMap,
+        Self::Ambiguous,
+        Self::Blurred,
+        Self::FewInliers,
+        Self::PoorSpread,
+        Self::BadGeometry,
+        Self::Uncertain,
+        Self::Failed,
+    ];
+
+    /// What is wrong where most frames have this reason, and what to do about it; keys of the configuration in backquotes.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Unreadable => "they cannot be decoded: are the files whole? The log above says what is wrong with each",
+            Self::NoTexture => "they are nearly of one colour: covered, dark, blown out, fog, or a camera that was not ready",
+            Self::NoGround => {
+                "they show no ground: a test picture, a screen, text, noise; check what the camera or grabber gives"
+            }
+            Self::NoHeight => {
+                "nothing tells the height above ground: give `telemetry.height` (metres with their sigma, 120±10, or none: it is searched for)"
+            }
+            Self::NoCamera => "nothing tells the focal length: give `source.camera.hfov_deg` or `source.camera.calibration`",
+            Self::BadView => {
+                "by the stated attitude the camera looks at the horizon or above: where it looked down in truth, the attitude's convention is \
+                 another; give `source.camera.mounting` and `source.camera.tilt_sigma_deg`, or photos without these tags"
+            }
+            Self::NoCandidate => {
+                "the map has nothing where they should be: is it of this area, and is the start (`filter.start.lat_deg`) right? \
+                 `match.prior` = false searches all of the map"
+            }
+            Self::NotOnMap => {
+                "what they show is not on the map: is it of this area, and large enough? Ground that has changed since looks the same"
+            }
+            Self::Ambiguous => {
+                "several places fit nearly as well: fields and woods that repeat themselves; a heading and a height that are known better, a start, \
+                 or more ground in the picture tell them apart"
+            }
+            Self::Blurred => {
+                "they are out of focus or smeared: a shorter exposure, a higher flight; of a video, another `source.frame_rate`"
+            }
+            Self::FewInliers => {
+                "too little of them matches the map: height, focal length or heading may be wrong (`telemetry.height` and `telemetry.heading` = none \
+                 search for them, `source.camera.hfov_deg` overrides the metadata), the map may be of another area or season"
+            }
+            Self::PoorSpread => "they match in a small part only: is most of the picture sky, water, or ground that has changed?",
+            Self::BadGeometry => {
+                "they match at a scale, turn or lean that the stated height, heading and attitude rule out: are those right? \
+                 `telemetry.height` and `telemetry.heading` = none search for them"
+            }
+            Self::Uncertain => {
+                "they match too little to be of use: a height that is known better, or more ground in the picture, makes positions surer"
+            }
+            Self::Failed => "a stage failed; the log says how (SKYFIX_LOG=debug says more)",
+        }
+    }
+
     /// The name written to files.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,12 +1,8 @@
 //! A camera frame and what is known of it before it is matched.
 
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
-use image::RgbImage;
-
-use super::{Refusals, TelemetryBatch};
+use super::{Pixels, Refusals, TelemetryBatch};
 use crate::types::Camera;
 
 /// A number with its standard deviation.
@@ -33,15 +29,6 @@ impl Clocks {
         let later = |clock: Option<i64>| clock.and_then(|ns| ns.checked_add(by_ns));
         Self { utc_ns: later(self.utc_ns), wall_ns: later(self.wall_ns) }
     }
-}
-
-/// The frame's image: decoded where it is needed, so that decoding runs in parallel and a broken file costs one frame.
-#[derive(Clone, Debug)]
-pub enum Pixels {
-    /// A file still to be decoded.
-    File(PathBuf),
-    /// Decoded pixels.
-    Decoded(Arc<RgbImage>),
 }
 
 /// What the localizer may know of a frame's pose. `None` is "not known", and becomes hypotheses or an abstention.
