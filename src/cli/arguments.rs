@@ -204,9 +204,22 @@ fn kind_of(path: &Path) -> &'static str {
         "video"
     } else if path.join("flight.toml").is_file() {
         "recording"
+    } else if is_split_video(path) {
+        "video"
     } else {
         "photos"
     }
+}
+
+/// Whether a folder holds the parts of a video.
+#[cfg(feature = "gst")]
+fn is_split_video(path: &Path) -> bool {
+    skyfix::source::holds_only_videos(path)
+}
+
+#[cfg(not(feature = "gst"))]
+fn is_split_video(_: &Path) -> bool {
+    false
 }
 
 /// Adds the defaults of the configuration to the help of the flags.

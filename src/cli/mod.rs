@@ -10,6 +10,7 @@ macro_rules! say {
 
 mod arguments;
 mod bench;
+mod cameras;
 mod config;
 mod doctor;
 mod eval;
@@ -64,6 +65,8 @@ enum Verb {
     Map(map::Verb),
     /// List the models and check their files.
     Models,
+    /// Print the table of cameras whose sensor and lens are known.
+    Cameras(cameras::Arguments),
     /// Fly a camera over a made-up or a mapped world and write a recording.
     Simulate(Box<simulate::Arguments>),
     /// Measure frames per second and latency of each stage on a flight.
@@ -99,6 +102,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Verb::Config(arguments) => Ok(config::run(&arguments)),
         Verb::Map(verb) => map::run(&verb).map(|()| ExitCode::SUCCESS),
         Verb::Models => models::run(),
+        Verb::Cameras(arguments) => cameras::run(&arguments).map(|()| ExitCode::SUCCESS),
         Verb::Simulate(arguments) => simulate::run(&arguments).map(|()| ExitCode::SUCCESS),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Eval(verb) => eval::run(&verb),

@@ -31,7 +31,9 @@ fn video(plan: &FlightPlan) -> Result<Flight, RunError> {
     use crate::config::TelemetrySource;
     use crate::config::schema::Transport;
     use crate::recording::{RecordingWriter, Truth};
-    use crate::source::footage::{Footage, FootageCamera, FootageSettings, GIVE_A_FOCAL_LENGTH, telemetry};
+    use crate::source::film;
+    use crate::source::footage::{Footage, FootageCamera, FootageSettings, GIVE_A_FOCAL_LENGTH};
+    use crate::source::telemetry::srt::SrtTelemetry;
     use crate::source::video::{RtspTransport, VideoInput, VideoSettings};
     use crate::types::Inputs;
 
@@ -64,37 +66,42 @@ fn video(plan: &FlightPlan) -> Result<Flight, RunError> {
     let mut settings = FootageSettings::new(video, camera, &plan.knowledge);
     settings.first_stamp_ns = plan.first_stamp_ns;
     settings.pause_interval_ns = plan.track.interval_ns;
-    let (mut warnings, mut truth) = (Vec::new(), Vec::new());
+    let (mut warnings, mut known) = (Vec::new(), SrtTelemetry::default());
+    let mut inputs = Inputs::default();
+    if let Source::Video(path) | Source::Folder(path) = &plan.source {
+        let given = plan.telemetry.iter().any(|t| !matches!(t, TelemetrySource::Mavlink(_)));
+        let film = film::of(path, given)?;
+        (settings.files, inputs) = (film.parts, film.inputs);
+        known.append(film.telemetry);
+    }
     let declination_rad = declination(plan, &mut warnings)?.unwrap_or(0.0);
     let offset_ns = crate::time::nanos_from_seconds(plan.telemetry_minus_video_s);
     for from in &plan.telemetry {
         match from {
             TelemetrySource::Sidecars(path) | TelemetrySource::Srt(path) => {
-                let mut known = telemetry(path)?;
-                known.samples.shift(-offset_ns);
-                truth.extend(known.truth.iter().map(|(stamp_ns, at)| (stamp_ns.saturating_sub(offset_ns), *at)));
-                settings.telemetry.append(known.samples);
-                warnings.extend(known.warnings);
+                known.append(film::telemetry(path)?);
             }
             TelemetrySource::Mavlink(link) => settings.live = Some(mavlink(plan, link, declination_rad)?),
         }
     }
+    known = known.shifted(-offset_ns);
     if plan.declination_date.is_some() {
-        settings.telemetry.turn_headings(declination_rad);
+        known.samples.turn_headings(declination_rad);
     }
-    warnings.extend(settings.warning());
     if let Some(folder) = &plan.record {
         settings.record = Some((RecordingWriter::create(folder)?, plan.told.clone()));
     }
+    settings.take(&known, &mut inputs);
+    warnings.extend(known.warnings);
     let frames = Box::new(Footage::start(settings)?);
     Ok(Flight {
         frames,
-        truth: Truth::of_track(truth),
+        truth: Truth::of_track(known.truth),
         start: None,
         map: None,
         map_lies_elsewhere: false,
         warnings,
-        inputs: Inputs::default(),
+        inputs,
     })
 }
 

@@ -3,20 +3,22 @@
 mod live;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::cameras;
+use super::film;
 use super::flight::{Flight, VideoOptions};
 use super::frames::{FrameEvent, FrameSource};
 use super::health::{HealthWatch, SharedHealth};
 use super::photos::CameraOptions;
-use super::telemetry::srt::{self, SrtTelemetry};
+use super::telemetry::srt::SrtTelemetry;
 use super::video::{MonotonicClock, VideoEvent, VideoFrame, VideoInput, VideoParts, VideoSettings};
+use super::zoom::{FILM_MM, Zoom};
 use super::{KnowledgeOptions, Setting, SourceError, TelemetryBuffer};
 use crate::recording::rows::FrameRow;
-use crate::recording::{Description, FileError, Recording, RecordingWriter, Told, Truth, VideoPart, as_recorded, sidecars};
-use crate::types::{Camera, Clocks, Frame, Inputs, Intake, Intrinsics, Known, Pause, Pixels, Refusals, TelemetryBatch};
+use crate::recording::{Description, FileError, Recording, RecordingWriter, Told, Truth, VideoPart, as_recorded};
+use crate::types::{Camera, Clocks, Frame, Inputs, Intake, Intrinsics, Known, Pause, Pixels, Refusals, Standing, TelemetryBatch};
 
 pub use live::LiveTelemetry;
 use live::{LATEST_FRAME_NS, PauseClock};
@@ -41,8 +43,12 @@ pub struct FootageSettings {
     pub video: VideoSettings,
     /// The files of a recorded video, instead of the input above; none for any other.
     pub parts: Vec<VideoPart>,
+    /// The files of a video in parts that is no recording, each with the time at which it begins, nanoseconds.
+    pub files: Vec<(PathBuf, Option<i64>)>,
     /// Its camera.
     pub camera: FootageCamera,
+    /// Zoom that changes while it films.
+    pub zoom: Option<Zoom>,
     /// What the localizer may know.
     pub knowledge: KnowledgeOptions,
     /// Telemetry that is known beforehand, on the frames' clock.
@@ -65,6 +71,7 @@ pub struct Footage {
     name: String,
     video: VideoParts,
     camera: FootageCamera,
+    zoom: Option<Zoom>,
     knowledge: KnowledgeOptions,
     recorded: TelemetryBuffer,
     rows: HashMap<u64, FrameRow>,
@@ -106,56 +113,27 @@ fn file(path: &Path, options: &VideoOptions) -> VideoSettings {
     VideoSettings { frame_rate: options.frame_rate, ..VideoSettings::new(VideoInput::File(path.into())) }
 }
 
-/// A video file without a recording around it.
+/// A video file without a recording around it, or a folder of its parts.
 pub(super) fn open(
     path: &Path,
     knowledge: &KnowledgeOptions,
     camera: &CameraOptions,
     options: &VideoOptions,
 ) -> Result<Flight, SourceError> {
-    let known = options.telemetry.as_deref().map(telemetry).transpose()?.unwrap_or_default();
-    let mut warnings = known.warnings;
+    let film = film::of(path, options.telemetry.is_some())?;
     let camera = FootageCamera::from_options(camera, None).map_err(|reason| {
         let reason = format!("{reason}; {GIVE_A_FOCAL_LENGTH}");
         FileError::Bad { path: path.into(), line: None, reason }
     })?;
-    let settings = FootageSettings { telemetry: known.samples, ..FootageSettings::new(file(path, options), camera, knowledge) };
-    warnings.extend(settings.warning());
+    let mut settings = FootageSettings { files: film.parts, ..FootageSettings::new(file(path, options), camera, knowledge) };
+    let (mut known, mut inputs) = (film.telemetry, film.inputs);
+    if let Some(given) = options.telemetry.as_deref() {
+        known.append(film::telemetry(given)?);
+    }
+    settings.take(&known, &mut inputs);
     let frames = Box::new(Footage::start(settings)?);
-    Ok(Flight {
-        frames,
-        start: None,
-        truth: Truth::of_track(known.truth),
-        map: None,
-        map_lies_elsewhere: false,
-        warnings,
-        inputs: Inputs::default(),
-    })
-}
-
-/// Telemetry of files: a folder with sidecars, one of them, or DJI's subtitles.
-///
-/// # Errors
-/// When there is no such file, or it holds no telemetry.
-pub fn telemetry(path: &Path) -> Result<SrtTelemetry, FileError> {
-    let samples = |samples| SrtTelemetry { samples, ..SrtTelemetry::default() };
-    if path.is_dir() {
-        return sidecars::read(path, 0).map(samples);
-    }
-    let nothing = |reason: String| Err(FileError::Nothing { path: path.into(), reason });
-    if !path.is_file() {
-        return nothing("no such file or folder".into());
-    }
-    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("srt")) {
-        return srt::read(path);
-    }
-    match sidecars::read_one(path) {
-        Some(read) => read.map(samples),
-        None => {
-            let name = path.file_name().unwrap_or_default().display();
-            nothing(format!("'{name}' is no telemetry; give {}, their folder, or a .srt file", sidecars::NAMES.join(", ")))
-        }
-    }
+    let (truth, warnings) = (Truth::of_track(known.truth), known.warnings);
+    Ok(Flight { frames, start: None, truth, map: None, map_lies_elsewhere: false, warnings, inputs })
 }
 
 /// What a recording of a live flight says of itself.
@@ -165,6 +143,15 @@ fn recorded_by_run<'a>(camera: &'a Camera, told: &'a Told) -> Description<'a> {
 }
 
 impl FootageCamera {
+    /// The same camera with a digital zoom.
+    #[must_use]
+    pub fn zoomed(&self, factor: f64) -> Self {
+        match self {
+            Self::Known(camera) => Self::Known(Camera { intrinsics: camera.intrinsics.zoomed(factor), ..*camera }),
+            Self::FieldOfView(hfov_rad, camera) => Self::FieldOfView(2.0 * ((hfov_rad / 2.0).tan() / factor).atan(), *camera),
+        }
+    }
+
     /// From a calibration, a field of view, or a model of the table of sensors.
     ///
     /// # Errors
@@ -195,7 +182,9 @@ impl FootageSettings {
         Self {
             video,
             parts: Vec::new(),
+            files: Vec::new(),
             camera,
+            zoom: None,
             knowledge: *knowledge,
             telemetry,
             frames: Vec::new(),
@@ -208,6 +197,47 @@ impl FootageSettings {
 }
 
 impl FootageSettings {
+    /// Takes telemetry that came along, with the zoom that it states, and notes what is known by it and what is not.
+    pub fn take(&mut self, known: &SrtTelemetry, said: &mut Inputs) {
+        self.telemetry.append(known.samples.clone());
+        let given = match &self.camera {
+            FootageCamera::FieldOfView(hfov_rad, _) => 0.5 / (hfov_rad / 2.0).tan(),
+            FootageCamera::Known(camera) => camera.intrinsics.fx_px / f64::from(camera.intrinsics.width_px),
+        };
+        said.count(
+            "camera",
+            Standing::Taken,
+            format!("a horizontal field of view of {:.1}°, as given", (0.5 / given).atan().to_degrees() * 2.0),
+        );
+        let zoom = Zoom::of(&known.optics, given * FILM_MM);
+        if let Some(words) = &zoom.words {
+            let standing = if zoom.contradicts { Standing::Contradicted } else { Standing::Taken };
+            said.add("camera", standing, known.optics.len() as u64, words.as_str());
+        }
+        match zoom.steps.as_slice() {
+            // One zoom all along is the camera's own, in a recording as well.
+            [(_, factor)] => self.camera = self.camera.zoomed(*factor),
+            _ => self.zoom = Some(zoom),
+        }
+        if self.zoom.as_ref().is_some_and(|z| z.steps.len() > 1) && self.record.is_some() {
+            said.count("camera", Standing::LeftOut, "a recording has one camera: the zoom's changes are not in it");
+        }
+        let (heights, headings) = (self.telemetry.height.len(), self.telemetry.heading.len().max(self.telemetry.attitude.len()));
+        let live = self.live.is_some();
+        let mut quantity = |name, setting: Setting, samples: usize, missing: String| match setting {
+            Setting::Sensor if samples > 0 => said.add(name, Standing::Taken, samples as u64, "samples of the telemetry"),
+            Setting::Sensor if live => {}
+            Setting::Sensor => said.add(name, Standing::Missing, 0, missing),
+            given => said.count(name, Standing::Taken, format!("`telemetry.{name}` = {given}")),
+        };
+        quantity("height", self.knowledge.height, heights, self.warning().unwrap_or_default());
+        let all_tried = "nothing tells the heading: all are tried; give `telemetry.heading` if it is known".into();
+        quantity("heading", self.knowledge.heading, headings, all_tried);
+        if !known.truth.is_empty() {
+            said.add("position", Standing::Taken, known.truth.len() as u64, "positions of the subtitles, for scoring only");
+        }
+    }
+
     /// What a user should know: that nothing will tell the height, if so.
     pub fn warning(&self) -> Option<String> {
         let unknown = self.live.is_none() && self.telemetry.height.is_empty() && self.knowledge.height == Setting::Sensor;
@@ -232,8 +262,13 @@ impl Footage {
         }
         Ok(Self {
             name: settings.video.input.shown(),
-            video: VideoParts::start(settings.video, settings.parts)?,
+            video: if settings.files.is_empty() {
+                VideoParts::start(settings.video, settings.parts)?
+            } else {
+                VideoParts::start_sequence(settings.video, settings.files)?
+            },
             camera: settings.camera,
+            zoom: settings.zoom,
             knowledge: settings.knowledge,
             recorded: TelemetryBuffer::of_recording(&settings.telemetry, settings.knowledge.plausible),
             rows: settings.frames.into_iter().map(|row| (row.frame, row)).collect(),
@@ -267,7 +302,11 @@ impl Footage {
         }
         let stamp_ns = row.as_ref().map_or(shown.pts_ns, |r| r.stamp_ns);
         let camera = match self.camera_for(shown.image.dimensions()) {
-            Ok(camera) => Some(camera),
+            Ok(camera) => Some(
+                self.zoom
+                    .as_ref()
+                    .map_or(camera, |zoom| Camera { intrinsics: camera.intrinsics.zoomed(zoom.at(stamp_ns)), ..camera }),
+            ),
             Err(reason) if self.next_ordinal == 0 => {
                 return FrameEvent::Failed(FileError::Bad { path: self.name.clone().into(), line: None, reason }.into());
             }

@@ -61,6 +61,11 @@ fn content(path: &Path) -> std::io::Result<Content> {
     })
 }
 
+/// Whether an ending, in lower case, is one of photos.
+pub fn is_photo_ending(ending: &str) -> bool {
+    !ending.is_empty() && PHOTOS.contains(&ending)
+}
+
 fn ending(path: &Path) -> String {
     path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase()
 }

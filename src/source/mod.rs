@@ -4,6 +4,8 @@ mod attitude;
 pub(crate) mod buffer;
 pub(crate) mod calibration;
 pub mod cameras;
+#[cfg(feature = "gst")]
+pub(crate) mod film;
 pub(crate) mod flight;
 #[cfg(feature = "gst")]
 pub(crate) mod footage;
@@ -24,8 +26,11 @@ mod times;
 #[doc(hidden)]
 pub mod video;
 mod xmp;
+mod zoom;
 
 pub use buffer::{TelemetryBuffer, TelemetryCounters};
+#[cfg(feature = "gst")]
+pub use film::holds_only_videos;
 pub use flight::{Flight, VideoOptions};
 pub use frames::{FrameEvent, FrameList, FrameSource};
 pub use health::{SharedHealth, TelemetryHealth};

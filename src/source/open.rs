@@ -31,6 +31,10 @@ pub fn open(
     if !path.is_dir() {
         return Err(FileError::Nothing { path: path.into(), reason: "no such file or folder".into() }.into());
     }
+    #[cfg(feature = "gst")]
+    if !path.join("flight.toml").is_file() && super::holds_only_videos(path) {
+        return footage::open(path, knowledge, camera, video);
+    }
     if video.telemetry.is_some() {
         let reason = "`telemetry.sidecars` goes with a video file; photos and recordings bring their own";
         return Err(FileError::Nothing { path: path.into(), reason: reason.into() }.into());

@@ -18,8 +18,8 @@ fn subtitles_of_real_aircraft_of_both_generations_are_read() {
         let (first, position) = (t.samples.height[0], t.truth[0]);
         assert!((first.stamp_ns as f64 / 1e9 - start_s).abs() < 1e-6 && (first.height_agl_m - height_m).abs() < 1e-9, "{name}");
         assert_eq!((position.1.lat_deg, position.1.lon_deg, position.0), (lat, lon, first.stamp_ns), "{name}");
-        assert_eq!(t.focal_length_35mm_equivalent_mm, Some(focal_mm), "{name}");
-        assert_eq!((t.f_number, t.digital_zoom), (Some(f_number), zoom), "{name}");
+        assert_eq!(t.optics[0].1, srt::StatedOptics { equivalent_mm: Some(focal_mm), digital_zoom: zoom }, "{name}");
+        assert_eq!(t.f_number, Some(f_number), "{name}");
         assert!(t.samples.height.windows(2).all(|w| w[0].stamp_ns < w[1].stamp_ns), "{name}");
         assert!(t.warnings.is_empty(), "{name}: {:?}", t.warnings);
     }

@@ -1,8 +1,10 @@
 //! Telemetry readers, one file a format; what they have in common is the [`TelemetryBuffer`] they fill.
 
 pub mod clock;
+pub(crate) mod foreign;
 #[cfg(feature = "mavlink")]
 pub mod mavlink;
+pub(crate) mod mp4;
 pub mod srt;
 mod srt_fields;
 

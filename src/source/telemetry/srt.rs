@@ -1,11 +1,12 @@
-//! Subtitles that DJI aircraft write beside their videos (`DJI_0001.SRT`).
+//! Subtitles that aircraft of DJI and Autel write beside their videos (`DJI_0001.SRT`).
 //!
-//! Three families are read, and any mix of them:
+//! Four families are read, and any mix of them:
 //!
 //! - bracketed, newer: `[fnum: 1.8] [focal_len: 24.00] [latitude: 1.0] [longitude: 2.0] [rel_alt: 31.0 abs_alt: 731.5]`, on some
 //!   aircraft with `[gb_yaw: 30.0 gb_pitch: -90.0 gb_roll: 0.0]`;
 //! - bracketed, older: the same with numbers scaled to integers, `[fnum : 170]` for 1.7 and `[focal_len : 240]` for 24 mm. What is
 //!   written without a decimal point is scaled. `longtitude` (sic) is understood;
+//! - Autel's: `GPS(E: 10.9, N: 47.8, 118.3m)`, whose height is above take-off;
 //! - inline: `GPS(lon,lat,alt) BAROMETER:64.3`, or `GPS (lon, lat, satellites), D 12.1m, H 85.8m, … F.PRY (p°, r°, y°)`.
 //!
 //! The order inside `GPS(…)` differs between firmwares, so it is decided once for a file: a first number beyond ±90 makes it
@@ -21,7 +22,9 @@ use std::path::Path;
 use super::srt_fields::{Field, fields, without_tags};
 use crate::geo::Geodetic;
 use crate::recording::FileError;
+use crate::source::attitude::of_forward_lens;
 use crate::source::knowledge::{HEADING_SIGMA_RAD, height_sigma_m};
+use crate::source::times::parse_time;
 use crate::types::{HeadingSample, HeightSample, TelemetryBatch};
 
 /// A gimbal further than this from straight down is worth a warning, degrees.
@@ -36,14 +39,44 @@ pub struct SrtTelemetry {
     pub samples: TelemetryBatch,
     /// GNSS positions by the time in the video, nanoseconds; heights above sea level where stated, else 0. For scoring only.
     pub truth: Vec<(i64, Geodetic)>,
-    /// Focal length at the start as DJI states it: the equivalent for a 36 mm wide picture, millimetres.
-    pub focal_length_35mm_equivalent_mm: Option<f64>,
-    /// Digital zoom at the start, 1 for none.
-    pub digital_zoom: Option<f64>,
+    /// Focal length and digital zoom, by the time in the video from which on they hold, nanoseconds.
+    pub optics: Vec<(i64, StatedOptics)>,
+    /// When the last subtitle begins and how long subtitles last, nanoseconds: where the next part of a video that was split begins.
+    pub ends_ns: Option<i64>,
+    /// Date and time of the first subtitle by the aircraft's clock, nanoseconds since 1970 as if that were UTC.
+    pub begins_at_ns: Option<i64>,
     /// F-number at the start.
     pub f_number: Option<f64>,
     /// Things a user should know.
     pub warnings: Vec<String>,
+}
+
+/// What subtitles say of the lens.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct StatedOptics {
+    /// The equivalent for a 36 mm wide picture, millimetres; with or without the digital zoom.
+    pub equivalent_mm: Option<f64>,
+    /// Digital zoom, 1 for none.
+    pub digital_zoom: Option<f64>,
+}
+
+impl SrtTelemetry {
+    /// The same at other times.
+    pub fn shifted(mut self, by_ns: i64) -> Self {
+        self.samples.shift(by_ns);
+        let later = |stamp_ns: &mut i64| *stamp_ns = stamp_ns.saturating_add(by_ns);
+        self.truth.iter_mut().for_each(|(stamp_ns, _)| later(stamp_ns));
+        self.optics.iter_mut().for_each(|(stamp_ns, _)| later(stamp_ns));
+        self
+    }
+
+    /// Adds what another says of later times.
+    pub fn append(&mut self, other: Self) {
+        self.samples.append(other.samples);
+        self.truth.extend(other.truth);
+        self.optics.extend(other.optics);
+        self.warnings.extend(other.warnings);
+    }
 }
 
 /// Reads a file.
@@ -67,41 +100,61 @@ struct Cue {
 /// # Errors
 /// The reason why there is nothing to read.
 pub fn parse(text: &str) -> Result<SrtTelemetry, String> {
-    let mut out = SrtTelemetry::default();
-    let cues = cues(text, &mut out.warnings);
+    let mut warnings = Vec::new();
+    let cues = cues(text, &mut warnings);
     if cues.is_empty() {
         return Err(
             "no subtitle in it (a line such as 00:00:01,000 --> 00:00:01,033); give the .SRT that the aircraft wrote".into()
         );
     }
+    of_cues(&cues, warnings)
+}
+
+/// Subtitles that come out of a video: the time of each, nanoseconds, and its text.
+///
+/// # Errors
+/// The reason why there is nothing to read.
+pub fn of_texts(texts: Vec<(i64, String)>) -> Result<SrtTelemetry, String> {
+    let of = |(start_ns, text): (i64, String)| Cue { start_ns, text: text.lines().map(|l| without_tags(l) + "\n").collect() };
+    of_cues(&texts.into_iter().map(of).collect::<Vec<_>>(), Vec::new())
+}
+
+fn of_cues(cues: &[Cue], warnings: Vec<String>) -> Result<SrtTelemetry, String> {
+    let mut out = SrtTelemetry { warnings, ..SrtTelemetry::default() };
     let parsed: Vec<(i64, Vec<Field>)> = cues.iter().map(|c| (c.start_ns, fields(&c.text))).collect();
     let order = coordinate_order(&parsed, &mut out.warnings);
-    let mut oblique = 0;
-    let mut optics: Option<[Option<f64>; 2]> = None;
-    let mut zooms = false;
+    let (mut oblique, mut unmeasured) = (0, 0);
+    if let [.., before, last] = cues {
+        out.ends_ns = last.start_ns.checked_add(last.start_ns - before.start_ns);
+    }
+    out.begins_at_ns = cues.first().and_then(|cue| date_in(&cue.text));
     for (stamp_ns, fields) in &parsed {
         let read = Reading { fields };
-        if let Some(h) = read.height_m() {
+        let position = read.position(order);
+        let height = read.height_m();
+        // Zeros are what is written before the first fix.
+        let nothing_yet = height == Some(0.0) && position.is_none();
+        unmeasured += usize::from(nothing_yet);
+        if let Some(h) = height.filter(|_| !nothing_yet) {
             out.samples.height.push(HeightSample { stamp_ns: *stamp_ns, height_agl_m: h, sigma_m: height_sigma_m(h) });
         }
-        if let Some(heading_deg) = read.heading_deg() {
-            let heading_rad = heading_deg.rem_euclid(360.0).to_radians();
+        if let Some(heading_rad) = read.heading_rad() {
+            let heading_rad = heading_rad.rem_euclid(std::f64::consts::TAU);
             out.samples.heading.push(HeadingSample { stamp_ns: *stamp_ns, heading_rad, sigma_rad: HEADING_SIGMA_RAD });
         }
         oblique += usize::from(read.gimbal_pitch_deg().is_some_and(|p| (p + 90.0).abs() > NADIR_TOLERANCE_DEG));
-        if let Some(position) = read.position(order) {
+        if let Some(position) = position {
             out.truth.push((*stamp_ns, position));
         }
-        let now = [read.focal_length_mm(), read.digital_zoom()];
-        if now.iter().any(Option::is_some) {
-            zooms |= optics.is_some_and(|first| first != now);
-            optics.get_or_insert(now);
+        let now = StatedOptics { equivalent_mm: read.focal_length_mm(), digital_zoom: read.digital_zoom() };
+        if now != StatedOptics::default() && out.optics.last().is_none_or(|(_, before)| *before != now) {
+            out.optics.push((*stamp_ns, now));
         }
         out.f_number = out.f_number.or_else(|| read.f_number());
     }
-    [out.focal_length_35mm_equivalent_mm, out.digital_zoom] = optics.unwrap_or_default();
-    if zooms {
-        out.warnings.push("the focal length or the digital zoom changes in this video; only its start is used".into());
+    if unmeasured > 0 {
+        out.warnings
+            .push(format!("{unmeasured} subtitles have a height of 0 and no position, as before the first fix: left out"));
     }
     if oblique > 0 {
         let of = parsed.len();
@@ -165,6 +218,12 @@ fn time_ns(text: &str) -> Option<i64> {
     Some((i64::from(hours) * 3600 + i64::from(minutes) * 60 + i64::from(seconds)) * 1_000_000_000 + nanos)
 }
 
+/// The first date and time in a text.
+fn date_in(text: &str) -> Option<i64> {
+    let starts = text.char_indices().filter(|(_, c)| c.is_ascii_digit()).map(|(at, _)| at);
+    starts.filter_map(|at| parse_time(text.get(at..)?.lines().next()?)).next()
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Order {
     LatLon,
@@ -175,7 +234,8 @@ enum Order {
 
 /// See the module's documentation.
 fn coordinate_order(cues: &[(i64, Vec<Field>)], warnings: &mut Vec<String>) -> Order {
-    let places = || cues.iter().flat_map(|(_, fields)| fields).filter(|f| f.key == "gps" && f.numbers.len() >= 2);
+    let named = |f: &Field| f.numbers.iter().any(|n| !n.name.is_empty());
+    let places = || cues.iter().flat_map(|(_, fields)| fields).filter(|f| f.key == "gps" && f.numbers.len() >= 2 && !named(f));
     let beyond = |i: usize| places().any(|f| f.numbers[i].value.abs() > 90.0);
     match (beyond(0), beyond(1)) {
         (true, true) => {
@@ -216,16 +276,38 @@ impl Reading<'_> {
     }
 
     fn height_m(&self) -> Option<f64> {
-        self.number(&["rel_alt", "h", "barometer"]).filter(|h| h.abs() < MAX_HEIGHT_M)
+        let autel = || self.field(&["gps"])?.numbers.get(2).filter(|_| self.by_name(["N", "S"]).is_some()).map(|n| n.value);
+        self.number(&["rel_alt", "h", "barometer"]).or_else(autel).filter(|h| h.abs() < MAX_HEIGHT_M)
     }
 
-    /// The gimbal's yaw, else the airframe's.
-    fn heading_deg(&self) -> Option<f64> {
+    /// A part of `GPS(E: 10.9, N: 47.8)` by the direction that counts as positive, or the other one.
+    fn by_name(&self, [positive, negative]: [&str; 2]) -> Option<f64> {
+        let numbers = &self.field(&["gps"])?.numbers;
+        let named = |name: &str| numbers.iter().find(|n| n.name == name).map(|n| n.value);
+        named(positive).or_else(|| named(negative).map(|v| -v.abs()))
+    }
+
+    /// The heading of the picture's top by the gimbal, else of the airframe, radians.
+    fn heading_rad(&self) -> Option<f64> {
         let third = |key: &str| self.field(&[key])?.numbers.get(2).map(|n| n.value);
-        self.number(&["gb_yaw", "gimbal_yaw"])
-            .or_else(|| third("g.pry"))
-            .or_else(|| self.number(&["yaw"]))
-            .or_else(|| third("f.pry"))
+        if let Some([yaw, pitch, roll]) = self.gimbal_deg() {
+            return Some(of_forward_lens(yaw.to_radians(), pitch.to_radians(), roll.to_radians()).0);
+        }
+        let other = || self.number(&["yaw"]).or_else(|| third("f.pry"));
+        self.number(&["gb_yaw", "gimbal_yaw"]).or_else(other).map(f64::to_radians)
+    }
+
+    /// Yaw, pitch and roll of the gimbal, degrees; none where all are 0, which is what is written where nothing measures them.
+    fn gimbal_deg(&self) -> Option<[f64; 3]> {
+        let named = || {
+            let angle = |part: &str| self.number(&[&format!("gb_{part}"), &format!("gimbal_{part}")]);
+            Some([angle("yaw")?, angle("pitch")?, angle("roll")?])
+        };
+        let in_order = || match self.field(&["g.pry"])?.numbers.as_slice() {
+            [pitch, roll, yaw, ..] => Some([yaw.value, pitch.value, roll.value]),
+            _ => None,
+        };
+        named().or_else(in_order).filter(|angles| angles.iter().any(|a| *a != 0.0))
     }
 
     fn gimbal_pitch_deg(&self) -> Option<f64> {
@@ -243,7 +325,8 @@ impl Reading<'_> {
                 Order::Unknown => None,
             }
         };
-        let (lat_deg, lon_deg) = named.or_else(gps)?;
+        let directed = || self.by_name(["N", "S"]).zip(self.by_name(["E", "W"]));
+        let (lat_deg, lon_deg) = named.or_else(directed).or_else(gps)?;
         let alt_m = self.number(&["abs_alt", "altitude"]).unwrap_or(0.0);
         // Zeros are what is written before the first fix.
         Some(Geodetic { lat_deg, lon_deg, alt_m }).filter(|p| p.is_valid() && (lat_deg, lon_deg) != (0.0, 0.0))

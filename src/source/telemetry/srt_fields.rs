@@ -8,6 +8,8 @@ pub(super) struct Number {
     pub decimal: bool,
     /// What follows without a space: `M`, `m`, `°`.
     pub unit: String,
+    /// What it is called inside parentheses: the `E` of `GPS(E: 10.9, N: 47.8)`, in upper case; else empty.
+    pub name: String,
 }
 
 /// A key, in lower case, with its numbers; at least one.
@@ -66,8 +68,12 @@ fn tuple(text: &str) -> Option<(Vec<Number>, &str)> {
     let numbers: Option<Vec<Number>> = inside
         .split(',')
         .map(|part| {
-            let (value, decimal, unit) = lexed(part.trim())?;
-            Some(Number { value, decimal, unit: unit.trim().to_string() })
+            let (name, number) = match part.split_once(':') {
+                Some((name, number)) if name.trim().chars().all(|c| c.is_ascii_alphabetic()) => (name.trim(), number.trim()),
+                _ => ("", part.trim()),
+            };
+            let (value, decimal, unit) = lexed(number, false)?;
+            Some(Number { value, decimal, unit: unit.trim().to_string(), name: name.to_ascii_uppercase() })
         })
         .collect();
     Some((numbers?, after))
@@ -75,23 +81,27 @@ fn tuple(text: &str) -> Option<(Vec<Number>, &str)> {
 
 /// A number that something follows, and the rest behind its unit.
 fn number(text: &str) -> Option<(Number, &str)> {
-    let (value, decimal, rest) = lexed(text)?;
+    let (value, decimal, rest) = lexed(text, true)?;
     let end = rest.find(|c: char| c.is_whitespace() || "])[(,<".contains(c))?;
     let unit = &rest[..end];
     // A shutter of 1/5000 and a date of 2024-06-19 are no numbers.
-    (!unit.starts_with(['/', '-', ':', '.'])).then(|| (Number { value, decimal, unit: unit.to_string() }, &rest[end..]))
+    (!unit.starts_with(['/', '-', ':', '.']))
+        .then(|| (Number { value, decimal, unit: unit.to_string(), name: String::new() }, &rest[end..]))
 }
 
-/// The number that a text begins with, whether it has a decimal point, and the rest.
-fn lexed(text: &str) -> Option<(f64, bool, &str)> {
+/// The number that a text begins with, whether it has a decimal point, and the rest. `comma`: whether a comma before a digit is a decimal point,
+/// as it is written where programs follow the language of the system.
+fn lexed(text: &str, comma: bool) -> Option<(f64, bool, &str)> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let digits = |s: &str| s.len() - s.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let whole = digits(unsigned);
-    let fraction = unsigned[whole..].strip_prefix('.').map(digits);
+    let after = &unsigned[whole..];
+    let by_comma = || after.strip_prefix(',').filter(|rest| comma && digits(rest) > 0);
+    let fraction = after.strip_prefix('.').or_else(by_comma).map(digits);
     if whole + fraction.unwrap_or(0) == 0 {
         return None;
     }
     let end = text.len() - unsigned.len() + whole + fraction.map_or(0, |f| f + 1);
-    let value: f64 = text[..end].parse().ok()?;
+    let value: f64 = text[..end].replace(',', ".").parse().ok()?;
     value.is_finite().then_some((value, fraction.is_some(), &text[end..]))
 }

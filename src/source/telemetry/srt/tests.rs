@@ -11,12 +11,65 @@ fn height(t: &SrtTelemetry) -> Vec<(i64, f64)> {
     t.samples.height.iter().map(|h| (h.stamp_ns / 1_000_000, h.height_agl_m)).collect()
 }
 
+fn optics(t: &SrtTelemetry) -> Vec<(i64, Option<f64>, Option<f64>)> {
+    t.optics.iter().map(|(at, o)| (at / 1_000_000, o.equivalent_mm, o.digital_zoom)).collect()
+}
+
+#[test]
+fn autels_form_names_its_directions_and_its_height_is_above_take_off() {
+    let cue = |gps: &str| {
+        let gimbal = "F.PRY (-1.0\u{b0}, 1.0\u{b0}, 127.3\u{b0}), G.PRY (-90.0\u{b0}, 0.0\u{b0}, 120.0\u{b0})";
+        format!(
+            "1\n00:00:00,000 --> 00:00:00,200\nHOME(E: 1.0, N: 2.0) 2024-06-19 10:00:00\nGPS({gps}, 118.33m) \nISO:100\n{gimbal}\n\n"
+        )
+    };
+    let t = parse(&cue("E: 10.902609, N: 47.801024")).unwrap();
+    assert_eq!((t.truth[0].1.lat_deg, t.truth[0].1.lon_deg, height(&t)), (47.801024, 10.902609, vec![(0, 118.33)]));
+    assert!((t.samples.heading[0].heading_rad.to_degrees() - 120.0).abs() < 1e-9 && t.warnings.is_empty(), "{:?}", t.warnings);
+    let t = parse(&cue("W: 10.5, S: 47.5")).unwrap();
+    assert_eq!((t.truth[0].1.lat_deg, t.truth[0].1.lon_deg), (-47.5, -10.5));
+}
+
+#[test]
+fn a_gimbal_that_is_rolled_while_it_looks_straight_down_turns_the_picture_and_one_of_zeros_says_nothing() {
+    let heading = |gimbal: &str| {
+        let t = parse(&format!("1\n00:00:00,000 --> 00:00:00,033\n[rel_alt: 50.0 abs_alt: 90.0] {gimbal}\n")).unwrap();
+        t.samples.heading.first().map(|h| h.heading_rad.to_degrees().round())
+    };
+    assert_eq!(heading("[gb_yaw: 30.0 gb_pitch: -90.0 gb_roll: 90.0]"), Some(120.0));
+    assert_eq!(heading("[gb_yaw: 0.0 gb_pitch: 0.0 gb_roll: 0.0] F.PRY (1.0, 2.0, 33.0)"), Some(33.0));
+}
+
+#[test]
+fn decimal_commas_numbers_that_are_none_and_heights_before_the_first_fix_are_what_they_are() {
+    let cue = |body: &str| format!("1\n00:00:00,000 --> 00:00:00,200\n{body}\n\n");
+    let comma = parse(&cue("[latitude: 47,801024] [longitude: 10,902609] [rel_alt: 118,335 abs_alt: 849,335]")).unwrap();
+    assert_eq!((height(&comma), comma.truth[0].1.lat_deg), (vec![(0, 118.335)], 47.801024));
+    let nan = parse(&cue("[latitude: 47.8] [longitude: 10.9] [rel_alt: nan abs_alt: 849.335]")).unwrap();
+    assert!(nan.samples.height.is_empty() && nan.warnings.iter().any(|w| w.contains("no height")));
+    let zeros = cue("[latitude: 0.0] [longitude: 0.0] [rel_alt: 0.000 abs_alt: 0.000]");
+    let later = "2\n00:00:01,000 --> 00:00:02,000\n[latitude: 47.8] [longitude: 10.9] [rel_alt: 50.000 abs_alt: 0.000]\n\n";
+    let lock = parse(&format!("{zeros}{later}")).unwrap();
+    assert_eq!((height(&lock), lock.truth.len()), (vec![(1000, 50.0)], 1));
+    assert!(lock.warnings[0].contains("before the first fix"), "{:?}", lock.warnings);
+}
+
+#[test]
+fn zoom_is_told_from_when_on_it_holds() {
+    let cue = |s: i64, mm: f64, zoom: f64| {
+        format!("{s}\n00:00:0{s},000 --> 00:00:0{s},500\n[focal_len: {mm:.2}] [dzoom_ratio: {zoom:.2}] [rel_alt: 9.0]\n\n")
+    };
+    let t = parse(&[cue(1, 24.0, 1.0), cue(2, 24.0, 1.0), cue(3, 48.0, 2.0)].concat()).unwrap();
+    assert_eq!(optics(&t), [(1000, Some(24.0), Some(1.0)), (3000, Some(48.0), Some(2.0))]);
+}
+
 #[test]
 fn the_newer_bracketed_form_is_read() {
     let t = parse(NEWER).unwrap();
     assert_eq!(height(&t), [(1000, 61.2), (1033, 61.3)]);
     assert_eq!(t.truth[1], (1_033_000_000, Geodetic { lat_deg: -33.250011, lon_deg: 18.500012, alt_m: 240.225 }));
-    assert_eq!((t.focal_length_35mm_equivalent_mm, t.f_number, t.digital_zoom), (Some(35.0), Some(2.8), None));
+    assert_eq!((optics(&t), t.f_number), (vec![(1000, Some(35.0), None)], Some(2.8)));
+    assert_eq!((t.ends_ns, t.begins_at_ns), (Some(1_066_000_000), Some(1_741_082_400_462_000_000)));
     assert!((t.samples.height[0].sigma_m - height_sigma_m(61.2)).abs() < 1e-12);
     assert!(t.warnings.is_empty() && t.samples.heading.is_empty(), "{:?}", t.warnings);
 }
@@ -28,7 +81,7 @@ fn the_older_bracketed_form_has_its_scaled_integers_undone() {
         [dzoom_ratio: 15000, delta:0],[latitude: 1.5] [longtitude: -2.25] [rel_alt: 99.900 abs_alt: 1429.698] </font>";
     let t = parse(&format!("\u{feff}{text}")).unwrap();
     assert_eq!(height(&t), [(62_500, 99.9)]);
-    assert_eq!((t.focal_length_35mm_equivalent_mm, t.f_number, t.digital_zoom), (Some(28.0), Some(2.8), Some(1.5)));
+    assert_eq!((optics(&t), t.f_number), (vec![(62_500, Some(28.0), Some(1.5))], Some(2.8)));
     assert_eq!((t.truth[0].1.lat_deg, t.truth[0].1.lon_deg), (1.5, -2.25));
 }
 
