@@ -12,7 +12,7 @@ use crate::time::NANOS_PER_SEC;
 use crate::types::{Inputs, Standing};
 
 /// A clock that says that a part begins so much before the one before ends is not the clock of both.
-const MOST_OVERLAP_NS: i64 = NANOS_PER_SEC;
+const MOST_OVERLAP_NS: i64 = NANOS_PER_SEC / 2;
 /// Parts of a flight lie no further apart.
 const MOST_APART_NS: i64 = 86_400 * NANOS_PER_SEC;
 

@@ -3,8 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod appearance;
+#[cfg(feature = "onnx")]
+#[path = "../support/bundled.rs"]
+mod bundled;
 #[path = "../support/data.rs"]
 mod data;
+#[cfg(feature = "onnx")]
+mod flight_cases;
 #[cfg(feature = "onnx")]
 mod gpu;
 mod inertial;
@@ -12,3 +17,6 @@ mod map;
 mod map_cases;
 mod models;
 mod mutations;
+#[cfg(feature = "onnx")]
+#[path = "../support/photos.rs"]
+mod photos;

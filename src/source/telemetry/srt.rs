@@ -294,7 +294,8 @@ impl Reading<'_> {
             return Some(of_forward_lens(yaw.to_radians(), pitch.to_radians(), roll.to_radians()).0);
         }
         let other = || self.number(&["yaw"]).or_else(|| third("f.pry"));
-        self.number(&["gb_yaw", "gimbal_yaw"]).or_else(other).map(f64::to_radians)
+        let alone = self.number(&["gb_yaw", "gimbal_yaw"]).filter(|_| self.gimbal_pitch_deg().is_none());
+        alone.or_else(other).map(f64::to_radians)
     }
 
     /// Yaw, pitch and roll of the gimbal, degrees; none where all are 0, which is what is written where nothing measures them.
