@@ -48,7 +48,7 @@ pub const FLAGS: &[(&str, &str)] = &[
 /// Everything that decides how a flight is localized. Values are read by the configuration, as those of a pipeline file are.
 #[derive(Args, Clone, Default)]
 pub struct LocalizeArguments {
-    /// A folder of photos, a video file, or a recording (a folder with flight.toml)
+    /// A folder of photos, a video file or a folder of its parts, or a recording (a folder with flight.toml)
     pub source: PathBuf,
     /// The map; a recording may bring its own
     #[arg(long, value_name = "FILE")]
@@ -87,13 +87,14 @@ pub struct LocalizeArguments {
     #[arg(long, value_name = "N|all")]
     pub frame_rate: Option<String>,
     /// Telemetry of a video file: a folder with any of imu.csv, height.csv, heading.csv, attitude.csv, barometer.csv, gnss.csv,
-    /// landed.csv, or one of these, or a .srt file
+    /// landed.csv, or one of these, or a .srt file, or a video with subtitles inside
     #[arg(long, value_name = "DIR|FILE")]
     pub telemetry: Option<String>,
     /// How the camera of a photo folder or video is fixed: stabilised or strapdown
     #[arg(long, value_name = "HOW")]
     pub mounting: Option<String>,
-    /// Horizontal field of view of photos, instead of their metadata, or of a video as it is shown, degrees
+    /// Horizontal field of view without digital zoom, degrees: of photos as the camera stores them, instead of their metadata, or of a video as
+    /// it is shown
     #[arg(long, value_name = "DEG", allow_hyphen_values = true)]
     pub hfov: Option<String>,
     /// Calibration of the camera of photos or a video: OpenCV or Kalibr YAML

@@ -15,6 +15,7 @@ const EXAMPLES: &str = "Examples:
   skyfix replay photos/ --map area.mbtiles --start 47.3612,8.5471±50
   skyfix replay photos/ --map area.mbtiles --hfov 69 --mounting strapdown
   skyfix replay flight.mp4 --map area.mbtiles --hfov 69 --height 120±6 --heading none --frame-rate 1
+  skyfix replay DCIM/ --hfov 69 --map area.mbtiles       the parts of a video with their .SRT
   skyfix replay recordings/demo-video --frame-rate all
   skyfix replay flight/ --gnss 60                        GNSS for the first minute, as if it dropped then
   skyfix replay flight/ --set filter.lost_sigma_m=200    any key of the configuration: skyfix config flight/ lists them

@@ -175,11 +175,11 @@ settings! {
     /// `[source.camera]`: a focal length by one of three ways, and how the camera is fixed.
     #[derive(Clone, Debug, PartialEq)]
     pub struct CameraConfig {
-        /// Horizontal field of view of the picture as it is shown, degrees.
+        /// Horizontal field of view, degrees: of a video as it is shown, of photos as the camera stores them; without digital zoom.
         key hfov_deg: Option<f64> = None, Bound::Between(1.0, 170.0);
         /// Calibration file: OpenCV or Kalibr YAML.
         key calibration: Option<PathBuf> = None, Bound::Any;
-        /// Camera model as EXIF calls it, if it is in the table of known sensors: FC7303.
+        /// Camera model as EXIF calls it, if it is in the table of cameras (`skyfix cameras`): FC7303.
         key model: Option<String> = None, Bound::Any;
         /// stabilised (a gimbal that looks down) or strapdown (fixed to the airframe).
         key mounting: Mounting = Mounting::default(), Bound::Any;
@@ -196,7 +196,7 @@ settings! {
         /// Telemetry of a video: a folder with any of imu.csv, height.csv, heading.csv, attitude.csv, barometer.csv, gnss.csv, landed.csv,
         /// or one of these files.
         key sidecars: Option<PathBuf> = None, Bound::Any;
-        /// DJI's subtitle file of a video.
+        /// Subtitle file of a video, by DJI or Autel.
         key srt: Option<PathBuf> = None, Bound::Any;
         /// Address and port to listen at for MAVLink over UDP; the loopback interface unless an address says otherwise.
         key mavlink: Option<String> = None, Bound::Any;

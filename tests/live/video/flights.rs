@@ -6,7 +6,7 @@ use skyfix::simulate::{Settings, simulate};
 use skyfix::source::frames::collect;
 use skyfix::source::photos::CameraOptions;
 use skyfix::source::{self, Flight, KnowledgeOptions, Setting, SourceError, VideoOptions};
-use skyfix::types::{Distortion, Frame, Intrinsics};
+use skyfix::types::{Distortion, Frame, Intrinsics, Standing};
 
 use crate::clips::{H264, clip, make, pictures, timed_clip};
 
@@ -118,11 +118,12 @@ fn a_height_that_nothing_tells_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.mkv");
     timed_clip(&path, "jpegenc ! matroskamux", &[0, 100]);
-    let warnings = open(&path, &hfov(), &VideoOptions::default()).unwrap().warnings;
-    assert!(warnings.len() == 1 && warnings[0].contains("`telemetry.height`"), "{warnings:?}");
+    let missing = |flight: &Flight| flight.inputs.iter().any(|i| i.quantity == "height" && i.standing == Standing::Missing);
+    let flight = open(&path, &hfov(), &VideoOptions::default()).unwrap();
+    assert!(missing(&flight) && flight.inputs.iter().any(|i| i.words.contains("`telemetry.height`")), "{:?}", flight.inputs);
     let given = KnowledgeOptions { height: Setting::Given(120.0, None), ..KnowledgeOptions::default() };
     let flight = source::open(&path, &given, &hfov(), &VideoOptions::default()).unwrap();
-    assert!(flight.warnings.is_empty());
+    assert!(!missing(&flight));
 }
 
 const FLIGHT: &str = "[camera]\nwidth_px = 64\nheight_px = 48\nfx_px = 50.0\n";
