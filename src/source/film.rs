@@ -114,7 +114,7 @@ fn of_folder(folder: &Path, given: bool) -> Result<Film, FileError> {
     }
     let clocks: Option<Vec<i64>> = known.iter().map(|t| t.as_ref()?.begins_at_ns).collect();
     let gaps = |clocks: &[i64]| -> Option<Vec<i64>> {
-        clocks.windows(2).zip(&lengths).map(|(w, length)| Some(w[1].checked_sub(w[0])?.checked_sub((*length)?)?)).collect()
+        clocks.windows(2).zip(&lengths).map(|(w, length)| w[1].checked_sub(w[0])?.checked_sub((*length)?)).collect()
     };
     let by_clock =
         clocks.as_ref().filter(|c| gaps(c).is_some_and(|g| g.iter().all(|g| (-MOST_OVERLAP_NS..MOST_APART_NS).contains(g))));

@@ -62,6 +62,7 @@ fn content(path: &Path) -> std::io::Result<Content> {
 }
 
 /// Whether an ending, in lower case, is one of photos.
+#[cfg(feature = "gst")]
 pub fn is_photo_ending(ending: &str) -> bool {
     !ending.is_empty() && PHOTOS.contains(&ending)
 }

@@ -251,13 +251,10 @@ fn attitude(xmp: &Xmp, out: &mut PhotoMetadata) -> Option<Attitude> {
         let (yaw, rest) = stated(by, names)?;
         Some(of_lens(by, yaw, rest))
     });
-    let by_pix4d = |stated: &mut dyn FnMut(&'static str, &[&str; 3]) -> Option<(f64, Option<(f64, f64)>)>| {
-        let by = "the camera (Camera:Yaw …)";
-        stated(by, &["Yaw", "Pitch", "Roll"]).map(|(yaw, rest)| (by, yaw, rest))
-    };
     let mut in_doubt = false;
     let of_camera = of_camera.or_else(|| {
-        let (by, yaw, rest) = by_pix4d(&mut stated)?;
+        let by = "the camera (Camera:Yaw …)";
+        let (yaw, rest) = stated(by, &["Yaw", "Pitch", "Roll"])?;
         Some(match rest {
             // Down is negative: as gimbals count it, not as Pix4D does.
             Some((pitch, _)) if pitch <= -OBLIQUE_DEG / 2.0 => of_lens(by, yaw, rest),

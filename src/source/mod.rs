@@ -26,6 +26,7 @@ mod times;
 #[doc(hidden)]
 pub mod video;
 mod xmp;
+#[cfg(feature = "gst")]
 mod zoom;
 
 pub use buffer::{TelemetryBuffer, TelemetryCounters};

@@ -1,9 +1,11 @@
 //! Telemetry readers, one file a format; what they have in common is the [`TelemetryBuffer`] they fill.
 
 pub mod clock;
+#[cfg(feature = "gst")]
 pub(crate) mod foreign;
 #[cfg(feature = "mavlink")]
 pub mod mavlink;
+#[cfg(feature = "gst")]
 pub(crate) mod mp4;
 pub mod srt;
 mod srt_fields;

@@ -55,7 +55,7 @@ pub fn contents(path: &Path) -> Option<Contents> {
 }
 
 fn parse(moov: Vec<u8>) -> Contents {
-    let duration = child(&moov, b"mvhd").and_then(|mvhd| seconds(mvhd)).filter(|s| *s > 0.0);
+    let duration = child(&moov, b"mvhd").and_then(seconds).filter(|s| *s > 0.0);
     let kinds =
         tracks(&moov).filter_map(|trak| child_of(trak, &[b"mdia", b"minf", b"stbl", b"stsd"])?.get(12..16)?.try_into().ok());
     Contents { duration_ns: duration.map(crate::time::nanos_from_seconds), kinds: kinds.collect(), moov }
