@@ -35,7 +35,9 @@ test-kills: setup ## kill -9 at a hundred random times each of replay, run --rec
 	SKYFIX_KILLS=100 cargo test --locked --release --test flight killed -- --test-threads 1 --nocapture
 
 test-faults: setup ## the fault matrix, written into docs/TESTING.md
-	cargo test --locked --release --test live the_whole_fault_matrix -- --ignored --nocapture
+	@cargo build --release --locked
+	@.venv/bin/python -c 'import pymavlink' 2>/dev/null || .venv/bin/pip install --quiet pymavlink
+	.venv/bin/python scripts/fault_matrix.py
 
 test-long: test-mutations test-kills test-faults ## what takes longer than a change should wait for: those before, whole flights with every number of workers, exported networks
 	cargo test --locked --tests -- --ignored

@@ -11,8 +11,6 @@ mod bundled;
 mod clips;
 #[path = "../support/data.rs"]
 mod data;
-#[cfg(all(feature = "gst", feature = "onnx", feature = "mavlink"))]
-mod faults;
 #[cfg(feature = "gst")]
 #[path = "../support/mutator.rs"]
 mod mutator;

@@ -44,7 +44,7 @@ impl CodecWatch {
         };
         self.as_expected += u32::from(expected);
         self.other += u32::from(other && !expected);
-        (self.other >= ENOUGH && self.other > 9 * self.as_expected).then_some(name)
+        (self.other >= ENOUGH && self.other > 3 * self.as_expected).then_some(name)
     }
 }
 

@@ -75,31 +75,14 @@ fn send_pictures(begun: Instant, stop: &AtomicBool, mut send: impl FnMut(&[u8]) 
     }
 }
 
-/// What is sent instead of a datagram at a time of the flight, seconds.
-pub type Change = Box<dyn FnMut(f64, &[u8]) -> Vec<Vec<u8>> + Send>;
-
-/// What is sent as it is.
-pub fn unchanged() -> Change {
-    Box::new(|_, datagram| vec![datagram.to_vec()])
-}
-
 /// Sends the pictures as RTP over UDP, and telemetry, of a flight that begins now.
 pub fn send_rtp(port: u16, telemetry_to: u16) -> [Sending; 2] {
-    send_changed(port, telemetry_to, unchanged(), unchanged())
-}
-
-/// The same with faults on the way.
-pub fn send_changed(port: u16, telemetry_to: u16, mut picture: Change, message: Change) -> [Sending; 2] {
     packets();
     let begun = Instant::now();
-    let telemetry = send_mavlink(begun, telemetry_to, message);
+    let telemetry = send_mavlink(begun, telemetry_to);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let pictures = Sending::start(move |stop| {
-        send_pictures(begun, stop, |packet| {
-            let sent = picture(begun.elapsed().as_secs_f64(), packet);
-            sent.iter().try_for_each(|packet| socket.send_to(packet, ("127.0.0.1", port)).map(|_| ()))
-        });
-    });
+    let pictures =
+        Sending::start(move |stop| send_pictures(begun, stop, |packet| socket.send_to(packet, ("127.0.0.1", port)).map(|_| ())));
     [pictures, telemetry]
 }
 
@@ -139,7 +122,7 @@ pub fn serve_rtsp(telemetry_to: u16) -> Rtsp {
     let sending = Sending::start(move |stop| {
         let mut stream = senders::play_rtsp(&listener);
         let begun = Instant::now();
-        let telemetry = send_mavlink(begun, telemetry_to, unchanged());
+        let telemetry = send_mavlink(begun, telemetry_to);
         send_pictures(begun, stop, |packet| senders::send_interleaved(&mut stream, packet));
         drop(telemetry);
     });
@@ -147,7 +130,7 @@ pub fn serve_rtsp(telemetry_to: u16) -> Rtsp {
 }
 
 /// Sends what the autopilot would have sent on a flight that began then.
-fn send_mavlink(begun: Instant, port: u16, mut change: Change) -> Sending {
+fn send_mavlink(begun: Instant, port: u16) -> Sending {
     let telemetry = reader::read(&root().join("recordings/demo-video")).unwrap().telemetry;
     Sending::start(move |stop| {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -161,10 +144,8 @@ fn send_mavlink(begun: Instant, port: u16, mut change: Change) -> Sending {
             let boot_us = i64::try_from((BOOTED + at).as_micros()).unwrap();
             let messages = autopilot.messages(i64::try_from(at.as_nanos()).unwrap(), boot_us);
             for message in &messages {
-                for datagram in change(at.as_secs_f64(), &autopilot.datagram(message)) {
-                    // Nobody listens yet, or any more.
-                    let _ = socket.send_to(&datagram, ("127.0.0.1", port));
-                }
+                // Nobody listens yet, or any more.
+                let _ = socket.send_to(&autopilot.datagram(message), ("127.0.0.1", port));
             }
         }
     })

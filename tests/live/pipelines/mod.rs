@@ -2,9 +2,9 @@
 //! addresses, paths and map replaced by theirs.
 
 mod cases;
-pub mod flight;
+mod flight;
 mod made;
-pub mod running;
+mod running;
 
 /// Each file with its case, in `cases`.
 macro_rules! pipelines {
