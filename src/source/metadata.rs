@@ -4,7 +4,7 @@ use exif::{Exif, In, Tag, Value};
 use image::metadata::Orientation;
 
 use super::attitude::of_forward_lens;
-use super::times::{parse_gps_time, parse_offset, parse_subsecond, parse_time};
+use super::time_text::{parse_gps_time, parse_offset, parse_subsecond, parse_time};
 use super::xmp::Xmp;
 use crate::types::{Inputs, Standing};
 

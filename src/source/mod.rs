@@ -21,6 +21,7 @@ pub mod photos;
 mod redact;
 #[doc(hidden)]
 pub mod telemetry;
+mod time_text;
 mod times;
 #[cfg(feature = "gst")]
 #[doc(hidden)]

@@ -24,7 +24,7 @@ use crate::geo::Geodetic;
 use crate::recording::FileError;
 use crate::source::attitude::of_forward_lens;
 use crate::source::knowledge::{HEADING_SIGMA_RAD, height_sigma_m};
-use crate::source::times::parse_time;
+use crate::source::time_text::parse_time;
 use crate::types::{HeadingSample, HeightSample, TelemetryBatch};
 
 /// A gimbal further than this from straight down is worth a warning, degrees.
