@@ -103,10 +103,13 @@ impl Observer for Stops<'_> {
 /// What is missing, what broke off, what could not be written.
 pub fn run(plan: FlightPlan, observer: &dyn Observer, stop: Arc<AtomicBool>) -> Result<RunEnd, RunError> {
     let observer = &Stops { observer, stop: &stop };
-    let mut session = assemble(&plan, observer)?.session(&plan)?;
-    if stop.load(Ordering::Relaxed) {
-        return Err(RunError::Stopped);
+    let ready = assemble(&plan, observer).and_then(|assembled| assembled.session(&plan));
+    // What was opened is closed when this refuses it.
+    let ready = ready.and_then(|session| if observer.is_stopped() { Err(RunError::Stopped) } else { Ok(session) });
+    if let (Err(RunError::Stopped), Some(folder)) = (&ready, &plan.record) {
+        discard_recording(folder);
     }
+    let mut session = ready?;
     session.options.stop = Arc::clone(&stop);
     if let Some(seconds) = plan.stop_after_s {
         let stop = Arc::clone(&stop);
@@ -116,6 +119,22 @@ pub fn run(plan: FlightPlan, observer: &dyn Observer, stop: Arc<AtomicBool>) -> 
         });
     }
     session.run(plan.outputs, observer)
+}
+
+/// Removes a recording that has no frame yet, so that its folder can be recorded into. It was empty when the recording began, and whatever else
+/// somebody put there stays.
+fn discard_recording(folder: &Path) {
+    if folder.join("flight.toml").exists() {
+        return;
+    }
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("video") || name.ends_with(".csv") {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    let _ = std::fs::remove_dir(folder);
 }
 
 /// Processors to use where nothing is said.

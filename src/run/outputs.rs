@@ -30,18 +30,20 @@ pub struct Shown<'a> {
 /// An output to be.
 struct Wanted {
     name: String,
-    /// Whether it is a file, which is worth waiting for, or somebody who listens now.
+    /// Whether it is a file, or somebody who listens now.
     is_file: bool,
+    /// Whether a replay waits for it.
+    is_complete: bool,
     make: Make,
 }
 
 impl Wanted {
     fn file<S: Sink + 'static>(name: &str, make: impl FnOnce() -> Result<S, SinkError> + Send + 'static) -> Self {
-        Self { name: name.into(), is_file: true, make: boxed(make) }
+        Self { name: name.into(), is_file: true, is_complete: true, make: boxed(make) }
     }
 
     fn listener<S: Sink + 'static>(name: &str, make: impl FnOnce() -> Result<S, SinkError> + Send + 'static) -> Self {
-        Self { name: name.into(), is_file: false, make: boxed(make) }
+        Self { name: name.into(), is_file: false, is_complete: false, make: boxed(make) }
     }
 }
 
@@ -53,11 +55,11 @@ fn boxed<S: Sink + 'static>(make: impl FnOnce() -> Result<S, SinkError> + Send +
 pub struct AllOutputs(Vec<BackgroundSink>);
 
 impl AllOutputs {
-    /// Starts them. Files of a replay lose nothing: it waits for them as long as they get on. A live flight waits for none.
+    /// Starts them. Files and standard output of a replay lose nothing: it waits for them as long as they get on. A live flight waits for none.
     pub fn start(outputs: &Outputs, shown: &Shown<'_>, live: bool, summary: &mut SummarySink) -> Self {
         let mut all = Vec::new();
-        for Wanted { name, is_file, make } in wanted(outputs, shown) {
-            let pace = if is_file && !live { Pace::Waits } else { Pace::Drops };
+        for Wanted { name, is_file, is_complete, make } in wanted(outputs, shown) {
+            let pace = if is_complete && !live { Pace::Waits } else { Pace::Drops };
             // What waits for a file at the end may take as long as a report.
             let end = if is_file { outputs.patience.report } else { outputs.patience.end };
             let patience = Patience { end, ..outputs.patience };
@@ -132,7 +134,7 @@ pub fn write_summary(summary: &Summary, outputs: &Outputs) -> Result<(), String>
 fn wanted(outputs: &Outputs, shown: &Shown<'_>) -> Vec<Wanted> {
     let mut wanted = files(&outputs.folder, outputs.jsonl_file);
     if outputs.jsonl_stdout {
-        wanted.push(Wanted::listener("standard output", || Ok(JsonLinesSink::stdout())));
+        wanted.push(Wanted { is_complete: true, ..Wanted::listener("standard output", || Ok(JsonLinesSink::stdout())) });
     }
     for to in outputs.jsonl_udp.iter().copied() {
         wanted.push(Wanted::listener(&format!("udp://{to}"), move || JsonLinesSink::udp(to)));

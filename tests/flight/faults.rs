@@ -129,19 +129,12 @@ fn what_another_run_left_stays_until_there_is_something_to_put_there() {
     assert_eq!(left.len(), FILES.len(), "no part of a file is left: {left:?}");
 }
 
-/// Starts a replay, waits for a line of its standard error, and sends it a signal.
-fn signalled(
-    source: &Path,
-    map: &Path,
-    out: &Path,
-    fault: &str,
-    line: &str,
-    signal: &str,
-) -> (Child, BufReader<std::process::ChildStderr>) {
+/// Starts skyfix, waits for a line of its standard error, and sends it a signal.
+fn signalled(arguments: &[&str], fault: &str, line: &str, signal: &str) -> (Child, BufReader<std::process::ChildStderr>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_skyfix"))
         .current_dir(root())
-        .args(["replay", &source.display().to_string(), "--map", &map.display().to_string(), "--no-viewer", "-w", "1"])
-        .args(["--out", &out.display().to_string(), "--set", "supervision.end_timeout_s=12"])
+        .args(arguments)
+        .args(["--set", "supervision.end_timeout_s=12"])
         .env("SKYFIX_TEST_INJECT_FAULT", fault)
         .env("SKYFIX_LOG", "info")
         .stdout(Stdio::null())
@@ -157,6 +150,18 @@ fn signalled(
     (child, reader)
 }
 
+fn signalled_replay(
+    source: &Path,
+    map: &Path,
+    out: &Path,
+    fault: &str,
+    line: &str,
+    signal: &str,
+) -> (Child, BufReader<std::process::ChildStderr>) {
+    let (source, map, out) = (source.display().to_string(), map.display().to_string(), out.display().to_string());
+    signalled(&["replay", &source, "--map", &map, "--no-viewer", "-w", "1", "--out", &out], fault, line, signal)
+}
+
 #[test]
 #[cfg(unix)]
 fn a_signal_while_the_index_is_computed_ends_in_order_and_leaves_nothing_behind() {
@@ -166,7 +171,7 @@ fn a_signal_while_the_index_is_computed_ends_in_order_and_leaves_nothing_behind(
         std::fs::copy(map(), &bare).unwrap();
         let out = folder.path().join("out");
         let before = std::fs::read_dir(folder.path()).unwrap().count();
-        let (mut child, errors) = signalled(folder.path(), &bare, &out, "none", "no index yet", signal);
+        let (mut child, errors) = signalled_replay(folder.path(), &bare, &out, "none", "no index yet", signal);
         let told: Vec<String> = errors.lines().map(Result::unwrap).collect();
         assert_eq!(child.wait().unwrap().code(), Some(130), "{told:?}");
         assert!(told.iter().any(|line| line.contains("stopped before the first frame")), "{told:?}");
@@ -176,12 +181,41 @@ fn a_signal_while_the_index_is_computed_ends_in_order_and_leaves_nothing_behind(
 }
 
 #[test]
+#[cfg(all(unix, feature = "gst"))]
+fn a_recording_that_is_stopped_before_its_first_frame_leaves_no_folder_that_the_next_one_would_refuse() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::copy(map(), at("bare.mbtiles")).unwrap();
+    let text = format!(
+        "[source]\nkind = \"video\"\npath = '{}'\n[source.camera]\nhfov_deg = 69.0\n[telemetry]\nheight = \"120±6\"\n[map]\npath = '{}'\n\
+         [sinks]\nout = '{}'\nrrd = false\nrecord = '{}'\n",
+        root().join("recordings/demo-video/video.mkv").display(),
+        at("bare.mbtiles"),
+        at("out"),
+        at("recorded")
+    );
+    std::fs::write(at("record.toml"), text).unwrap();
+    let (mut child, errors) = signalled(&["run", &at("record.toml")], "none", "no index yet", "-TERM");
+    let told: Vec<String> = errors.lines().map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{told:?}");
+    let mut left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["bare.mbtiles", "record.toml"], "{told:?}");
+}
+
+#[test]
 #[cfg(unix)]
 fn one_signal_ends_a_process_of_which_a_stage_stands_still() {
     let folder = copy_of_the_recording();
     let (map, out) = (map(), folder.path().join("out"));
-    let (mut child, errors) =
-        signalled(folder.path(), Path::new(&map), &out, "stall retrieve", "stalls, as SKYFIX_TEST_INJECT_FAULT asks", "-TERM");
+    let (mut child, errors) = signalled_replay(
+        folder.path(),
+        Path::new(&map),
+        &out,
+        "stall retrieve",
+        "stalls, as SKYFIX_TEST_INJECT_FAULT asks",
+        "-TERM",
+    );
     let told: Vec<String> = errors.lines().map(Result::unwrap).collect();
     assert_eq!(child.wait().unwrap().code(), Some(70), "{told:?}");
     assert!(told.iter().any(|line| line.contains("the stage retrieve") && line.contains("end_timeout_s")), "{told:?}");
