@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use toml::Value;
 
-use super::schema::FlightConfig;
-use super::told;
-use crate::recording::toml_reason;
+use super::recorded::is_recorded;
+use super::schema::{FlightConfig, SourceKind};
+use crate::recording::{reader, toml_reason};
 use crate::settings::{SetError, Table};
 
 /// Keys whose paths are read: in a file they lie relative to that file.
@@ -208,14 +208,28 @@ impl ConfigBuilder {
         Err(plain)
     }
 
-    /// Where frames come from, as it stands.
-    pub(super) fn source(&self) -> &super::schema::SourceConfig {
-        &self.config.source
-    }
-
-    /// Sets a key that nobody has given.
-    pub(super) fn apply_unless_given(&mut self, key: &str, value: &Value, origin: Origin) -> Result<(), ConfigError> {
-        if self.origins.contains_key(key) { Ok(()) } else { self.apply(key, value, origin) }
+    /// Takes what the recording was told that a configuration names, where nobody says otherwise. A recording that cannot be read is an error
+    /// of whoever opens it.
+    ///
+    /// # Errors
+    /// When it was told what is no key, or no value of it.
+    fn with_recording(mut self) -> Result<Self, ConfigError> {
+        let source = &self.config.source;
+        let Some(folder) = source.path.clone().filter(|_| source.kind == Some(SourceKind::Recording)) else { return Ok(self) };
+        let path = folder.join("flight.toml");
+        let Ok((file, _)) = reader::read_description(&path) else { return Ok(self) };
+        let mut leaves = Vec::new();
+        flatten("", &Value::Table(file.settings), &mut leaves);
+        for (key, value) in leaves {
+            if !is_recorded(&key) {
+                let reason = format!("[settings] {key}: a recording does not say that; remove it");
+                return Err(ConfigError::Key { file: Some(path), key, reason });
+            }
+            if !self.origins.contains_key(&key) {
+                self.apply(&key, &beside(&folder, &key, value), Origin::File(path.clone()))?;
+            }
+        }
+        Ok(self)
     }
 
     fn apply(&mut self, key: &str, value: &Value, origin: Origin) -> Result<(), ConfigError> {
@@ -243,7 +257,7 @@ impl ConfigBuilder {
     /// # Errors
     /// When a number is out of its bounds, or the recording was told what is no key.
     pub fn finish(self) -> Result<Effective, ConfigError> {
-        let Self { config, origins, door } = told::take(self)?;
+        let Self { config, origins, door } = self.with_recording()?;
         let effective = Effective { config, origins, door };
         let mut wrong = None;
         effective.config.visit("", &mut |key| {
@@ -324,7 +338,7 @@ fn shown(value: &Value) -> String {
 }
 
 /// The keys of a table of TOML with their values; lists are values.
-pub(super) fn flatten(prefix: &str, value: &Value, out: &mut Vec<(String, Value)>) {
+fn flatten(prefix: &str, value: &Value, out: &mut Vec<(String, Value)>) {
     match value {
         Value::Table(table) => {
             for (name, value) in table {

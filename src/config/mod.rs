@@ -5,7 +5,7 @@
 //!   of source.
 //! - `layers`: values from defaults, a file, flags and `--set`, each with its origin, so that a message names what was written where.
 //! - `plan`: what a configuration means: sources, matching, filter and outputs, checked together.
-//! - `told`: what a recording keeps of it, and a replay of that recording takes from there.
+//! - `recorded`: which keys a recording keeps, and a replay of it takes from there; `told` collects them.
 //! - [`explain`]: a plan in words, and a configuration key by key.
 //!
 //! What is read from a path in a file lies relative to that file, what is written relative to the working directory. A configuration can
@@ -14,6 +14,7 @@
 pub mod explain;
 pub(crate) mod layers;
 pub(crate) mod plan;
+mod recorded;
 pub(crate) mod schema;
 mod told;
 

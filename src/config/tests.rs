@@ -1,3 +1,5 @@
+mod told;
+
 use super::explain::keys;
 use super::*;
 use crate::settings::{Bound, Key, Table};

@@ -80,6 +80,9 @@ impl Observer for Stops<'_> {
     fn warning(&self, message: &str) {
         self.observer.warning(message);
     }
+    fn input(&self, input: &Input) {
+        self.observer.input(input);
+    }
     fn index_is_missing(&self, path: &Path) {
         self.observer.index_is_missing(path);
     }
