@@ -31,7 +31,7 @@ BLIND = "visual inertial"
 CELLS = {
     "photos": {
         "off": Cell(BLIND, 60),
-        "stuck": Cell("visual inertial unconfirmed", 60, 3),
+        "stuck": Cell(BLIND, 60, counter="abstained.repeated"),
         "garbage": Cell(BLIND, 60, counter="abstained.unreadable"),
         "wrong": Cell(BLIND, 60, counter="abstained"),
         "slow": Cell("visual"),

@@ -153,6 +153,15 @@ fn check_map(path: &Path, used: Option<(&ModelEntry, Option<&AggregationEntry>)>
         Finding::ok(format!("map region {}", region.id), detail)
     });
     let mut findings = vec![Finding::ok("map", format!("{}, zoom {:?}", path.display(), map.zoom_range()))];
+    findings.push(match map.verify() {
+        Ok(Some(true)) => Finding::ok("map content", "every tile is as it was built"),
+        Ok(None) => Finding::ok("map content", "made elsewhere: it does not say what its tiles were"),
+        Ok(Some(false)) => {
+            let advice = "build it again, or copy it again";
+            Finding::missing("map content", "its tiles are not those that it was built with", advice)
+        }
+        Err(error) => Finding::missing("map content", error.to_string(), "build it again, or copy it again"),
+    });
     findings.extend(regions);
     if let Some((model, head)) = used {
         findings.push(match MapIndex::load(&map, model, head) {

@@ -1,5 +1,6 @@
 //! `rectify` and `observe`: a frame is decoded, and the views to try are decided where its prior is known.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -75,6 +76,10 @@ impl Localizer {
             tracing::debug!("frame {}: no ground: {why}", frame.ordinal);
             return Err(AbstainReason::NoGround);
         }
+        // Where it was then, it says nothing of now.
+        if matches!(frame.pixels, Pixels::Repeated(_)) {
+            return Err(AbstainReason::Repeated);
+        }
         Ok(DecodedFrame { ordinal: frame.ordinal, stamp_ns: frame.stamp_ns, sensed: frame.known, camera, pyramid, cut_off })
     }
 
@@ -140,11 +145,7 @@ fn decode(pixels: &Pixels) -> Option<(Arc<RgbImage>, bool)> {
     match pixels.decode() {
         Ok(decoded) => Some(decoded),
         Err(error) => {
-            let path = match pixels {
-                Pixels::File(path) | Pixels::Turned(path, _) => path.display().to_string(),
-                Pixels::Decoded(_) => String::new(),
-            };
-            tracing::warn!("{path}: {error}");
+            tracing::warn!("{}: {error}", pixels.path().unwrap_or(Path::new("")).display());
             None
         }
     }

@@ -38,6 +38,25 @@ pub struct MapStore {
     overlay: Overlay,
 }
 
+/// The digest of all tiles of a map, in the order in which they were written.
+#[derive(Default)]
+pub(super) struct TilesDigest(Sha256);
+
+impl TilesDigest {
+    pub fn add(&mut self, tile: Tile, bytes: &[u8]) {
+        self.0.update([tile.z]);
+        self.0.update(tile.x.to_le_bytes());
+        self.0.update(tile.y.to_le_bytes());
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    /// Hexadecimal digits.
+    pub fn finish(self) -> String {
+        hex(&self.0.finalize())
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Both guarded values stay consistent when a thread dies between two calls.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -110,15 +129,12 @@ impl MapStore {
         &self.metadata
     }
 
-    /// A digest of the content, which says whether an index was built from this map: the one the builder stored (over all tiles),
-    /// or, for a map made elsewhere, one over the place and length of each tile.
+    /// A digest of the content, which says whether an index was built from this map: over the place and length of each tile, and what the
+    /// builder stored of all their bytes, where it was ours.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn checksum(&self) -> Result<String, MapError> {
-        if let Some(digest) = self.metadata.get(DIGEST_KEY) {
-            return Ok(digest.clone());
-        }
         let fail = |e| MapError::store(&self.path, e);
         let connection = lock(&self.connection);
         let mut statement = connection
@@ -126,12 +142,37 @@ impl MapStore {
             .map_err(fail)?;
         let mut rows = statement.query([]).map_err(fail)?;
         let mut hash = Sha256::new();
+        hash.update(self.metadata.get(DIGEST_KEY).map_or("", String::as_str));
         while let Some(row) = rows.next().map_err(fail)? {
             for i in 0..4 {
                 hash.update(row.get::<_, i64>(i).map_err(fail)?.to_le_bytes());
             }
         }
         Ok(hex(&hash.finalize()))
+    }
+
+    /// Reads every tile: whether they are those that the map was built with. `None` for a map made elsewhere, which does not say.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn verify(&self) -> Result<Option<bool>, MapError> {
+        let Some(stored) = self.metadata.get(DIGEST_KEY) else { return Ok(None) };
+        let fail = |e| MapError::store(&self.path, e);
+        let connection = lock(&self.connection);
+        let mut statement =
+            connection.prepare("SELECT zoom_level, tile_column, tile_row, tile_data FROM tiles ORDER BY rowid").map_err(fail)?;
+        let mut rows = statement.query([]).map_err(fail)?;
+        let mut digest = TilesDigest::default();
+        while let Some(row) = rows.next().map_err(fail)? {
+            let (z, x, tms_row): (u8, u32, u32) =
+                (row.get(0).map_err(fail)?, row.get(1).map_err(fail)?, row.get(2).map_err(fail)?);
+            let bytes = row.get_ref(3).and_then(|v| Ok(v.as_blob()?.to_vec())).map_err(fail)?;
+            let rows = 1u64.checked_shl(u32::from(z)).unwrap_or(0);
+            let y = rows.checked_sub(1 + u64::from(tms_row)).and_then(|y| u32::try_from(y).ok());
+            let Some(y) = y else { return Ok(Some(false)) };
+            digest.add(Tile { z, x, y }, &bytes);
+        }
+        Ok(Some(digest.finish() == *stored))
     }
 
     /// A tile; `None` where the map has none.

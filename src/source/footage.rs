@@ -5,7 +5,10 @@ mod settings;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use image::RgbImage;
 
 use super::film;
 use super::flight::{Flight, VideoOptions};
@@ -44,6 +47,8 @@ pub struct Footage {
     pauses: PauseClock,
     health: HealthWatch,
     record: Option<(RecordingWriter, Told)>,
+    /// The picture of the frame before.
+    before: Option<Arc<RgbImage>>,
     /// A frame that waits for its telemetry, and since when.
     held: Option<(VideoFrame, Instant)>,
     next_ordinal: u64,
@@ -136,6 +141,7 @@ impl Footage {
             pauses: PauseClock::new(settings.pause_interval_ns),
             health: HealthWatch::default(),
             record: settings.record,
+            before: None,
             held: None,
             next_ordinal: 0,
             unserved: 0,
@@ -204,6 +210,8 @@ impl Footage {
         self.count_telemetry();
         let ordinal = self.next_ordinal;
         self.next_ordinal += 1;
+        // Sensors have noise, and so has what encoders make of it.
+        let repeated = self.before.replace(Arc::clone(&shown.image)).is_some_and(|before| *before == *shown.image);
         let captured = shown.captured_ns.and_then(|captured| {
             let age_ns = u64::try_from(self.clock.now_ns().saturating_sub(captured)).ok()?;
             Instant::now().checked_sub(Duration::from_nanos(age_ns))
@@ -212,7 +220,7 @@ impl Footage {
             ordinal,
             name: shown.index.to_string(),
             stamp_ns,
-            pixels: Pixels::Decoded(shown.image),
+            pixels: Pixels::Decoded(shown.image).repeated(repeated),
             camera,
             known: self.knowledge.apply(ordinal, known),
             telemetry,

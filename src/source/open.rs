@@ -71,7 +71,7 @@ fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOpti
     let mut truth = Truth::read(&folder.join("truth.csv"))?;
     let mut telemetry_refused = Refusals::default();
     let mut frames = Vec::with_capacity(photos.len());
-    for (i, (photo, camera)) in photos.iter().zip(cameras).enumerate() {
+    for (i, ((photo, camera), repeated)) in photos.iter().zip(cameras).zip(photos::repeats(&photos)).enumerate() {
         if let Some((lat, lon)) = photo.metadata.gnss_deg {
             truth.add(photo.name.clone(), TruthRow { camera: Geodetic::ground(lat, lon), centre: None });
         }
@@ -97,7 +97,8 @@ fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOpti
         let pixels = match orientation {
             Orientation::NoTransforms => Pixels::File(photo.path.clone()),
             turned => Pixels::Turned(photo.path.clone(), turned),
-        };
+        }
+        .repeated(repeated);
         frames.push(Frame {
             ordinal: i as u64,
             name: photo.name.clone(),
@@ -183,13 +184,14 @@ fn recorded_photos(
     let frames: Vec<Frame> = photos
         .iter()
         .enumerate()
-        .map(|(i, photo)| {
+        .zip(photos::repeats(&photos))
+        .map(|((i, photo), repeated)| {
             let (telemetry, known) = buffer.take(photo.stamp_ns);
             Frame {
                 ordinal: i as u64,
                 name: photo.name.clone(),
                 stamp_ns: photo.stamp_ns,
-                pixels: Pixels::File(photo.path.clone()),
+                pixels: Pixels::File(photo.path.clone()).repeated(repeated),
                 camera: Some(recording.camera),
                 known: knowledge.apply(i as u64, known),
                 telemetry,

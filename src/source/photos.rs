@@ -1,5 +1,6 @@
 //! A folder of photos: names, times, cameras, and what their metadata say of the pose.
 
+use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 
 use image::metadata::Orientation;
@@ -30,6 +31,8 @@ pub struct Photo {
     pub metadata: PhotoMetadata,
     /// Size as stored, from the file's header; `None` when even that is broken.
     pub size_px: Option<(u32, u32)>,
+    /// A hash of the file's bytes: those of one picture are one.
+    pub content: u64,
 }
 
 impl Photo {
@@ -37,6 +40,19 @@ impl Photo {
     pub fn orientation(&self) -> Orientation {
         self.metadata.orientation.unwrap_or(Orientation::NoTransforms)
     }
+}
+
+fn content(bytes: &[u8]) -> u64 {
+    // With the keys that it always has, so that runs agree.
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+/// Whether each photo's file is that of the photo before.
+pub fn repeats(photos: &[Photo]) -> impl Iterator<Item = bool> + '_ {
+    let before = std::iter::once(None).chain(photos.iter().map(Some));
+    photos.iter().zip(before).map(|(photo, before)| before.is_some_and(|b| b.content == photo.content))
 }
 
 /// The photos of a folder, recursively, in order of time; photos of one second keep the order of their names.
@@ -73,7 +89,7 @@ pub fn listed(folder: &Path, said: &mut Inputs) -> Result<Vec<Photo>, FileError>
         let bytes = std::fs::read(&path).map_err(|source| FileError::Io { path: path.clone(), source })?;
         let reader = image::ImageReader::new(std::io::Cursor::new(&bytes)).with_guessed_format();
         let size_px = reader.ok().and_then(|reader| reader.into_dimensions().ok());
-        photos.push(Photo { name, path, stamp_ns: 0, metadata: metadata::read(&bytes), size_px });
+        photos.push(Photo { name, path, stamp_ns: 0, metadata: metadata::read(&bytes), size_px, content: content(&bytes) });
     }
     let stamps = times::stamps(&photos.iter().map(|p| &p.metadata).collect::<Vec<_>>(), said);
     let mut by_place: Vec<Option<Photo>> = photos.into_iter().map(Some).collect();
@@ -240,8 +256,15 @@ fn calibrated(
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_photo_repeats_the_one_before_and_no_earlier_one() {
+        let photos: Vec<Photo> =
+            [b"a", b"b", b"b", b"a"].map(|bytes| Photo { content: content(bytes), ..photo(PhotoMetadata::default()) }).into();
+        assert_eq!(repeats(&photos).collect::<Vec<_>>(), [false, false, true, false]);
+    }
+
     fn photo(metadata: PhotoMetadata) -> Photo {
-        Photo { name: "a".into(), path: "a".into(), stamp_ns: 0, metadata, size_px: Some((2000, 1125)) }
+        Photo { name: "a".into(), path: "a".into(), stamp_ns: 0, metadata, size_px: Some((2000, 1125)), content: 0 }
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub enum AbstainReason {
     NoTexture,
     /// The picture shows no ground: a test signal, a screen, text, noise.
     NoGround,
+    /// The picture is that of the frame before, to the last pixel: the camera or what brings its pictures stands still.
+    Repeated,
     /// Neither metadata nor settings give the height above ground.
     NoHeight,
     /// No focal length: no calibration, and the camera is not in the sensor table.
@@ -43,10 +45,11 @@ pub enum AbstainReason {
 
 impl AbstainReason {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Unreadable,
         Self::NoTexture,
         Self::NoGround,
+        Self::Repeated,
         Self::NoHeight,
         Self::NoCamera,
         Self::BadView,
@@ -68,6 +71,9 @@ impl AbstainReason {
             Self::NoTexture => "they are nearly of one colour: covered, dark, blown out, fog, or a camera that was not ready",
             Self::NoGround => {
                 "they show no ground: a test picture, a screen, text, noise; check what the camera or grabber gives"
+            }
+            Self::Repeated => {
+                "each is the picture before, to the last pixel: a camera, grabber or link that stands still; look at the video"
             }
             Self::NoHeight => {
                 "nothing tells the height above ground: give `telemetry.height` (metres with their sigma, 120±10, or none: it is searched for)"
@@ -113,6 +119,7 @@ impl AbstainReason {
             Self::Unreadable => "unreadable",
             Self::NoTexture => "no_texture",
             Self::NoGround => "no_ground",
+            Self::Repeated => "repeated",
             Self::NoHeight => "no_height",
             Self::NoCamera => "no_camera",
             Self::BadView => "bad_view",

@@ -1,7 +1,7 @@
 //! The pixels of a frame.
 
 use std::io::Cursor;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::metadata::Orientation;
@@ -16,15 +16,33 @@ pub enum Pixels {
     Turned(PathBuf, Orientation),
     /// Decoded pixels.
     Decoded(Arc<RgbImage>),
+    /// The same picture as that of the frame before: what it shows, it showed then.
+    Repeated(Box<Pixels>),
 }
 
 impl Pixels {
+    /// These, of a frame whose picture is that of the frame before, or is not.
+    #[must_use]
+    pub fn repeated(self, repeated: bool) -> Self {
+        if repeated { Self::Repeated(Box::new(self)) } else { self }
+    }
+
+    /// The file that they are in; none for decoded ones.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) | Self::Turned(path, _) => Some(path),
+            Self::Decoded(_) => None,
+            Self::Repeated(pixels) => pixels.path(),
+        }
+    }
+
     /// The picture, upright, and whether the end of its file is missing. A file is decoded by what it holds, not by what it is called.
     ///
     /// # Errors
     /// When the file cannot be read or decoded.
     pub fn decode(&self) -> Result<(Arc<RgbImage>, bool), ImageError> {
         let (path, orientation) = match self {
+            Self::Repeated(pixels) => return pixels.decode(),
             Self::Decoded(image) => return Ok((Arc::clone(image), false)),
             Self::File(path) => (path, Orientation::NoTransforms),
             Self::Turned(path, orientation) => (path, *orientation),

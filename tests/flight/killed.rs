@@ -70,7 +70,7 @@ fn assert_whole_or_absent(out: &Path) {
 /// When to kill: for the first of five at any time, for the others after the first fix.
 fn moment(number: usize, child: &mut Child, out: &Path, took: Duration, rng: &mut ChaCha8Rng) {
     let mut share = rng.random::<f64>();
-    if number % 5 != 0 {
+    if !number.is_multiple_of(5) {
         wait(child, || has_fix(out));
         share *= 0.5;
     }

@@ -312,7 +312,31 @@ fn a_build_gives_the_same_bytes_twice() {
     let first = build(std::slice::from_ref(&source), &a, &options, &|_| {}).unwrap();
     build(&[source], &b, &options, &|_| {}).unwrap();
     assert!(std::fs::read(&a).unwrap() == std::fs::read(&b).unwrap());
-    assert_eq!(MapStore::open(&a).unwrap().checksum().unwrap(), first.checksum);
+    let store = MapStore::open(&a).unwrap();
+    assert_eq!(store.metadata()["skyfix:digest"], first.checksum);
+    assert_eq!(store.checksum().unwrap(), MapStore::open(&b).unwrap().checksum().unwrap());
+}
+
+#[test]
+fn a_tile_that_is_gone_or_another_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = plain(folder.path(), "a.png", [120, 140, 40], (0.0, 0.0), 700);
+    let built = |name: &str, edit: &str| {
+        let path = folder.path().join(name);
+        build(std::slice::from_ref(&source), &path, &BuildOptions::default(), &|_| {}).unwrap();
+        rusqlite::Connection::open(&path).unwrap().execute_batch(edit).unwrap();
+        let store = MapStore::open(&path).unwrap();
+        (store.checksum().unwrap(), store.verify().unwrap())
+    };
+    let (whole, holds) = built("whole.mbtiles", "");
+    assert_eq!(holds, Some(true));
+    let one = "WHERE rowid = (SELECT min(rowid) FROM tiles)";
+    let (gone, holds) = built("gone.mbtiles", &format!("DELETE FROM tiles {one}"));
+    assert!(gone != whole && holds == Some(false));
+    // Bytes of the same length cost a look at each of them, which a flight does not take and `skyfix doctor` does.
+    let other = format!("UPDATE tiles SET tile_data = CAST(replace(hex(tile_data), 'F', 'E') AS BLOB) {one}");
+    assert_eq!(built("other.mbtiles", &other).1, Some(false));
+    assert_eq!(built("elsewhere.mbtiles", "DELETE FROM metadata WHERE name LIKE 'skyfix:%'").1, None);
 }
 
 #[test]

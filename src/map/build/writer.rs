@@ -3,12 +3,10 @@
 use super::{BuildOptions, BuildReport};
 use crate::geo::mercator::Tile;
 use crate::map::region::SourceRecord;
-use crate::map::store::{DIGEST_KEY, SOURCES_KEY};
+use crate::map::store::{DIGEST_KEY, SOURCES_KEY, TilesDigest};
 use crate::map::{MapError, part_file};
-use crate::math::hex::hex;
 
 use rusqlite::Connection;
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// A tile ready to be stored.
@@ -23,7 +21,7 @@ pub(super) struct Writer {
     out: PathBuf,
     temporary: PathBuf,
     connection: Option<Connection>,
-    hash: Sha256,
+    digest: TilesDigest,
     tiles: u64,
     jpegs: u64,
     max_zoom: u8,
@@ -50,8 +48,15 @@ impl Writer {
         let temporary = part_file::beside(out).ok_or_else(|| MapError::write(out, "it names no file"))?;
         // Creating it ourselves gives the operating system's reason, which SQLite hides.
         std::fs::File::create(&temporary).map_err(|e| MapError::write(out, e))?;
-        let mut writer =
-            Self { out: out.to_owned(), temporary, connection: None, hash: Sha256::new(), tiles: 0, jpegs: 0, max_zoom: 0 };
+        let mut writer = Self {
+            out: out.to_owned(),
+            temporary,
+            connection: None,
+            digest: TilesDigest::default(),
+            tiles: 0,
+            jpegs: 0,
+            max_zoom: 0,
+        };
         // From here on the half-made file is removed when something fails.
         let connection = Connection::open(&writer.temporary).map_err(|e| write_failure(out, &e))?;
         connection
@@ -86,11 +91,7 @@ impl Writer {
             .prepare_cached("INSERT INTO tiles VALUES (?1, ?2, ?3, ?4)")
             .and_then(|mut s| s.execute((tile.z, tile.x, tile.tms_row(), bytes)))
             .map_err(|e| write_failure(&self.out, &e))?;
-        self.hash.update([tile.z]);
-        self.hash.update(tile.x.to_le_bytes());
-        self.hash.update(tile.y.to_le_bytes());
-        self.hash.update((bytes.len() as u64).to_le_bytes());
-        self.hash.update(bytes);
+        self.digest.add(tile, bytes);
         self.tiles += 1;
         self.jpegs += u64::from(encoded.jpeg);
         self.max_zoom = self.max_zoom.max(tile.z);
@@ -101,7 +102,7 @@ impl Writer {
     pub fn finish(mut self, sources: &[SourceRecord], zooms: (u8, u8), options: &BuildOptions) -> Result<BuildReport, MapError> {
         let fail = |e: rusqlite::Error| write_failure(&self.out, &e);
         let Some(connection) = self.connection.take() else { return Ok(BuildReport::default()) };
-        let digest = hex(&self.hash.clone().finalize());
+        let digest = std::mem::take(&mut self.digest).finish();
         let bounds = sources.iter().map(|s| s.bounds).reduce(|a, b| a.union(&b));
         let sources_json = serde_json::to_string(sources).map_err(|e| MapError::write(&self.out, e))?;
         let name = options
