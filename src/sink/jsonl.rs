@@ -1,7 +1,7 @@
 //! One JSON object a frame, and one a point of the track between frames, for programs that read along: to `fixes.jsonl`, to standard output, or as UDP datagrams.
 
 use std::io::{BufWriter, ErrorKind, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -45,8 +45,13 @@ impl JsonLinesSink {
     /// When no socket can be had.
     pub fn udp(to: SocketAddr) -> Result<Self, SinkError> {
         let name = PathBuf::from(format!("udp://{to}"));
-        let any: SocketAddr = if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
-        let socket = UdpSocket::bind(any)
+        let from: IpAddr = match to.ip() {
+            // Nobody from outside has anything to say to what stays within.
+            local if local.is_loopback() => local,
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((from, 0))
             .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
             .map_err(|source| SinkError::Io { path: name.clone(), source })?;
         let out = Out::Stream(Box::new(Datagrams { socket, to }));

@@ -122,7 +122,8 @@ fn read_photos(folder: &Path) {
     for camera in [camera, CameraOptions::default()] {
         let opened = skyfix::source::open(folder, &KnowledgeOptions::default(), &camera, &VideoOptions::default());
         if let Ok(mut flight) = opened {
-            let _ = skyfix::source::frames::collect(flight.frames.as_mut());
+            let frames = skyfix::source::frames::collect(flight.frames.as_mut()).unwrap_or_default();
+            frames.iter().for_each(|frame| drop(frame.pixels.decode()));
         }
     }
 }
