@@ -1,6 +1,6 @@
 //! Parts on real data: maps, models, the appearance of the ground, inertial sensors, and a GPU where there is one.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
 
 mod appearance;
 #[cfg(feature = "onnx")]
