@@ -98,7 +98,7 @@ def deviations(cell, ran):
     if not (ran.out / "track.csv").is_file():
         return found if cell.code == 4 else found + ["no track"]
     # The filter needs a few frames to begin with.
-    points = [p for p in track(ran.out) if p[0] >= 4.0]
+    points = [p for p in track(ran.out) if 4.0 <= p[0] <= END]
     during = {p[1] for p in points if FROM <= p[0] < TO + 0.1}
     if not during <= cell.sources:
         found.append(f"sources {sorted(during - cell.sources)}")
