@@ -11,6 +11,9 @@ mod bundled;
 mod clips;
 #[path = "../support/data.rs"]
 mod data;
+#[cfg(all(feature = "gst", feature = "onnx", feature = "mavlink"))]
+#[path = "../support/metadata.rs"]
+mod metadata;
 #[cfg(feature = "gst")]
 #[path = "../support/mutator.rs"]
 mod mutator;

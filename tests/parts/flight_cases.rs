@@ -5,7 +5,8 @@ use std::path::Path;
 use exif::Tag;
 
 use crate::bundled::{map, root};
-use crate::photos::{Shot, gnss, jpeg_of, mini2, ratio, short, shots, text, with_metadata, write, xmp};
+use crate::metadata::{ratio, text, with_metadata, xmp};
+use crate::photos::{Shot, gnss, jpeg_of, mini2, short, shots, write};
 
 /// What a run said, and where it put each frame: the distance from the truth, metres, or the reason why there is none.
 struct Ran {

@@ -15,6 +15,8 @@ mod gpu;
 mod inertial;
 mod map;
 mod map_cases;
+#[path = "../support/metadata.rs"]
+mod metadata;
 mod models;
 mod mutations;
 #[cfg(feature = "onnx")]

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use exif::{Field, In, Rational, Tag, Value};
+use exif::{Field, In, Tag, Value};
+
+use crate::metadata::{ratio, text, xmp};
 
 /// A frame of the bundled flight.
 pub struct Shot {
@@ -60,27 +62,11 @@ impl Shot {
     }
 }
 
-pub fn xmp(attributes: &str) -> String {
-    format!(
-        "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\"><rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\"><rdf:Description rdf:about=\"\" \
-         xmlns:d=\"http://maker/\" {attributes}/></rdf:RDF></x:xmpmeta>"
-    )
-}
-
 pub fn jpeg_of(image: &image::DynamicImage) -> Vec<u8> {
     let mut out = Vec::new();
     let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut out, 90);
     image.to_rgb8().write_with_encoder(encoder).unwrap();
     out
-}
-
-pub fn text(tag: Tag, text: &str) -> Field {
-    Field { tag, ifd_num: In::PRIMARY, value: Value::Ascii(vec![text.as_bytes().to_vec()]) }
-}
-
-pub fn ratio(tag: Tag, values: &[f64]) -> Field {
-    let of = |v: &f64| Rational { num: (v * 10_000.0).round() as u32, denom: 10_000 };
-    Field { tag, ifd_num: In::PRIMARY, value: Value::Rational(values.iter().map(of).collect()) }
 }
 
 pub fn short(tag: Tag, value: u16) -> Field {
@@ -104,27 +90,6 @@ pub fn gnss(lat: f64, lon: f64) -> Vec<Field> {
         text(Tag::GPSLongitudeRef, "E"),
         ratio(Tag::GPSLongitude, &[lon, 0.0, 0.0]),
     ]
-}
-
-/// A JPEG with EXIF and XMP in segments of its own.
-pub fn with_metadata(jpeg: &[u8], fields: &[Field], packet: &str) -> Vec<u8> {
-    let mut segments = Vec::new();
-    let mut segment = |content: &[u8]| {
-        segments.extend([0xff, 0xe1]);
-        segments.extend((content.len() as u16 + 2).to_be_bytes());
-        segments.extend(content);
-    };
-    if !fields.is_empty() {
-        let mut writer = exif::experimental::Writer::new();
-        fields.iter().for_each(|f| writer.push_field(f));
-        let mut tiff = std::io::Cursor::new(Vec::new());
-        writer.write(&mut tiff, false).unwrap();
-        segment(&[b"Exif\0\0", tiff.get_ref().as_slice()].concat());
-    }
-    if !packet.is_empty() {
-        segment(&[b"http://ns.adobe.com/xap/1.0/\0", packet.as_bytes()].concat());
-    }
-    [&jpeg[..2], &segments, &jpeg[2..]].concat()
 }
 
 pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {

@@ -205,7 +205,7 @@ impl FlightPlan {
             Some(rate) => rate.0,
             None => source::default_frame_rate(kind),
         };
-        let knowledge = knowledge(effective)?;
+        let (knowledge, start) = (knowledge(effective)?, filter::start(effective)?);
         let search_heights = config.r#match.search.search_heights || telemetry.height == Setting::None;
         Ok(Self {
             source,
@@ -238,9 +238,9 @@ impl FlightPlan {
             lag: config.r#match.lag,
             fusion: effective.config.filter.fusion,
             track: filter::track(effective, live),
-            start: filter::start(effective)?,
+            start,
             told: Told {
-                start: filter::start(effective)?,
+                start,
                 map: config.map.path.as_ref().map(|map| told::absolute(&map.to_string_lossy()).into()),
                 settings: told::of(effective),
             },

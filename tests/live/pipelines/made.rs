@@ -1,10 +1,8 @@
 //! Files as cameras write them, made from the bundled flight.
 
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use exif::experimental::Writer;
-use exif::{Field, In, Tag, Value};
+use exif::Tag;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use skyfix::recording::reader;
@@ -12,6 +10,7 @@ use skyfix::source::TelemetryBuffer;
 use skyfix::types::Known;
 
 use crate::bundled::{recording, root};
+use crate::metadata::{text, with_metadata, xmp};
 
 /// What the flight's sensors said at a time.
 fn known_at(recording: &Path) -> impl Fn(i64) -> (f64, f64) {
@@ -22,12 +21,6 @@ fn known_at(recording: &Path) -> impl Fn(i64) -> (f64, f64) {
     }
 }
 
-/// A segment of a JPEG file.
-fn app1(content: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(content.len() + 2).unwrap().to_be_bytes();
-    [&[0xff, 0xe1][..], &length[..], content].concat()
-}
-
 /// The flight's first photos, which come half a second after each other, with EXIF and XMP as DJI writes them.
 pub fn photos(folder: &Path, count: i64) {
     let known_at = known_at(recording());
@@ -36,25 +29,15 @@ pub fn photos(folder: &Path, count: i64) {
         let jpeg = std::fs::read(recording().join("photos").join(&name)).unwrap();
         let stamp_ns = 1_000_000_000 + 500_000_000 * i;
         let (height_m, heading_deg) = known_at(stamp_ns);
-        let ascii = |tag: Tag, text: String| Field { tag, ifd_num: In::PRIMARY, value: Value::Ascii(vec![text.into_bytes()]) };
         let fields = [
-            ascii(Tag::DateTimeOriginal, format!("2026:05:01 10:00:{:02}", stamp_ns / 1_000_000_000)),
-            ascii(Tag::SubSecTimeOriginal, format!("{:03}", stamp_ns / 1_000_000 % 1000)),
+            text(Tag::DateTimeOriginal, &format!("2026:05:01 10:00:{:02}", stamp_ns / 1_000_000_000)),
+            text(Tag::SubSecTimeOriginal, &format!("{:03}", stamp_ns / 1_000_000 % 1000)),
         ];
-        let mut writer = Writer::new();
-        fields.iter().for_each(|field| writer.push_field(field));
-        let mut tiff = Cursor::new(Vec::new());
-        writer.write(&mut tiff, false).unwrap();
-        let exif = [&b"Exif\0\0"[..], tiff.get_ref().as_slice()].concat();
-        let xmp = format!(
-            "http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x=\"adobe:ns:meta/\"><rdf:RDF \
-             xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\"><rdf:Description \
-             xmlns:drone-dji=\"http://www.dji.com/drone-dji/1.0/\" drone-dji:RelativeAltitude=\"{height_m:+.2}\" \
-             drone-dji:GimbalYawDegree=\"{heading_deg:+.2}\" drone-dji:GimbalPitchDegree=\"-90.00\" \
-             drone-dji:GimbalRollDegree=\"+0.00\"/></rdf:RDF></x:xmpmeta>"
-        );
-        let (start, rest) = jpeg.split_at(2);
-        std::fs::write(folder.join(name), [start, &app1(&exif), &app1(xmp.as_bytes()), rest].concat()).unwrap();
+        let packet = xmp(&format!(
+            "d:RelativeAltitude=\"{height_m:+.2}\" d:GimbalYawDegree=\"{heading_deg:+.2}\" d:GimbalPitchDegree=\"-90.00\" \
+             d:GimbalRollDegree=\"+0.00\""
+        ));
+        std::fs::write(folder.join(name), with_metadata(&jpeg, &fields, &packet)).unwrap();
     }
 }
 

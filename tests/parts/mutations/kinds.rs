@@ -11,6 +11,7 @@ use skyfix::source::photos::CameraOptions;
 use skyfix::source::{KnowledgeOptions, VideoOptions};
 
 use super::{Files, Kind, campaign};
+use crate::metadata::{ratio, text, tiff, with_metadata, xmp};
 
 /// Each kind a test of its own.
 macro_rules! kinds {
@@ -80,40 +81,25 @@ fn read_subtitles(folder: &Path) {
 }
 
 fn photos_seeds() -> Vec<Files> {
-    use exif::experimental::Writer;
-    use exif::{Field, In, Rational, Tag, Value};
-    let field = |tag, value| Field { tag, ifd_num: In::PRIMARY, value };
-    let text = |tag, text: &str| field(tag, Value::Ascii(vec![text.as_bytes().to_vec()]));
-    let numbers = |tag, n: &[(u32, u32)]| {
-        field(tag, Value::Rational(n.iter().map(|(num, denom)| Rational { num: *num, denom: *denom }).collect()))
-    };
+    use exif::Tag;
     let fields = [
         text(Tag::Model, "FC7303"),
         text(Tag::DateTimeOriginal, "2026:05:01 10:00:00"),
         text(Tag::SubSecTimeOriginal, "47"),
         text(Tag::OffsetTimeOriginal, "+02:00"),
-        numbers(Tag::FocalLength, &[(449, 100)]),
+        ratio(Tag::FocalLength, &[4.49]),
         text(Tag::GPSLatitudeRef, "N"),
-        numbers(Tag::GPSLatitude, &[(47, 1), (48, 1), (2, 1)]),
+        ratio(Tag::GPSLatitude, &[47.0, 48.0, 2.0]),
         text(Tag::GPSLongitudeRef, "E"),
-        numbers(Tag::GPSLongitude, &[(10, 1), (54, 1), (9, 1)]),
+        ratio(Tag::GPSLongitude, &[10.0, 54.0, 9.0]),
     ];
-    let mut writer = Writer::new();
-    fields.iter().for_each(|field| writer.push_field(field));
-    let mut tiff = Cursor::new(Vec::new());
-    writer.write(&mut tiff, false).unwrap();
-    let xmp = "http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x=\"adobe:ns:meta/\"><rdf:RDF \
-               xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\"><rdf:Description xmlns:drone-dji=\"http://www.dji.com/drone-dji/1.0/\" \
-               drone-dji:RelativeAltitude=\"+119.7\" drone-dji:GimbalYawDegree=\"+12.0\" drone-dji:GimbalPitchDegree=\"-90.00\" \
-               drone-dji:GimbalRollDegree=\"+0.00\"/></rdf:RDF></x:xmpmeta>";
-    let segment =
-        |content: &[u8]| [&[0xff, 0xe1][..], &u16::try_from(content.len() + 2).unwrap().to_be_bytes(), content].concat();
-    let exif = [&b"Exif\0\0"[..], tiff.get_ref()].concat();
+    let packet = xmp(
+        "d:RelativeAltitude=\"+119.7\" d:GimbalYawDegree=\"+12.0\" d:GimbalPitchDegree=\"-90.00\" d:GimbalRollDegree=\"+0.00\"",
+    );
     let jpeg = encoded(48, ImageFormat::Jpeg);
-    let whole = [&jpeg[..2], &segment(&exif), &segment(xmp.as_bytes()), &jpeg[2..]].concat();
     vec![
-        files([("a.jpg", whole.clone()), ("b.png", encoded(32, ImageFormat::Png))]),
-        files([("a.jpg", jpeg), ("c.tif", tiff.into_inner())]),
+        files([("a.jpg", with_metadata(&jpeg, &fields, &packet)), ("b.png", encoded(32, ImageFormat::Png))]),
+        files([("a.jpg", jpeg), ("c.tif", tiff(&fields))]),
     ]
 }
 
