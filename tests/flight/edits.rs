@@ -1,7 +1,7 @@
 //! Edits of the map while flying: withdrawn, restored and replaced tiles.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use skyfix::flow::catalogue::{Action, Catalogue, MapEdit, MapEdits};
 use skyfix::geo::mercator::{Tile, pixel_from_lat_lon};
@@ -36,11 +36,17 @@ fn run_edited(edits: MapEdits) -> (Arc<Localizer>, Vec<FrameReport>) {
     (localizer, one)
 }
 
+/// The graph without edits, without prior: flown once for all of these tests.
+fn plain() -> &'static [FrameReport] {
+    static FLOWN: OnceLock<Vec<FrameReport>> = OnceLock::new();
+    FLOWN.get_or_init(|| run(2, |o| o.use_prior = false))
+}
+
 #[test]
 fn a_withdrawn_tile_changes_only_the_frames_from_then_on_and_only_its_cells() {
     let tile = tile_of_the_flight(15);
     let edits = [edit_of(tile, 4, Action::Withdraw, None), edit_of(tile, 7, Action::Restore, None)];
-    let plain = run(2, |o| o.use_prior = false);
+    let plain = plain();
     let (localizer, edited) = run_edited(MapEdits { edit: edits.to_vec() });
     for i in 0..FRAMES {
         let (p, e) = (&plain[i].matched, &edited[i].matched);
@@ -61,7 +67,7 @@ fn a_tile_replaced_by_its_own_picture_trades_rows_one_for_one_and_leaves_the_pos
     let picture = folder.path().join("same.png");
     let pixels = map.tile(tile).unwrap().unwrap();
     image::RgbaImage::from_raw(256, 256, pixels.rgba().to_vec()).unwrap().save(&picture).unwrap();
-    let plain = run(2, |o| o.use_prior = false);
+    let plain = plain();
     let edits = [edit_of(tile, 3, Action::Replace, Some(&picture)), edit_of(tile, 8, Action::Restore, None)];
     let (localizer, edited) = run_edited(MapEdits { edit: edits.to_vec() });
     assert_eq!(localizer.index.regions.len(), index.regions.len() + 1);
@@ -95,7 +101,7 @@ fn what_a_replaced_tile_showed_is_found_no_more_until_it_is_restored() {
         .save(&picture)
         .unwrap();
     let edits = [edit_of(tile, 2, Action::Replace, Some(&picture)), edit_of(tile, 6, Action::Restore, None)];
-    let plain = run(2, |o| o.use_prior = false);
+    let plain = plain();
     let (_, edited) = run_edited(MapEdits { edit: edits.to_vec() });
     for i in 0..FRAMES {
         let (p, e) = (&plain[i].matched, &edited[i].matched);

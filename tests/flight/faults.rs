@@ -131,12 +131,13 @@ fn what_another_run_left_stays_until_there_is_something_to_put_there() {
 
 /// Starts skyfix, waits for a line of its standard error, and sends it a signal.
 fn signalled(arguments: &[&str], fault: &str, line: &str, signal: &str) -> (Child, BufReader<std::process::ChildStderr>) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_skyfix"))
-        .current_dir(root())
+    let cache = tempfile::tempdir().unwrap();
+    let mut child = bundled::command()
         .args(arguments)
         .args(["--set", "supervision.end_timeout_s=12"])
         .env("SKYFIX_TEST_INJECT_FAULT", fault)
         .env("SKYFIX_LOG", "info")
+        .env("XDG_CACHE_HOME", cache.path())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

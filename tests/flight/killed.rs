@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::bundled::command;
 use super::{MODEL, map, recording, root};
 
 /// Nothing here takes this long, even on a loaded machine.
@@ -21,8 +22,8 @@ fn kills() -> usize {
 }
 
 fn skyfix(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_skyfix"));
-    command.current_dir(root()).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::null());
+    let mut command = command();
+    command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::null());
     command
 }
 

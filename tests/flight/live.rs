@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
+use super::bundled::command;
 use super::{map, recording, root};
 
 #[path = "../support/senders.rs"]
@@ -53,14 +54,7 @@ record = "{record}"
 }
 
 fn start(pipeline: &Path) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_skyfix"))
-        .current_dir(root())
-        .arg("run")
-        .arg(pipeline)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    command().arg("run").arg(pipeline).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// Sends the first frames of the bundled video at their own pace.

@@ -348,8 +348,8 @@ fn a_blurred_and_a_night_photo_are_localized_right_or_not_at_all() {
 }
 
 fn skyfix(arguments: &[&str], environment: &[(&str, &Path)]) -> Output {
-    let mut command = assert_cmd::Command::cargo_bin("skyfix").unwrap();
-    command.current_dir(root()).args(arguments);
+    let mut command = bundled::command();
+    command.args(arguments);
     for (name, value) in environment {
         command.env(name, value);
     }

@@ -22,8 +22,8 @@ fn replay(source: &Path, arguments: &[&str], truth: &[Shot]) -> Ran {
 
 fn replay_on(source: &Path, map: &str, arguments: &[&str], truth: &[Shot]) -> Ran {
     let out = tempfile::tempdir().unwrap();
-    let mut command = assert_cmd::Command::cargo_bin("skyfix").unwrap();
-    command.current_dir(root()).arg("replay").arg(source).args(["--map", map, "--no-viewer", "-w", "2", "--out"]);
+    let mut command = crate::bundled::command();
+    command.arg("replay").arg(source).args(["--map", map, "--no-viewer", "-w", "2", "--out"]);
     let output = command.arg(out.path()).args(arguments).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!told.contains("panicked"), "{told}");
@@ -280,10 +280,7 @@ fn where_nothing_is_located_the_reason_of_most_and_what_to_do_is_said() {
 
 #[test]
 fn the_table_of_cameras_is_printed_and_a_camera_that_is_not_in_it_is_an_error() {
-    let cameras = |arguments: &[&str]| {
-        let mut command = assert_cmd::Command::cargo_bin("skyfix").unwrap();
-        command.arg("cameras").args(arguments).output().unwrap()
-    };
+    let cameras = |arguments: &[&str]| crate::bundled::command().arg("cameras").args(arguments).output().unwrap();
     let all = String::from_utf8(cameras(&[]).stdout).unwrap();
     assert!(all.lines().count() > 60 && all.contains("FC7303") && all.contains("Skydio 2"), "{all}");
     let autel = String::from_utf8(cameras(&["autel"]).stdout).unwrap();

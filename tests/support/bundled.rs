@@ -1,6 +1,7 @@
 //! The bundled flight, cut short, with its map indexed coarsely, so that tests can fly it in seconds.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use skyfix::map::MapStore;
@@ -14,6 +15,15 @@ pub const FRAMES: usize = 10;
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The command, at the root of the repository, with a cache folder of these tests' own.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skyfix"));
+    command
+        .current_dir(root())
+        .env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/", env!("CARGO_CRATE_NAME"), "-cache"));
+    command
 }
 
 pub fn network() -> Box<dyn DenseExtractor> {

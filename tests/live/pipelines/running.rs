@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::bundled::{map, root};
+use crate::bundled::{self, map, root};
 
 /// A guard against hanging; nothing here takes this long, even on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -36,9 +36,8 @@ fn command(file: &str, overrides: &[Override], folder: &Path) -> Command {
         ("sinks.jsonl", "[\"stdout\"]".into()),
         ("match.workers", "1".into()),
     ];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_skyfix"));
+    let mut command = bundled::command();
     command
-        .current_dir(root())
         .arg("run")
         .arg(root().join("pipelines").join(file))
         .args(always.iter().chain(overrides).flat_map(|(key, value)| ["--set".into(), format!("{key}={value}")]))

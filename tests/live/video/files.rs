@@ -293,7 +293,7 @@ fn sound_beside_the_video_is_passed_over() {
 fn sound_beside_the_video_brings_no_complaints() {
     let folder = tempfile::tempdir().unwrap();
     let path = with_sound(folder.path());
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_skyfix"))
+    let output = crate::bundled::command()
         .args(["replay", "--hfov", "69", "--height", "100", "--heading", "0", "--frame-rate", "1", "--no-viewer", "-w", "1"])
         .args(["--map", &crate::bundled::map(), "--out"])
         .args([&folder.path().join("out"), &path])
