@@ -79,7 +79,7 @@ impl Session {
         });
         observer.done(Work::Frames);
         if let Some(health) = health {
-            summary.telemetry(health.now());
+            summary.health(health.now());
         }
         let intake = match ran {
             Ok(intake) => intake,

@@ -16,7 +16,7 @@ use crate::eval::scores::{Counts, Placed, Revision, RunningScores, Stopped};
 use crate::geo::Geodetic;
 use crate::geo::mercator::Tile;
 use crate::recording::Truth;
-use crate::source::TelemetryHealth;
+use crate::source::{IntakeHealth, TelemetryHealth, VideoHealth};
 use crate::types::{AidCounters, FrameReport, FusionCounters, Inputs, Intake, Outcome, Report, StageTimes, TrackPoint};
 
 /// A flight in numbers.
@@ -54,6 +54,8 @@ pub struct Summary {
     pub wall: Option<[String; 2]>,
     /// What happened to telemetry on its way in.
     pub telemetry: Option<TelemetryHealth>,
+    /// Pictures of the video that were lost or could not be used.
+    pub video: Option<VideoHealth>,
     /// Photos of which the end is missing: what there was of them was used.
     pub pictures_cut_off: u64,
     /// Track points by source.
@@ -130,9 +132,10 @@ impl SummarySink {
         self.summary.intake = intake;
     }
 
-    /// What happened to telemetry on its way in.
-    pub fn telemetry(&mut self, health: TelemetryHealth) {
-        self.summary.telemetry = Some(health);
+    /// What went wrong with what came in.
+    pub fn health(&mut self, health: IntakeHealth) {
+        self.summary.telemetry = Some(health.telemetry);
+        self.summary.video = health.video;
     }
 
     /// So many outputs were refused by the last check.

@@ -1,9 +1,9 @@
 //! The frames of a video, recorded or live, with what is known of each: camera, telemetry, pose.
 
+mod frame_table;
 mod live;
 mod settings;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use image::RgbImage;
 use super::film;
 use super::flight::{Flight, VideoOptions};
 use super::frames::{FrameEvent, FrameSource};
-use super::health::{HealthWatch, SharedHealth};
+use super::health::{HealthWatch, SharedHealth, VideoHealth};
 use super::photos::CameraOptions;
 use super::video::{MonotonicClock, VideoEvent, VideoFrame, VideoInput, VideoParts, VideoSettings};
 use super::zoom::Zoom;
@@ -22,6 +22,7 @@ use crate::recording::rows::FrameRow;
 use crate::recording::{Description, FileError, Recording, RecordingWriter, Told, Truth, as_recorded};
 use crate::types::{Camera, Clocks, Frame, Intake, Intrinsics, Known, Pause, Pixels, Refusals};
 
+use frame_table::FrameTable;
 pub use live::LiveTelemetry;
 use live::{LATEST_FRAME_NS, PauseClock};
 pub use settings::{FootageCamera, FootageSettings, GIVE_A_FOCAL_LENGTH};
@@ -37,8 +38,7 @@ pub struct Footage {
     zoom: Option<Zoom>,
     knowledge: KnowledgeOptions,
     recorded: TelemetryBuffer,
-    rows: HashMap<u64, FrameRow>,
-    replays_live: bool,
+    rows: FrameTable,
     /// Stamp of the first frame that is asked for, and once it is there what is added to all.
     first_stamp_ns: Option<i64>,
     shift_ns: i64,
@@ -113,8 +113,8 @@ impl Footage {
     /// # Errors
     /// When it cannot be opened.
     pub fn start(mut settings: FootageSettings) -> Result<Self, SourceError> {
-        let replays_live = settings.frames.iter().any(FrameRow::is_live);
-        if replays_live {
+        let rows = FrameTable::new(settings.frames);
+        if rows.is_live() {
             // The recording says which frames.
             settings.video.frame_rate = None;
         }
@@ -132,8 +132,7 @@ impl Footage {
             zoom: settings.zoom,
             knowledge: settings.knowledge,
             recorded: TelemetryBuffer::of_recording(&settings.telemetry, settings.knowledge.plausible),
-            rows: settings.frames.into_iter().map(|row| (row.frame, row)).collect(),
-            replays_live,
+            rows,
             first_stamp_ns: settings.first_stamp_ns,
             shift_ns: 0,
             live: settings.live.map(|live| live.with_door(settings.knowledge.plausible)),
@@ -150,13 +149,13 @@ impl Footage {
     }
 
     fn frame(&mut self, mut shown: VideoFrame) -> FrameEvent {
+        let row = self.rows.row(shown.index, shown.pts_ns);
         if let Some(wanted) = self.first_stamp_ns.take() {
             self.shift_ns = wanted.saturating_sub(shown.pts_ns);
         }
         shown.pts_ns = shown.pts_ns.saturating_add(self.shift_ns);
-        let row = self.rows.get(&shown.index).cloned();
         if row.is_none() && !self.rows.is_empty() {
-            if !self.replays_live {
+            if !self.rows.is_live() {
                 tracing::warn!("{}: frame {} has no row in frames.csv and is left out", self.name, shown.index);
             }
             self.unserved += 1;
@@ -207,7 +206,7 @@ impl Footage {
         }
         self.pauses.frame(stamp_ns, shown.captured_ns);
         self.health.telemetry(stamp_ns, &telemetry);
-        self.count_telemetry();
+        self.count();
         let ordinal = self.next_ordinal;
         self.next_ordinal += 1;
         // Sensors have noise, and so has what encoders make of it.
@@ -251,10 +250,19 @@ impl Footage {
         }
     }
 
-    fn count_telemetry(&mut self) {
+    fn count(&mut self) {
         let live = self.live.as_ref();
         let of_live = live.map(|live| live.buffer.counters()).unwrap_or_default();
         self.health.counters(live.map(|live| live.stream.counters()), self.recorded.counters().plus(of_live));
+        let video = self.video.counters();
+        self.health.video(VideoHealth {
+            before_keyframe: video.before_keyframe,
+            after_loss: video.after_loss,
+            missing: self.rows.missing(),
+            without_time: video.without_pts,
+            time_went_back: video.time_went_back,
+            not_recorded: video.not_recorded,
+        });
     }
 
     /// Telemetry that did not pass the door so far.
@@ -311,7 +319,7 @@ impl Footage {
             }
         }
         self.health.telemetry(settled_ns, &telemetry);
-        self.count_telemetry();
+        self.count();
         FrameEvent::Pause(Box::new(Pause { stamp_ns, telemetry, ahead }))
     }
 
@@ -327,15 +335,6 @@ impl Footage {
                 if let Some(missing_s) = self.video.ended_early_s() {
                     let file = &self.name;
                     tracing::warn!("{file}: ends {missing_s:.1} s before the end that it states; was it cut off?");
-                }
-                let c = self.video.counters();
-                if c.without_pts + c.time_went_back > 0 {
-                    tracing::warn!(
-                        "{}: {} frames without a time and {} whose time went back were left out",
-                        self.name,
-                        c.without_pts,
-                        c.time_went_back
-                    );
                 }
                 return Some(FrameEvent::Ended);
             }
@@ -380,7 +379,7 @@ impl FrameSource for Footage {
         let c = self.video.counters();
         let left = u64::from(self.held.is_some()) + c.waiting;
         let dropped = c.dropped + left;
-        self.count_telemetry();
+        self.count();
         Ok(Intake {
             received: c.delivered + c.dropped + c.waiting - self.unserved,
             served: self.next_ordinal,

@@ -29,7 +29,7 @@ pub trait FrameSource: Send {
         None
     }
 
-    /// What happens to telemetry on its way in, where anybody watches that.
+    /// What goes wrong with what comes in, where anybody watches that.
     fn health(&self) -> Option<SharedHealth> {
         None
     }

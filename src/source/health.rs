@@ -26,13 +26,39 @@ pub struct TelemetryHealth {
     pub silences: BTreeMap<&'static str, u64>,
 }
 
+/// Pictures of a video that were lost or could not be used. Those that a live source overtook or a frame rate left out are no fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct VideoHealth {
+    /// Encoded, before the first key frame.
+    pub before_keyframe: u64,
+    /// Encoded, between a loss of others and the next key frame.
+    pub after_loss: u64,
+    /// Of a recording, not in its file any more.
+    pub missing: u64,
+    /// Without a time.
+    pub without_time: u64,
+    /// Of a time that is not after that of the picture before.
+    pub time_went_back: u64,
+    /// Not recorded.
+    pub not_recorded: u64,
+}
+
+/// What went wrong with what came in.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct IntakeHealth {
+    /// Of telemetry.
+    pub telemetry: TelemetryHealth,
+    /// Of a video, where there is one.
+    pub video: Option<VideoHealth>,
+}
+
 /// The same, for the source that counts and whoever writes it down.
 #[derive(Clone, Debug, Default)]
-pub struct SharedHealth(Arc<Mutex<TelemetryHealth>>);
+pub struct SharedHealth(Arc<Mutex<IntakeHealth>>);
 
 impl SharedHealth {
     /// What happened so far.
-    pub fn now(&self) -> TelemetryHealth {
+    pub fn now(&self) -> IntakeHealth {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -81,7 +107,24 @@ impl HealthWatch {
             }
         }
         let mut health = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (health.link, health.samples) = (link, samples);
+        (health.telemetry.link, health.telemetry.samples) = (link, samples);
+    }
+
+    /// Takes the counters of a video.
+    pub fn video(&mut self, video: VideoHealth) {
+        let faults = [
+            ("left out: they follow a loss, and the next key frame is still to come", video.after_loss),
+            ("missing from the file, which is damaged; those after them are told by their times", video.missing),
+            ("left out: they have no time", video.without_time),
+            ("left out: their time went back", video.time_went_back),
+            ("not recorded", video.not_recorded),
+        ];
+        for (what, count) in faults {
+            if count > 0 && self.told.insert(what) {
+                tracing::warn!("pictures of the video are {what}; from now on this is counted only (`video` of summary.json)");
+            }
+        }
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner).video = Some(video);
     }
 
     fn kind(&mut self, kind: &'static str, until_ns: i64, stamps: impl Iterator<Item = i64>) {
@@ -115,7 +158,7 @@ impl HealthWatch {
             return;
         }
         state.is_silent = true;
-        *self.shared.0.lock().unwrap_or_else(PoisonError::into_inner).silences.entry(kind).or_default() += 1;
+        *self.shared.0.lock().unwrap_or_else(PoisonError::into_inner).telemetry.silences.entry(kind).or_default() += 1;
         if self.told.insert(kind) {
             let seconds = seconds_between(state.last_ns, stamp_ns);
             tracing::warn!(
@@ -150,7 +193,7 @@ mod tests {
     }
 
     fn silences(watch: &HealthWatch) -> Vec<(&'static str, u64)> {
-        watch.shared().now().silences.into_iter().collect()
+        watch.shared().now().telemetry.silences.into_iter().collect()
     }
 
     #[test]
@@ -185,9 +228,13 @@ mod tests {
         let shared = watch.shared();
         let link = StreamCounters { malformed: 3, ..StreamCounters::default() };
         watch.counters(Some(link), TelemetryCounters { late: 2, ..TelemetryCounters::default() });
-        assert_eq!((shared.now().link, shared.now().samples.late), (Some(link), 2));
-        assert_eq!(watch.told.len(), 2);
-        let json = serde_json::to_value(shared.now()).unwrap();
+        let telemetry = shared.now().telemetry;
+        assert_eq!((telemetry.link, telemetry.samples.late), (Some(link), 2));
+        assert_eq!((watch.told.len(), shared.now().video), (2, None));
+        let json = serde_json::to_value(telemetry).unwrap();
         assert_eq!((&json["link"]["malformed"], &json["samples"]["late"]), (&3.into(), &2.into()));
+        let video = VideoHealth { after_loss: 4, before_keyframe: 1, ..VideoHealth::default() };
+        watch.video(video);
+        assert_eq!((watch.told.len(), shared.now().video), (3, Some(video)), "a stream that is joined midway is no fault");
     }
 }

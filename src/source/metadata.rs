@@ -58,17 +58,6 @@ pub struct PhotoMetadata {
     pub said: Inputs,
 }
 
-impl PhotoMetadata {
-    /// Coordinated universal time of capture, nanoseconds since 1970, where the photo itself tells it.
-    pub fn utc_ns(&self) -> Option<i64> {
-        let by_zone = self
-            .clock_ns
-            .zip(self.offset_s)
-            .and_then(|(clock_ns, offset_s)| clock_ns.checked_sub(i64::from(offset_s) * crate::time::NANOS_PER_SEC));
-        by_zone.or(self.gps_time_ns)
-    }
-}
-
 /// An attitude that a photo states.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attitude {

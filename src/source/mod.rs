@@ -35,7 +35,7 @@ pub use buffer::{TelemetryBuffer, TelemetryCounters};
 pub use film::holds_only_videos;
 pub use flight::{Flight, VideoOptions};
 pub use frames::{FrameEvent, FrameList, FrameSource};
-pub use health::{SharedHealth, TelemetryHealth};
+pub use health::{IntakeHealth, SharedHealth, TelemetryHealth, VideoHealth};
 pub use knowledge::{KnowledgeOptions, Setting};
 pub use open::open;
 pub use redact::redact;

@@ -108,7 +108,7 @@ fn open_photos(folder: &Path, knowledge: &KnowledgeOptions, options: &CameraOpti
             known,
             telemetry: TelemetryBatch::default(),
             captured: None,
-            clocks: Clocks { utc_ns: photo.metadata.utc_ns(), wall_ns: None },
+            clocks: Clocks { utc_ns: photo.utc_ns, wall_ns: None },
             intake: Intake { telemetry_refused, ..Intake::all(i as u64 + 1) },
         });
     }

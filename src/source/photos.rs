@@ -27,6 +27,8 @@ pub struct Photo {
     pub path: PathBuf,
     /// Time of capture.
     pub stamp_ns: i64,
+    /// That time as coordinated universal time, nanoseconds since 1970, where it is known.
+    pub utc_ns: Option<i64>,
     /// Everything read.
     pub metadata: PhotoMetadata,
     /// Size as stored, from the file's header; `None` when even that is broken.
@@ -89,11 +91,21 @@ pub fn listed(folder: &Path, said: &mut Inputs) -> Result<Vec<Photo>, FileError>
         let bytes = std::fs::read(&path).map_err(|source| FileError::Io { path: path.clone(), source })?;
         let reader = image::ImageReader::new(std::io::Cursor::new(&bytes)).with_guessed_format();
         let size_px = reader.ok().and_then(|reader| reader.into_dimensions().ok());
-        photos.push(Photo { name, path, stamp_ns: 0, metadata: metadata::read(&bytes), size_px, content: content(&bytes) });
+        photos.push(Photo {
+            name,
+            path,
+            stamp_ns: 0,
+            utc_ns: None,
+            metadata: metadata::read(&bytes),
+            size_px,
+            content: content(&bytes),
+        });
     }
-    let stamps = times::stamps(&photos.iter().map(|p| &p.metadata).collect::<Vec<_>>(), said);
+    let taken = times::stamps(&photos.iter().map(|p| &p.metadata).collect::<Vec<_>>(), said);
     let mut by_place: Vec<Option<Photo>> = photos.into_iter().map(Some).collect();
-    let ordered = stamps.into_iter().filter_map(|(i, stamp_ns)| Some(Photo { stamp_ns, ..by_place.get_mut(i)?.take()? }));
+    let ordered = taken.into_iter().filter_map(|taken| {
+        Some(Photo { stamp_ns: taken.stamp_ns, utc_ns: taken.utc_ns, ..by_place.get_mut(taken.place)?.take()? })
+    });
     Ok(ordered.collect())
 }
 
@@ -264,7 +276,7 @@ mod tests {
     }
 
     fn photo(metadata: PhotoMetadata) -> Photo {
-        Photo { name: "a".into(), path: "a".into(), stamp_ns: 0, metadata, size_px: Some((2000, 1125)), content: 0 }
+        Photo { name: "a".into(), path: "a".into(), stamp_ns: 0, utc_ns: None, metadata, size_px: Some((2000, 1125)), content: 0 }
     }
 
     #[test]

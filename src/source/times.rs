@@ -13,14 +13,25 @@ const APART_S: i64 = 6 * 3600;
 /// Zones differ by a multiple of this, seconds.
 const ZONE_STEP_S: i64 = 900;
 
+/// When a photo was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Its place in the list that was given.
+    pub place: usize,
+    /// Its stamp.
+    pub stamp_ns: i64,
+    /// Coordinated universal time, nanoseconds since 1970, where that is known.
+    pub utc_ns: Option<i64>,
+}
+
 fn zone(offset_s: i32) -> String {
     let sign = if offset_s < 0 { '-' } else { '+' };
     format!("{sign}{:02}:{:02}", offset_s.abs() / 3600, offset_s.abs() / 60 % 60)
 }
 
-/// The time of each photo, nanoseconds since 1970: of UTC where the zone is known, else of the camera's clock. One rule holds for all of them:
+/// The time of each photo, nanoseconds since 1970: of UTC where the zone is known, which is told as well, else of the camera's clock. One rule holds for all of them:
 /// a flight's photos are of one clock, unless that would make the flight longer than the zones do that each states.
-fn instants(photos: &[&PhotoMetadata], said: &mut Inputs) -> Vec<Option<i64>> {
+fn instants(photos: &[&PhotoMetadata], said: &mut Inputs) -> (Vec<Option<i64>>, bool) {
     let ns = |seconds: i32| i64::from(seconds) * NANOS_PER_SEC;
     let mut stated: Vec<i32> = photos.iter().filter_map(|p| p.clock_ns.and(p.offset_s)).collect();
     let count = stated.len() as u64;
@@ -42,13 +53,13 @@ fn instants(photos: &[&PhotoMetadata], said: &mut Inputs) -> Vec<Option<i64>> {
                     timed,
                     format!("EXIF, the camera's clock; UTC{} by the times of GNSS", zone(offset_s)),
                 );
-                in_zone(offset_s)
+                (in_zone(offset_s), true)
             }
             None => {
                 if timed > 0 {
                     said.add("time", Standing::Taken, timed, "EXIF, the camera's clock; its time zone is not stated");
                 }
-                clocks().collect()
+                (clocks().collect(), false)
             }
         },
         [offset_s] => {
@@ -60,7 +71,7 @@ fn instants(photos: &[&PhotoMetadata], said: &mut Inputs) -> Vec<Option<i64>> {
                 said.add("time", Standing::Contradicted, count, words);
             }
             said.add("time", Standing::Taken, timed, format!("EXIF, UTC{}", zone(offset_s)));
-            in_zone(offset_s)
+            (in_zone(offset_s), true)
         }
         [first, ..] => {
             let of_each: Vec<Option<i64>> =
@@ -76,7 +87,7 @@ fn instants(photos: &[&PhotoMetadata], said: &mut Inputs) -> Vec<Option<i64>> {
                 count,
                 format!("photos state several time zones ({zones}); {taken}, which makes the flight the shorter one"),
             );
-            if each { of_each } else { of_one_clock }
+            (if each { of_each } else { of_one_clock }, each)
         }
     }
 }
@@ -92,11 +103,10 @@ fn by_gps(photos: &[&PhotoMetadata]) -> Option<i32> {
     (2 * agree > steps.len() && (-56..=56).contains(&middle)).then(|| i32::try_from(middle * ZONE_STEP_S).ok()).flatten()
 }
 
-/// The order of photos, as positions in their list, with the stamp of each, nanoseconds, increasing. Photos of one whole second are spread over
-/// it in the order that they come in. Photos without a time come last, in the order that they come in, each as if on a flight of its own: what
+/// When photos were taken, in their order; stamps increase. Photos of one whole second are spread over it in the order that they come in. Photos without a time come last, in the order that they come in, each as if on a flight of its own: what
 /// is not known must not be made up.
-pub fn stamps(photos: &[&PhotoMetadata], said: &mut Inputs) -> Vec<(usize, i64)> {
-    let mut times = instants(photos, said);
+pub fn stamps(photos: &[&PhotoMetadata], said: &mut Inputs) -> Vec<Taken> {
+    let (mut times, are_utc) = instants(photos, said);
     // A photo whose camera's clock says nothing may still have the time of its position.
     for (time, photo) in times.iter_mut().zip(photos) {
         *time = time.or(photo.gps_time_ns.filter(|_| photo.clock_ns.is_none()));
@@ -120,6 +130,8 @@ pub fn stamps(photos: &[&PhotoMetadata], said: &mut Inputs) -> Vec<(usize, i64)>
         );
         times.iter_mut().zip(crowd).filter(|(_, crowded)| *crowded).for_each(|(time, _)| *time = None);
     }
+    let utc: Vec<Option<i64>> =
+        times.iter().zip(photos).map(|(time, photo)| time.filter(|_| are_utc).or(photo.gps_time_ns)).collect();
     let mut out: Vec<(usize, i64)> = times.iter().enumerate().filter_map(|(i, t)| Some((i, (*t)?))).collect();
     out.sort_by_key(|(_, t)| *t);
     let mut start = 0;
@@ -150,7 +162,7 @@ pub fn stamps(photos: &[&PhotoMetadata], said: &mut Inputs) -> Vec<(usize, i64)>
         let stamp = seconds.saturating_mul(NANOS_PER_SEC);
         out.push((i, out.last().map_or(stamp, |(_, before)| stamp.max(before.saturating_add(1)))));
     }
-    out
+    out.into_iter().map(|(place, stamp_ns)| Taken { place, stamp_ns, utc_ns: utc[place] }).collect()
 }
 
 #[cfg(test)]
@@ -165,11 +177,20 @@ mod tests {
         }
     }
 
-    fn stamped(photos: &[PhotoMetadata]) -> (Vec<(usize, f64)>, String) {
+    fn taken(photos: &[PhotoMetadata]) -> (Vec<Taken>, String) {
         let mut said = Inputs::default();
-        let stamps = stamps(&photos.iter().collect::<Vec<_>>(), &mut said);
+        let taken = stamps(&photos.iter().collect::<Vec<_>>(), &mut said);
         let words = said.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        (stamps.into_iter().map(|(i, t)| (i, t as f64 / 1e9)).collect(), words)
+        (taken, words)
+    }
+
+    fn stamped(photos: &[PhotoMetadata]) -> (Vec<(usize, f64)>, String) {
+        let (taken, words) = taken(photos);
+        (taken.into_iter().map(|t| (t.place, t.stamp_ns as f64 / 1e9)).collect(), words)
+    }
+
+    fn utc_s(photos: &[PhotoMetadata]) -> Vec<Option<i64>> {
+        taken(photos).0.iter().map(|t| t.utc_ns.map(|ns| ns / NANOS_PER_SEC)).collect()
     }
 
     #[test]
@@ -199,6 +220,17 @@ mod tests {
         let (order, words) = stamped(&[with_gps(36_010, 28_790), with_gps(36_012, 28_800), photo(Some(36_014), None)]);
         assert_eq!(order[0].1, 28_810.0);
         assert!(words.contains("UTC+02:00 by the times of GNSS"), "{words}");
+    }
+
+    #[test]
+    fn universal_time_is_told_where_the_flights_rule_knows_the_zone_and_else_by_gnss() {
+        // One photo states the zone of all; several zones that cannot all be true state none.
+        assert_eq!(utc_s(&[photo(Some(36_000), None), photo(Some(36_001), Some(2))]), [Some(28_800), Some(28_801)]);
+        assert_eq!(utc_s(&[photo(Some(36_000), Some(8)), photo(Some(36_001), Some(2))]), [None, None]);
+        assert_eq!(utc_s(&[photo(Some(36_000), Some(1)), photo(Some(39_601), Some(2))]), [Some(32_400), Some(32_401)]);
+        assert_eq!(utc_s(&[photo(Some(36_000), None)]), [None]);
+        let with_gps = PhotoMetadata { gps_time_ns: Some(7 * NANOS_PER_SEC), ..photo(None, None) };
+        assert_eq!(utc_s(&[with_gps]), [Some(7)]);
     }
 
     #[test]
@@ -232,6 +264,6 @@ mod tests {
         let mut said = Inputs::default();
         let far = PhotoMetadata { clock_ns: Some(i64::MAX - 5), ..PhotoMetadata::default() };
         let all: Vec<&PhotoMetadata> = photos.iter().chain([&far]).collect();
-        assert!(stamps(&all, &mut said).windows(2).all(|w| w[0].1 <= w[1].1));
+        assert!(stamps(&all, &mut said).windows(2).all(|w| w[0].stamp_ns <= w[1].stamp_ns));
     }
 }

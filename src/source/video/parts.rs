@@ -137,6 +137,7 @@ fn add(a: VideoCounters, b: VideoCounters) -> VideoCounters {
         time_went_back: a.time_went_back + b.time_went_back,
         waiting: a.waiting + b.waiting,
         before_keyframe: a.before_keyframe + b.before_keyframe,
+        after_loss: a.after_loss + b.after_loss,
         not_recorded: a.not_recorded + b.not_recorded,
         reconnects: a.reconnects + b.reconnects,
     }

@@ -24,6 +24,9 @@ pub struct VideoCounters {
     pub waiting: u64,
     /// Encoded pictures before the first key frame: not decodable, so never decoded nor recorded.
     pub before_keyframe: u64,
+    /// Encoded pictures between a loss of others and the next key frame: a decoder would make them out of pictures that it never had, so they
+    /// are neither decoded nor recorded.
+    pub after_loss: u64,
     /// Encoded pictures that could not be recorded.
     pub not_recorded: u64,
     /// Connections beyond the first.
@@ -55,6 +58,10 @@ const REMEMBERED: usize = 256;
 /// Delta pictures after which a stream is taken to have no key frames at all (intra refresh).
 const MAX_BEFORE_KEYFRAME: u64 = 300;
 
+/// How long pictures may be missing since the last key frame before those that are told by their difference from them are left out,
+/// nanoseconds: what is shown lags behind the aircraft by as much.
+const MOST_MISSING_NS: i64 = 250_000_000;
+
 /// The least step of time from one connection to the next: what containers that round to a millisecond can still tell apart.
 const APART_NS: i64 = 1_000_000;
 
@@ -83,6 +90,38 @@ struct Encoded {
     before_keyframe: u64,
     without_pts: u64,
     pts: VecDeque<u64>,
+    /// The newest time and the last step to a newer one.
+    newest_ns: Option<i64>,
+    step_ns: i64,
+    /// What is missing since the last key frame.
+    missing_ns: i64,
+    after_loss: u64,
+}
+
+impl Encoded {
+    /// Takes note of a picture's place in time: whether the decoder lacks what it needs for it.
+    fn lacks(&mut self, picture: &Picture) -> bool {
+        if !picture.delta {
+            self.missing_ns = 0;
+            self.after_loss = 0;
+        }
+        if let Some(time_ns) = picture.time_ns {
+            let step_ns = self.newest_ns.map_or(0, |newest| time_ns.saturating_sub(newest));
+            if picture.follows_loss && picture.delta {
+                self.missing_ns = self.missing_ns.saturating_add(step_ns.saturating_sub(self.step_ns).max(0));
+            } else if step_ns > 0 {
+                self.step_ns = step_ns;
+            }
+            self.newest_ns = self.newest_ns.max(picture.time_ns);
+        }
+        // A stream without key frames refreshes its pictures by parts.
+        let lacks = self.missing_ns > MOST_MISSING_NS && self.after_loss < MAX_BEFORE_KEYFRAME;
+        self.after_loss += u64::from(lacks);
+        if !lacks {
+            self.missing_ns = self.missing_ns.min(MOST_MISSING_NS);
+        }
+        lacks
+    }
 }
 
 /// An encoded picture on its way to the decoder.
@@ -96,6 +135,8 @@ pub(super) struct Picture {
     pub arrival_ns: i64,
     /// Whether it needs pictures before it.
     pub delta: bool,
+    /// Whether something between it and the picture before it was lost.
+    pub follows_loss: bool,
 }
 
 impl Tap {
@@ -178,7 +219,7 @@ impl Tap {
         self.counters.decoded > 0 && self.counters.decoded == self.counters.without_pts
     }
 
-    /// An encoded picture arrives: `None` drops it, because it comes before the first key frame; else its stamp, where it has one.
+    /// An encoded picture arrives: `None` drops it, because a key frame must come before it first; else its stamp, where it has one.
     pub fn picture(&mut self, picture: Picture) -> Option<Option<i64>> {
         let encoded = &mut self.encoded;
         encoded.seen += 1;
@@ -189,6 +230,10 @@ impl Tap {
                 return None;
             }
             encoded.keyframe_seen = true;
+        }
+        if encoded.lacks(&picture) {
+            self.counters.after_loss += 1;
+            return None;
         }
         match picture.pts {
             Some(pts) => {
@@ -272,7 +317,7 @@ mod tests {
 
     fn picture(pts_ms: Option<i64>) -> Picture {
         let time_ns = pts_ms.map(|t| t * MS);
-        Picture { pts: time_ns.map(|t| t as u64), time_ns, arrival_ns: 0, delta: false }
+        Picture { pts: time_ns.map(|t| t as u64), time_ns, arrival_ns: 0, delta: false, follows_loss: false }
     }
 
     fn frame(tap: &mut Tap, pts_ms: i64, arrival_ms: i64) -> Option<u64> {
@@ -313,6 +358,28 @@ mod tests {
         assert_eq!(tap.counters().before_keyframe, 1);
         tap.connect();
         let passed = (0..400).filter(|_| tap.picture(delta).is_some()).count();
+        assert_eq!(passed, 100);
+    }
+
+    #[test]
+    fn pictures_after_a_loss_go_no_further_than_what_is_shown_may_lag() {
+        let delta = |t_ms: i64, follows_loss: bool| Picture { delta: true, follows_loss, ..picture(Some(t_ms)) };
+        let mut tap = Tap::new(Timeline::Container, None);
+        tap.connect();
+        assert!(tap.picture(picture(Some(0))).is_some());
+        // A picture here and there is made up for; a second is not, nor are many of them.
+        assert!(
+            [delta(40, false), delta(120, true), delta(160, false)].map(|p| tap.picture(p).is_some()).iter().all(|kept| *kept)
+        );
+        assert!(tap.picture(delta(1_200, true)).is_none() && tap.picture(delta(1_240, false)).is_none());
+        assert!(tap.picture(picture(Some(1_280))).is_some() && tap.picture(delta(1_320, false)).is_some());
+        let often: Vec<bool> = (1..=8).map(|i| tap.picture(delta(1_320 + 120 * i, true)).is_some()).collect();
+        assert_eq!(often, [true, true, true, false, false, false, false, false]);
+        assert_eq!(tap.counters().after_loss, 7);
+        // A gap without a loss is a pause of the camera.
+        assert!(tap.picture(picture(Some(3_000))).is_some() && tap.picture(delta(9_000, false)).is_some());
+        // Where no key frame ever comes, the pictures are shown again in the end.
+        let passed = (0..400).filter(|i| tap.picture(delta(20_000 + 40 * i, *i == 0)).is_some()).count();
         assert_eq!(passed, 100);
     }
 
@@ -359,7 +426,7 @@ mod tests {
             let mut last = i64::MIN;
             for (pts_ms, action, timed) in steps {
                 let time_ns = pts_ms.filter(|_| timed).map(|t| t * MS);
-                tap.picture(Picture { pts: pts_ms.map(|t| t as u64), time_ns, arrival_ns: 7, delta: action == 3 });
+                tap.picture(Picture { pts: pts_ms.map(|t| t as u64), time_ns, arrival_ns: 7, delta: action == 3, follows_loss: action == 2 });
                 let admitted = tap.frame(pts_ms.map(|t| t as u64), time_ns, 7);
                 if let (Some(index), 0) = (admitted, action) {
                     let frame = tap.deliver(index).unwrap();

@@ -196,6 +196,7 @@ fn picture(pad: &gst::Pad, buffer: &gst::Buffer, connection: u64, shared: &Share
             time_ns: time_ns(pad, buffer, shared.timeline, found),
             arrival_ns: shared.now_ns(),
             delta: buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
+            follows_loss: buffer.flags().contains(gst::BufferFlags::DISCONT),
         });
         let Some(stamp) = stamp else { return false };
         (stamp, tap.first_frame())
