@@ -136,6 +136,8 @@ fn build_map(arguments: &BuildArguments) -> anyhow::Result<()> {
         report.zooms.0,
         report.zooms.1
     );
+    say!("  {} of imagery, {:.0} % of the rectangles around it", area(report.imagery_m2), 100.0 * report.imagery_share);
+    let today = jiff::Zoned::now().date();
     for source in &report.sources {
         let centre = source.bounds.centre();
         let (west, south, east, north) = source.bounds.extent_m(&EnuPlane::at(centre));
@@ -147,11 +149,33 @@ fn build_map(arguments: &BuildArguments) -> anyhow::Result<()> {
             east - west,
             north - south,
             source.ground_sampling_distance_m,
-            source.date.as_deref().unwrap_or("without a date")
+            source.date.as_deref().map_or("without a date".into(), |date| dated(date, today))
         );
     }
     say!("next: skyfix map index {}", arguments.out.display());
     Ok(())
+}
+
+fn area(m2: f64) -> String {
+    if m2 < 1e4 { format!("{m2:.0} m²") } else { format!("{:.2} km²", m2 / 1e6) }
+}
+
+/// A date of imagery (ISO 8601, perhaps a year or a month only), and how long ago that is.
+fn dated(date: &str, today: jiff::civil::Date) -> String {
+    let mut parts = date.split(['-', 'T', ' ']).map(|part| part.parse::<i32>().ok());
+    let month = |year: i32, month: i32| 12 * year + month;
+    let Some(year) = parts.next().flatten() else { return date.into() };
+    let now = month(today.year().into(), today.month().into());
+    let age = match parts.next().flatten() {
+        Some(of_year) => match now - month(year, of_year) {
+            0 => "of this month".into(),
+            1 => "1 month old".into(),
+            months @ 2..=23 => format!("{months} months old"),
+            months => format!("{} years old", months / 12),
+        },
+        None => format!("about {} years old", i32::from(today.year()) - year),
+    };
+    if now < month(year, 1) { format!("{date}, which is still to come") } else { format!("{date}, {age}") }
 }
 
 fn index(arguments: &IndexArguments) -> anyhow::Result<()> {
@@ -226,4 +250,19 @@ fn info(arguments: &InfoArguments) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imagery_says_how_old_it_is() {
+        let today = jiff::civil::date(2026, 12, 1);
+        assert_eq!(dated("2026-11-30", today), "2026-11-30, 1 month old");
+        assert_eq!(dated("2019-05-04T10:00:00", today), "2019-05-04T10:00:00, 7 years old");
+        assert_eq!(dated("2019", today), "2019, about 7 years old");
+        assert_eq!(dated("2027-05-04", today), "2027-05-04, which is still to come");
+        assert_eq!(dated("in spring", today), "in spring");
+    }
 }

@@ -19,6 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) const SOURCES_KEY: &str = "skyfix:sources";
 /// Metadata row that holds the digest of the content.
 pub(super) const DIGEST_KEY: &str = "skyfix:digest";
+/// Table of a checksum for each tile, in files of our builder.
+pub(super) const CHECKSUMS_TABLE: &str = "skyfix_checksums";
 /// Decoded tiles kept, each 256 KiB.
 const CACHED_TILES: usize = 400;
 
@@ -29,6 +31,8 @@ pub struct MapStore {
     connection: Mutex<Connection>,
     tiles: Mutex<Lru<Tile, Option<Arc<TilePixels>>>>,
     metadata: BTreeMap<String, String>,
+    /// Whether each tile has a checksum.
+    has_checksums: bool,
     /// Coarsest and finest zoom, in tiles of 256 px.
     zooms: (u8, u8),
     /// Whether its tiles are of 512 px, each four of the next finer zoom.
@@ -57,6 +61,13 @@ impl TilesDigest {
     }
 }
 
+/// The first eight bytes of a tile's SHA-256, little-endian.
+pub(super) fn tile_checksum(bytes: &[u8]) -> i64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&Sha256::digest(bytes)[..8]);
+    i64::from_le_bytes(first)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Both guarded values stay consistent when a thread dies between two calls.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,12 +92,14 @@ impl MapStore {
         let zooms = zooms.filter(|z| z.1 <= 24).ok_or_else(|| MapError::store(path, "holds no tiles of zoom 0 to 24"))?;
         let doubled = is_doubled(path, &connection, zooms.1)?;
         let sources = sources(path, &connection, &metadata, (zooms.1, doubled))?;
+        let has_checksums = connection.table_exists(None, CHECKSUMS_TABLE).map_err(fail)?;
         let zooms = if doubled { (zooms.0 + 1, zooms.1 + 1) } else { zooms };
         Ok(Self {
             path: path.to_owned(),
             connection: Mutex::new(connection),
             tiles: Mutex::new(Lru::new(CACHED_TILES)),
             metadata,
+            has_checksums,
             zooms,
             doubled,
             regions: regions(&sources),
@@ -198,16 +211,35 @@ impl MapStore {
             true => (tile.parent(), Some((tile.x % 2, tile.y % 2))),
             false => (tile, None),
         };
-        let bytes: Option<Vec<u8>> = lock(&self.connection)
-            .prepare_cached("SELECT tile_data FROM tiles WHERE zoom_level = ?1 AND tile_column = ?2 AND tile_row = ?3")
-            .and_then(|mut s| s.query_row((tile.z, tile.x, tile.tms_row()), |r| r.get(0)).optional())
-            .map_err(|e| MapError::store(&self.path, e))?;
-        match bytes {
-            Some(bytes) => TilePixels::decode_part(&bytes, quarter).map(|pixels| Some(Arc::new(pixels))).map_err(|what| {
-                MapError::store(&self.path, format!("tile {}/{}/{} cannot be used: {what}", tile.z, tile.x, tile.y))
-            }),
-            None => Ok(None),
+        let fail = |e| MapError::store(&self.path, e);
+        let place = (tile.z, tile.x, tile.tms_row());
+        let (bytes, checksum) = {
+            let connection = lock(&self.connection);
+            let bytes: Option<Vec<u8>> = connection
+                .prepare_cached("SELECT tile_data FROM tiles WHERE zoom_level = ?1 AND tile_column = ?2 AND tile_row = ?3")
+                .and_then(|mut s| s.query_row(place, |r| r.get(0)).optional())
+                .map_err(fail)?;
+            (bytes, self.stored_checksum(&connection, place).map_err(fail)?)
+        };
+        let Some(bytes) = bytes else { return Ok(None) };
+        let unusable =
+            |what: String| MapError::store(&self.path, format!("tile {}/{}/{} cannot be used: {what}", tile.z, tile.x, tile.y));
+        if checksum.is_some_and(|stored| stored != tile_checksum(&bytes)) {
+            return Err(unusable("it is damaged, its checksum is not that of its content".into()));
         }
+        TilePixels::decode_part(&bytes, quarter).map(|pixels| Some(Arc::new(pixels))).map_err(unusable)
+    }
+
+    /// The checksum that the builder stored of a tile; a tile that another program added has none.
+    fn stored_checksum(&self, connection: &Connection, place: (u8, u32, u32)) -> rusqlite::Result<Option<i64>> {
+        if !self.has_checksums {
+            return Ok(None);
+        }
+        connection
+            .prepare_cached(&format!(
+                "SELECT checksum FROM {CHECKSUMS_TABLE} WHERE zoom_level = ?1 AND tile_column = ?2 AND tile_row = ?3"
+            ))
+            .and_then(|mut s| s.query_row(place, |r| r.get(0)).optional())
     }
 
     /// A tile, or the part of the nearest coarser tile that covers it, enlarged.

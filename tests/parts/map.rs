@@ -340,6 +340,47 @@ fn a_tile_that_is_gone_or_another_is_noticed() {
 }
 
 #[test]
+fn a_damaged_tile_is_found_when_it_is_read_though_it_still_is_a_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.mbtiles");
+    let source = plain(folder.path(), "a.png", [120, 140, 40], (0.0, 0.0), 700);
+    build(&[source], &path, &BuildOptions::default(), &|_| {}).unwrap();
+    let stores = rusqlite::Connection::open(&path).unwrap();
+    // Another tile's picture, and the last byte of its own.
+    for edit in
+        ["(SELECT tile_data FROM tiles WHERE rowid = 1)", "CAST(substr(tile_data, 1, length(tile_data) - 1) || x'00' AS BLOB)"]
+    {
+        stores
+            .execute_batch(&format!(
+                "CREATE TEMP TABLE kept AS SELECT rowid AS id, tile_data FROM tiles; UPDATE tiles SET tile_data = {edit}"
+            ))
+            .unwrap();
+        let map = MapStore::open(&path).unwrap();
+        let message = map.overview(&map.regions()[0], 40).err().unwrap().to_string();
+        assert!(message.contains("m.mbtiles: tile ") && message.contains("its checksum is not that of its content"), "{message}");
+        stores
+            .execute_batch("UPDATE tiles SET tile_data = (SELECT tile_data FROM kept WHERE id = tiles.rowid); DROP TABLE kept")
+            .unwrap();
+    }
+    let map = MapStore::open(&path).unwrap();
+    assert!(map.overview(&map.regions()[0], 40).is_ok());
+}
+
+#[test]
+fn a_map_says_how_much_of_it_is_imagery() {
+    let folder = tempfile::tempdir().unwrap();
+    let near = [
+        plain(folder.path(), "a.png", [120, 140, 40], (0.0, 0.0), 500),
+        plain(folder.path(), "b.png", [90, 90, 90], (300.0, 300.0), 500),
+    ];
+    let report = build(&near, &folder.path().join("m.mbtiles"), &BuildOptions::default(), &|_| {}).unwrap();
+    let side_m = 500.0 * GSD;
+    assert!((report.imagery_m2 / (2.0 * side_m * side_m) - 1.0).abs() < 0.02, "{report:?}");
+    let rectangle_m2 = (side_m + 300.0) * (side_m + 300.0);
+    assert!((report.imagery_share - report.imagery_m2 / rectangle_m2).abs() < 0.02, "{report:?}");
+}
+
+#[test]
 fn what_cannot_be_done_is_said_with_the_file_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("m.mbtiles");

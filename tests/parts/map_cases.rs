@@ -190,6 +190,82 @@ fn maps_of_other_programs_are_opened_or_refused_for_the_true_reason() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+fn shell(command: &str) -> bool {
+    let output = std::process::Command::new("sh").args(["-c", command]).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Files that are refused with a command: what makes each of the cases' GeoTIFF, by GDAL, from `$IN` as `$OUT`.
+const MADE: &[(&str, &str)] = &[
+    ("lerc.tif", "gdal_translate -co COMPRESS=LERC_ZSTD $IN $OUT"),
+    ("float.tif", "gdal_translate -ot Float32 $IN $OUT"),
+    ("mollweide.tif", "gdalwarp -r bilinear -t_srs '+proj=moll +datum=WGS84' $IN $OUT"),
+    (
+        "beside.jpg",
+        "gdalwarp -r bilinear -t_srs '+proj=omerc +lat_0=47 +lonc=10 +alpha=30 +k=1 +datum=WGS84' $IN $OUT.tif && gdal_translate -of JPEG -co WORLDFILE=YES -co QUALITY=97 $OUT.tif $OUT && \
+      mv ${OUT%.jpg}.wld ${OUT%.jpg}.jgw && gdalsrsinfo -o wkt_esri $OUT.tif > ${OUT%.jpg}.prj && rm $OUT.tif $OUT.aux.xml",
+    ),
+];
+
+#[test]
+fn what_a_refusal_advises_works_to_the_letter() {
+    let Some(folder) = cases() else { return };
+    if !shell("gdal_translate --version && gdalwarp --version && gdalsrsinfo --version") {
+        eprintln!("skipped: GDAL is not installed");
+        return;
+    }
+    let places = places(&folder);
+    let scratch = tempfile::tempdir().unwrap();
+    let mine = scratch.path().join("it's mine");
+    std::fs::create_dir(&mine).unwrap();
+    let mut sources: Vec<(PathBuf, &Right)> = Vec::new();
+    for name in ["c1_cog_mask.tif", "c5_palette.tif"] {
+        std::fs::copy(folder.join(name), mine.join(name)).unwrap();
+        sources.push((mine.join(name), if name.starts_with("c1") { &WithWedge } else { &Read }));
+    }
+    for (name, command) in MADE {
+        let plain = scratch.path().join(name);
+        let command = format!("IN='{}'; OUT='{}'; {command}", folder.join("r12_compound.tif").display(), plain.display());
+        assert!(shell(&command), "{command}");
+        for ending in ["", ".jgw", ".prj"] {
+            let from = if ending.is_empty() { plain.clone() } else { plain.with_extension(&ending[1..]) };
+            if from.is_file() {
+                std::fs::rename(&from, mine.join(from.file_name().unwrap())).unwrap();
+            }
+        }
+        sources.push((mine.join(name), if *name == "float.tif" { &Stretched } else { &Read }));
+    }
+    let mut faults = Vec::new();
+    for (source, right) in sources {
+        let name = source.file_name().unwrap().to_string_lossy().into_owned();
+        let out = scratch.path().join(format!("{name}.mbtiles"));
+        let refused = build(std::slice::from_ref(&source), &out, &BuildOptions::default(), &|_| {});
+        let Err(refused) = refused else {
+            faults.push(format!("{name}: is read"));
+            continue;
+        };
+        let refused = refused.to_string();
+        let Some(command) = refused.split('`').nth(1).filter(|c| c.starts_with("gdal")) else {
+            faults.push(format!("{name}: no command in: {refused}"));
+            continue;
+        };
+        if !shell(command) {
+            faults.push(format!("{name}: fails: {command}"));
+            continue;
+        }
+        let ending = |p: &PathBuf| p.extension().is_some_and(|e| e == "tif");
+        let stem = format!("{}.", source.file_stem().unwrap().to_string_lossy());
+        let made = std::fs::read_dir(&mine)
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .find(|p| *p != source && ending(p) && p.file_name().unwrap().to_string_lossy().starts_with(&stem));
+        let built = build(&[made.unwrap()], &out, &BuildOptions::default(), &|_| {});
+        let opened = built.map_err(|e| e.to_string()).and_then(|_| MapStore::open(&out).map_err(|e| e.to_string()));
+        faults.extend(judge(&name, right, opened, &places));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 #[test]
 fn longitudes_from_0_to_360_are_those_of_the_west() {
     let Some(folder) = cases() else { return };

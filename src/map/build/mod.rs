@@ -5,7 +5,7 @@ mod writer;
 
 use super::MapError;
 use super::import::{self, Layer, PicturesHandle, TileRows};
-use super::region::SourceRecord;
+use super::region::{Region, SourceRecord, regions};
 use crate::geo::mercator::Tile;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +72,10 @@ pub struct BuildReport {
     pub bytes: u64,
     /// Coarsest and finest zoom.
     pub zooms: (u8, u8),
+    /// Ground that the map shows, square metres.
+    pub imagery_m2: f64,
+    /// Which part that is of the rectangles around its disjoint areas.
+    pub imagery_share: f64,
     /// The sources, bottom first.
     pub sources: Vec<SourceRecord>,
     /// What was left out, in words.
@@ -138,12 +142,18 @@ pub(crate) fn build_layers(
     if pyramid.total() == 0 {
         return Err(MapError::write(out, "there is no source to build it from"));
     }
-    let zooms = pyramid.build(&mut writer, progress)?;
+    let (zooms, imagery_m2) = pyramid.build(&mut writer, progress)?;
     if writer.is_empty() {
         return Err(MapError::write(out, "no pixel of the sources is imagery, so there is nothing to write"));
     }
     let sources: Vec<SourceRecord> = layers.iter().flat_map(|l| l.records()).collect();
     let mut report = writer.finish(&sources, zooms, options)?;
+    let rectangle_m2 = |region: Region| {
+        let (west, south, east, north) = region.extent_m();
+        (east - west) * (north - south)
+    };
+    report.imagery_m2 = imagery_m2;
+    report.imagery_share = (imagery_m2 / regions(&sources).into_iter().map(rectangle_m2).sum::<f64>()).min(1.0);
     report.sources = sources;
     Ok(report)
 }

@@ -3,7 +3,7 @@
 
 use super::writer::{Encoded, Writer};
 use super::{BuildOptions, Progress, children};
-use crate::geo::mercator::Tile;
+use crate::geo::mercator::{TILE_PX, Tile, ground_sampling_distance_m, lat_lon_from_pixel};
 use crate::map::MapError;
 use crate::map::import::Layer;
 use crate::map::tile::TilePixels;
@@ -21,10 +21,20 @@ pub(super) struct Pyramid<'a> {
     min_zoom: u8,
 }
 
+#[derive(Default)]
 struct Subtree {
     pixels: Option<TilePixels>,
     encoded: Vec<Encoded>,
     leaves: u64,
+    /// Ground that is shown, square metres.
+    imagery_m2: f64,
+}
+
+/// The ground that a tile shows, square metres.
+fn shown_m2(tile: Tile, pixels: &TilePixels) -> f64 {
+    let (lat_deg, _) = lat_lon_from_pixel(tile.z, tile.x as f64 * f64::from(TILE_PX), (tile.y as f64 + 0.5) * f64::from(TILE_PX));
+    let shown = pixels.rgba().chunks_exact(4).filter(|p| p[3] > 0).count();
+    shown as f64 * ground_sampling_distance_m(tile.z, lat_deg).powi(2)
 }
 
 impl<'a> Pyramid<'a> {
@@ -49,16 +59,17 @@ impl<'a> Pyramid<'a> {
         self.total
     }
 
-    /// Writes all tiles; returns the zooms there are.
-    pub fn build(&self, writer: &mut Writer, progress: &dyn Fn(Progress)) -> Result<(u8, u8), MapError> {
-        let mut done = 0;
+    /// Writes all tiles; returns the zooms there are and the ground that is shown, square metres.
+    pub fn build(&self, writer: &mut Writer, progress: &dyn Fn(Progress)) -> Result<((u8, u8), f64), MapError> {
+        let (mut done, mut imagery_m2) = (0, 0.0);
         progress(Progress { done, total: self.total, what: "tiles" });
         let all: Vec<usize> = (0..self.layers.len()).collect();
-        self.walk(Tile { z: 0, x: 0, y: 0 }, &all, writer, &mut |leaves| {
-            done += leaves;
+        self.walk(Tile { z: 0, x: 0, y: 0 }, &all, writer, &mut |subtree| {
+            done += subtree.leaves;
+            imagery_m2 += subtree.imagery_m2;
             progress(Progress { done, total: self.total, what: "tiles" });
         })?;
-        Ok((self.min_zoom, writer.max_zoom()))
+        Ok(((self.min_zoom, writer.max_zoom()), imagery_m2))
     }
 
     /// The layers among `candidates` that have imagery in a tile.
@@ -96,7 +107,7 @@ impl<'a> Pyramid<'a> {
         tile: Tile,
         candidates: &[usize],
         writer: &mut Writer,
-        done: &mut dyn FnMut(u64),
+        done: &mut dyn FnMut(&Subtree),
     ) -> Result<Option<TilePixels>, MapError> {
         let inside = self.inside(tile, candidates);
         if inside.is_empty() {
@@ -108,7 +119,7 @@ impl<'a> Pyramid<'a> {
             for encoded in &subtree.encoded {
                 writer.put(encoded)?;
             }
-            done(subtree.leaves);
+            done(&subtree);
             return Ok(subtree.pixels);
         }
         let mut pixels = TilePixels::default();
@@ -123,7 +134,7 @@ impl<'a> Pyramid<'a> {
                 for encoded in &subtree.encoded {
                     writer.put(encoded)?;
                 }
-                done(subtree.leaves);
+                done(&subtree);
                 if let Some(child) = subtree.pixels {
                     pixels.draw_child(&child, column, row);
                 }
@@ -148,38 +159,40 @@ impl<'a> Pyramid<'a> {
     fn subtree(&self, tile: Tile, candidates: &[usize]) -> Result<Subtree, MapError> {
         let inside = self.inside(tile, candidates);
         if inside.is_empty() {
-            return Ok(Subtree { pixels: None, encoded: Vec::new(), leaves: 0 });
+            return Ok(Subtree::default());
         }
         let mut pixels = TilePixels::default();
         let mut encoded = Vec::new();
-        let mut leaves = 0;
+        let (mut leaves, mut imagery_m2) = (0, 0.0);
         if tile.z >= self.leaf_zoom(tile, &inside) {
             for &i in &inside {
                 self.layers[i].draw(tile, &mut pixels)?;
             }
             leaves = 1;
+            imagery_m2 = shown_m2(tile, &pixels);
             if let ([only], true) = (&inside[..], self.stored(tile))
                 && let Some(bytes) = self.layers[*only].verbatim(tile)?
             {
                 let jpeg = bytes.starts_with(&[0xff, 0xd8]);
                 encoded.push(Encoded { tile, bytes, jpeg });
-                return Ok(Subtree { pixels: Some(pixels), encoded, leaves });
+                return Ok(Subtree { pixels: Some(pixels), encoded, leaves, imagery_m2 });
             }
         } else {
             for (child, column, row) in children(tile) {
                 let mut subtree = self.subtree(child, &inside)?;
                 encoded.append(&mut subtree.encoded);
                 leaves += subtree.leaves;
+                imagery_m2 += subtree.imagery_m2;
                 if let Some(child) = subtree.pixels {
                     pixels.draw_child(&child, column, row);
                 }
             }
         }
         if pixels.is_empty() {
-            return Ok(Subtree { pixels: None, encoded, leaves });
+            return Ok(Subtree { encoded, leaves, ..Subtree::default() });
         }
         encoded.extend(self.encode(tile, &pixels)?);
-        Ok(Subtree { pixels: Some(pixels), encoded, leaves })
+        Ok(Subtree { pixels: Some(pixels), encoded, leaves, imagery_m2 })
     }
 
     fn stored(&self, tile: Tile) -> bool {

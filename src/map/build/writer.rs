@@ -3,7 +3,7 @@
 use super::{BuildOptions, BuildReport};
 use crate::geo::mercator::Tile;
 use crate::map::region::SourceRecord;
-use crate::map::store::{DIGEST_KEY, SOURCES_KEY, TilesDigest};
+use crate::map::store::{CHECKSUMS_TABLE, DIGEST_KEY, SOURCES_KEY, TilesDigest, tile_checksum};
 use crate::map::{MapError, part_file};
 
 use rusqlite::Connection;
@@ -60,14 +60,16 @@ impl Writer {
         // From here on the half-made file is removed when something fails.
         let connection = Connection::open(&writer.temporary).map_err(|e| write_failure(out, &e))?;
         connection
-            .execute_batch(
+            .execute_batch(&format!(
                 // The file is thrown away when anything fails, so a journal would protect nothing.
                 "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA page_size = 4096;
                  CREATE TABLE metadata (name TEXT, value TEXT);
                  CREATE TABLE tiles (zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER, tile_data BLOB);
+                 CREATE TABLE {CHECKSUMS_TABLE} (zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER, checksum INTEGER,
+                     PRIMARY KEY (zoom_level, tile_column, tile_row)) WITHOUT ROWID;
                  CREATE UNIQUE INDEX metadata_index ON metadata (name);
                  BEGIN",
-            )
+            ))
             .map_err(|e| write_failure(out, &e))?;
         writer.connection = Some(connection);
         Ok(writer)
@@ -90,6 +92,11 @@ impl Writer {
         connection
             .prepare_cached("INSERT INTO tiles VALUES (?1, ?2, ?3, ?4)")
             .and_then(|mut s| s.execute((tile.z, tile.x, tile.tms_row(), bytes)))
+            .and_then(|_| {
+                let mut checksums =
+                    connection.prepare_cached(&format!("INSERT INTO {CHECKSUMS_TABLE} VALUES (?1, ?2, ?3, ?4)"))?;
+                checksums.execute((tile.z, tile.x, tile.tms_row(), tile_checksum(bytes)))
+            })
             .map_err(|e| write_failure(&self.out, &e))?;
         self.digest.add(tile, bytes);
         self.tiles += 1;

@@ -35,9 +35,6 @@ impl Crs {
         (!proj.is_geocent()).then(|| Self::Defined(definition.into()))
     }
 
-    /// What an error about an unknown system advises.
-    pub const ADVICE: &'static str = "convert it with `gdalwarp -t_srs EPSG:4326`";
-
     /// Metres of a unit of its coordinates; `None` for degrees.
     pub fn unit_m(&self) -> Option<f64> {
         match self {

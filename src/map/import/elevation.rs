@@ -1,5 +1,6 @@
 //! Elevations out of a GeoTIFF with one band: integers or floats of 8 to 64 bits.
 
+use super::advice;
 use super::crs::Georeference;
 use super::tiff_header::{self, Source};
 use super::world_file;
@@ -30,9 +31,7 @@ pub(crate) fn read(path: &Path, within: Option<GeodeticBounds>) -> Result<Posts,
     let file = File::open(path).map_err(|e| MapError::read(path, e))?;
     let text = path.extension().and_then(|e| e.to_str()).map(str::to_lowercase);
     if text.as_deref().is_some_and(|e| matches!(e, "asc" | "hgt" | "dem" | "bil" | "flt" | "dt1" | "dt2")) {
-        let tiff = path.with_extension("tif");
-        let convert = format!("convert it with `gdal_translate {} {}` and give that", path.display(), tiff.display());
-        return Err(MapError::source(path, "is no GeoTIFF", convert));
+        return Err(MapError::source(path, "is no GeoTIFF", advice::convert("gdal_translate", path, "model")));
     }
     from_source(path, Box::new(BufReader::new(file)), within)
 }
@@ -50,7 +49,10 @@ fn from_source(path: &Path, source: Box<dyn Source>, within: Option<GeodeticBoun
         return Err(MapError::source(
             path,
             format!("is no elevation model: its pixels are {:?}, and one band of numbers is needed", header.colour),
-            "give a model such as Copernicus GLO-30 or SRTM as a GeoTIFF, or convert it with `gdal_translate -b 1`",
+            format!(
+                "give a model such as Copernicus GLO-30 or SRTM as a GeoTIFF; where the first band holds heights, {}",
+                advice::convert("gdal_translate -b 1", path, "model")
+            ),
         ));
     }
     let placement = match header.tags.placement_of(path)? {
@@ -67,11 +69,16 @@ fn from_source(path: &Path, source: Box<dyn Source>, within: Option<GeodeticBoun
         })?,
     };
     let (width, height) = (x1 - x0, y1 - y0);
-    if u64::from(width) * u64::from(height) > MAX_POSTS {
+    let posts = u64::from(width) * u64::from(height);
+    if posts > MAX_POSTS {
+        let percent = (100.0 * (MAX_POSTS as f64 / posts as f64).sqrt()).floor().max(1.0);
         return Err(MapError::source(
             path,
             format!("has {width} x {height} posts, too many to keep"),
-            "cut it to the area of the map with `gdal_translate -projwin`, or make it coarser with -tr",
+            format!(
+                "{}, which is coarser",
+                advice::convert(&format!("gdal_translate -r average -outsize {percent}% {percent}%"), path, "coarser")
+            ),
         ));
     }
     let mut elevation_m = vec![f32::NAN; width as usize * height as usize];

@@ -2,6 +2,7 @@
 //!
 //! OGC 19-008r4 (GeoTIFF 1.1): key directory in section 7.1, raster type in 7.1.3, tie points and transformation in annex B.6.
 
+use super::advice;
 use super::crs::{Crs, Placement};
 use crate::map::MapError;
 use std::path::Path;
@@ -116,7 +117,16 @@ impl GeoTags {
         if self.is_empty() {
             return Ok(None);
         }
-        self.placement().map(Some).map_err(|what| MapError::source(path, what, Crs::ADVICE))
+        self.placement().map(Some).map_err(|what| {
+            let hint = if self.directory.is_empty() {
+                // Nobody else knows it either.
+                let told = advice::convert("gdal_translate -a_srs EPSG:32651", path, "placed");
+                format!("where it is UTM zone 51 N, say so ({told}), and else with the code of its own system")
+            } else {
+                advice::convert("gdalwarp -t_srs EPSG:4326", path, "wgs84")
+            };
+            MapError::source(path, what, hint)
+        })
     }
 
     /// The placement, or what is wrong with the tags.

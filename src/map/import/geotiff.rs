@@ -1,5 +1,6 @@
 //! GeoTIFF rasters, read by chunks (strips or tiles) through a bounded cache, so that size does not matter.
 
+use super::advice;
 use super::crs::Placement;
 use super::geokeys::GeoTags;
 use super::tiff_header::{self, Source};
@@ -77,7 +78,10 @@ impl GeoTiff {
             return Err(MapError::source(
                 path,
                 format!("has pixels of a kind that is not known here ({colour:?})"),
-                "convert it with `gdal_translate -ot Byte -scale` (known are grey, RGB, RGBA of 8 or 16 bits, and palettes)",
+                format!(
+                    "known are grey, RGB, RGBA of 8 or 16 bits, and palettes; {}",
+                    advice::convert("gdal_translate -ot Byte -scale", path, "8bit")
+                ),
             ));
         }
         if header.masked {
@@ -86,11 +90,10 @@ impl GeoTiff {
             } else {
                 "-b 1 -b 2 -b 3 -b mask -colorinterp_4 alpha"
             };
-            let out = path.with_extension("alpha.tif");
             return Err(MapError::source(
                 path,
                 "says by a mask inside the file what is imagery, which is not read here",
-                format!("convert it with `gdal_translate {bands} -co COMPRESS=DEFLATE {} {}`", path.display(), out.display()),
+                advice::convert(&format!("gdal_translate {bands} -co ALPHA=YES -co COMPRESS=DEFLATE"), path, "alpha"),
             ));
         }
         let palette = match colour {

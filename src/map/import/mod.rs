@@ -1,5 +1,6 @@
 //! Importers: whatever imagery people have, turned into layers that can be drawn on tiles.
 
+mod advice;
 mod corners;
 pub(crate) mod crs;
 pub(crate) mod elevation;

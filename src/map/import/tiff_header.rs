@@ -1,5 +1,6 @@
 //! What the header of a TIFF says, for imagery and for elevation.
 
+use super::advice;
 use super::geokeys::GeoTags;
 use crate::map::MapError;
 use std::io::{Read, Seek};
@@ -41,15 +42,16 @@ pub(crate) struct Header {
     pub tags: GeoTags,
 }
 
+/// What rewrites a file without changing what it shows.
+const PLAIN: &str = "gdal_translate -co COMPRESS=DEFLATE -co TILED=YES";
+
 /// An error of the decoder.
 pub(crate) fn failure(path: &Path, error: &tiff::TiffError) -> MapError {
-    let plain = path.with_extension("plain.tif");
-    let convert = format!("gdal_translate -co COMPRESS=DEFLATE -co TILED=YES {} {}", path.display(), plain.display());
     match error {
         tiff::TiffError::UnsupportedError(what) => MapError::source(
             path,
             format!("is stored in a way that is not read here ({what})"),
-            format!("convert it with `{convert}`"),
+            advice::convert(PLAIN, path, "plain"),
         ),
         _ => MapError::source(path, format!("cannot be read as a TIFF ({error})"), "check that it is complete"),
     }
@@ -64,8 +66,8 @@ pub(crate) fn chunk_failure(path: &Path, index: u32, error: &tiff::TiffError) ->
 }
 
 fn palette(path: &Path) -> MapError {
-    let convert = format!("gdal_translate -expand rgb {} {}", path.display(), path.with_extension("rgb.tif").display());
-    MapError::source(path, "has a palette of colours, which is not read here", format!("convert it with `{convert}`"))
+    let hint = advice::convert("gdal_translate -expand rgb", path, "rgb");
+    MapError::source(path, "has a palette of colours, which is not read here", hint)
 }
 
 /// Reads a header; refuses what cannot be read by parts.
@@ -89,7 +91,7 @@ pub(crate) fn open(path: &Path, source: Box<dyn Source>) -> Result<(Decoder<Box<
         return Err(MapError::source(
             path,
             format!("is stored in chunks of {} x {} px, which cannot be read by parts", chunk.0, chunk.1),
-            "convert it with `gdal_translate -co TILED=YES`",
+            advice::convert(PLAIN, path, "tiled"),
         ));
     }
     let planar =

@@ -1,5 +1,6 @@
 //! World files and the `.prj` beside them.
 
+use super::advice;
 use super::crs::{Crs, Placement};
 use super::well_known_text;
 use crate::map::MapError;
@@ -49,10 +50,7 @@ pub(crate) fn placement(image: &Path, size: (u32, u32)) -> Result<Option<Placeme
         Some(path) => {
             let text = read_text(&path)?;
             well_known_text::crs(&text).map_err(|what| {
-                // GDAL itself does not heed a .prj beside a picture: it has to be told.
-                let convert =
-                    format!("gdalwarp -s_srs {} -t_srs EPSG:4326 {} {}", path.display(), image.display(), converted(image));
-                MapError::source(&path, what, format!("convert the picture with `{convert}`"))
+                MapError::source(&path, what, advice::convert_from("gdalwarp -t_srs EPSG:4326 -s_srs", &path, image, "wgs84"))
             })?
         }
         None if let Some(crs) = from_auxiliary(image)? => crs,
@@ -83,11 +81,6 @@ fn from_auxiliary(image: &Path) -> Result<Option<Crs>, MapError> {
     let Some(system) = document.descendants().find(|n| n.has_tag_name("SRS")).and_then(|n| n.text()) else { return Ok(None) };
     let put = format!("put a .prj with its EPSG code beside the picture: {}", image.with_extension("prj").display());
     well_known_text::crs(system).map(Some).map_err(|what| MapError::source(&path, what, put))
-}
-
-/// A name for a picture that was converted.
-fn converted(image: &Path) -> String {
-    image.with_file_name(format!("{}-wgs84.tif", image.file_stem().unwrap_or_default().to_string_lossy())).display().to_string()
 }
 
 /// Reads a small text file; anything that is not UTF-8 is replaced, as only numbers and keywords matter.
