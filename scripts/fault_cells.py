@@ -41,8 +41,8 @@ CELLS = {
     "video": {
         "off": Cell(says="ends", code=0),
         "stuck": na("a frozen camera is `photos` × stuck"),
-        # The decoder makes the rest of the pictures up to the next key frame, at 20 s.
-        "garbage": Cell("visual inertial unconfirmed", 60, 6),
+        # One picture is made up by the decoder, nine are missing.
+        "garbage": Cell(says="missing from the file", counter="video.missing"),
         "wrong": na("pictures of elsewhere are `photos` × wrong"),
         "slow": Cell("visual"),
         "delayed": na("stamps that are off are `photos` × delayed"),
@@ -138,7 +138,15 @@ CELLS = {
         "delayed": na("as slow"),
         "intermittent": na("as slow"),
     },
-    "viewer": {kind: na("needs a viewer: tests of `src/sink/background.rs` and `src/sink/viewer.rs`") for kind in KINDS},
+    "viewer": {
+        "off": Cell(error_m=40, back_s=3, counter="outputs_closed", says="viewer", code=4),
+        "stuck": Cell(error_m=40, back_s=3, counter="outputs_closed", says="viewer", code=4),
+        "garbage": Cell(error_m=40, back_s=3, counter="outputs_closed", says="viewer", code=4),
+        "wrong": na("as garbage"),
+        "slow": na("tests of `src/sink/background.rs`: pictures are left out, then reports"),
+        "delayed": na("as off"),
+        "intermittent": Cell(error_m=40, back_s=3, counter="outputs_closed", says="viewer", code=4),
+    },
     "mavlink": {
         "off": Cell("visual", 40, 3, counter="telemetry.silences.height"),
         "stuck": Cell("visual", 60, 3),

@@ -18,30 +18,14 @@ import os
 import pathlib
 import random
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 
 from fault_cells import CELLS, KINDS, Cell
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-DEMO, VIDEO = ROOT / "recordings/demo", ROOT / "recordings/demo-video"
-# Photos flown, two a second from 1 s on, and when the fault is there, seconds.
-PHOTOS, FROM, TO, END = 44, 8.0, 14.0, 22.5
-
-
-class Ran:
-    """A flight that was flown: exit status, words, folder."""
-
-    def __init__(self, code, words, out):
-        self.code, self.words, self.out = code, words, out
-
-    def summary(self):
-        path = self.out / "summary.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+from fault_flight import END, FROM, PHOTOS, ROOT, TO, VIDEO, Flight, inside
+from fault_live import run_live, viewer
 
 
 def truth():
@@ -113,64 +97,6 @@ def deviations(cell, ran):
         if late:
             found.append(f"'{late[0][1]}' at {late[0][0]:.1f} s")
     return found
-
-
-class Flight:
-    """A copy of the first photos of the bundled flight, to be broken."""
-
-    def __init__(self, args, name):
-        self.args, self.folder = args, args.work / name.replace(":", "-")
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.out = self.folder / "out"
-        (self.folder / "photos").mkdir(parents=True)
-        for i in range(1, PHOTOS + 1):
-            shutil.copy(DEMO / f"photos/{i:06d}.jpg", self.folder / "photos")
-        for table in ("imu", "height", "heading", "attitude"):
-            self.write(table, [r for r in self.rows(DEMO / f"{table}.csv") if r[0] == "t_ns" or int(r[0]) <= END * 1e9 + 1e9])
-        self.write("photos", self.rows(DEMO / "photos.csv")[: PHOTOS + 1])
-        shutil.copy(DEMO / "flight.toml", self.folder)
-        self.map, self.env, self.more, self.track_rate = DEMO / "map.mbtiles", {}, [], 5
-
-    @staticmethod
-    def rows(path):
-        with open(path) as table:
-            return list(csv.reader(table))
-
-    def write(self, name, rows):
-        (self.folder / f"{name}.csv").write_text("\n".join(",".join(r) for r in rows) + "\n")
-
-    def edit(self, name, change):
-        """Rows of a table through a function of the row and its time, which returns a row or nothing."""
-        rows = self.rows(self.folder / f"{name}.csv")
-        at = 0 if rows[0][0] == "t_ns" else 1
-        self.write(name, [rows[0]] + [r for r in (change(list(r), int(r[at]) / 1e9) for r in rows[1:]) if r])
-
-    def own_map(self):
-        """A copy of the map with its index, to be broken."""
-        for path in (DEMO / "map.mbtiles", DEMO / "map.skyfix-dense.safetensors"):
-            shutil.copy(path, self.folder)
-        self.map = self.folder / "map.mbtiles"
-
-    def command(self):
-        return [str(self.args.skyfix), "replay", str(self.folder), "--map", str(self.map), "--out", str(self.out), "--no-viewer", "--track-rate", str(self.track_rate), *self.more]
-
-    def fly(self, read=None):
-        """Flies it; `read` reads its standard output, in the words' stead."""
-        with open(self.folder / "stderr", "w+") as errors:
-            process = subprocess.Popen(self.command(), stdout=subprocess.PIPE if read else subprocess.DEVNULL, stderr=errors, cwd=ROOT, env={**os.environ, **self.env})
-            if read:
-                read(process)
-            try:
-                code = process.wait(self.args.timeout)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                code = "hangs"
-            errors.seek(0)
-            return Ran(code, errors.read(), self.out)
-
-
-def inside(at_s):
-    return FROM <= at_s < TO
 
 
 def sensor(flight, name, kind, wrong, garbage):
@@ -318,7 +244,10 @@ def run_cell(args, subject, kind):
         case "stdout":
             return run_stdout(flight, kind)
         case "mavlink":
-            return run_mavlink(flight, kind)
+            return run_live(flight, kind)
+        case "viewer":
+            with viewer(kind) as port:
+                return run_live(flight, "none", f'viewer = "connect"\nviewer_address = "127.0.0.1:{port}"')
     return flight.fly()
 
 
@@ -365,82 +294,6 @@ def run_stdout(flight, kind):
     flight.track_rate = 100
     flight.more += ["--set", "sinks.timeout_s=2", "--set", 'sinks.jsonl=["stdout"]']
     return flight.fly(read)
-
-
-def run_mavlink(flight, kind):
-    """Live: the photos at their pace, heading, height and attitude over MAVLink."""
-    os.environ["MAVLINK20"] = "1"
-    from pymavlink.dialects.v20 import common
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    file = flight.folder / "live.toml"
-    file.write_text(f"""
-[source]
-kind = "gstreamer"
-launch = 'multifilesrc location="{flight.folder}/photos/%06d.jpg" start-index=1 stop-index={PHOTOS} caps="image/jpeg,framerate=2/1" ! jpegdec ! identity sync=true'
-live = true
-reconnect = false
-first_stamp_s = 1.0
-[source.camera]
-hfov_deg = 68.954
-[telemetry]
-mavlink = "127.0.0.1:{port}"
-[map]
-path = "{flight.map}"
-[filter.start]
-lat_deg = 47.800469
-lon_deg = 10.902443
-sigma_m = 200.0
-[sinks]
-out = "{flight.out}"
-rrd = false
-jsonl = ["stdout"]
-""")
-    link, sender = common.MAVLink(None, srcSystem=1, srcComponent=1), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    table = {name: {int(r[0]) / 1e9: [float(v) for v in r[1:]] for r in flight.rows(flight.folder / f"{name}.csv")[1:]} for name in ("heading", "height")}
-    stamps = sorted(table["height"])
-    stop = threading.Event()
-
-    def send(begun):
-        held = None
-        for n, at_s in enumerate(stamps):
-            # Two seconds before the first picture, for the clocks to be related.
-            while not stop.is_set() and time.monotonic() - begun < at_s:
-                time.sleep(0.005)
-            if stop.is_set():
-                return
-            told = (table["height"][at_s][0], table["heading"][at_s][0])
-            if inside(at_s):
-                if kind == "off" or (kind == "slow" and n % 8) or (kind == "intermittent" and at_s % 1.0 < 0.5):
-                    continue
-                if kind == "stuck":
-                    held = held or told
-                    told = held
-                if kind == "wrong":
-                    told = (told[0] * 1.5, told[1] + 40)
-                if kind == "delayed":
-                    before = stamps[max(0, n - 5)]
-                    told = (table["height"][before][0], table["heading"][before][0])
-                if kind == "garbage":
-                    sender.sendto(random.Random(n).randbytes(60), ("127.0.0.1", port))
-            message = link.global_position_int_encode(int((at_s + 100) * 1000), 478000000, 109000000, 800000, int(told[0] * 1000), 0, 0, 0, int(told[1] % 360 * 100))
-            sender.sendto(message.pack(link), ("127.0.0.1", port))
-            link.seq = (link.seq + 1) % 256
-
-    errors = open(flight.folder / "stderr", "w+")
-    process = subprocess.Popen([flight.args.skyfix, "run", str(file)], stdout=subprocess.DEVNULL, stderr=errors, cwd=ROOT)
-    while process.poll() is None and "Ctrl-C ends" not in (flight.folder / "stderr").read_text():
-        time.sleep(0.02)
-    threading.Thread(target=send, args=(time.monotonic() - 1.0,), daemon=True).start()
-    try:
-        code = process.wait(flight.args.timeout)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-        code = process.wait(60)
-    stop.set()
-    errors.seek(0)
-    return Ran(code, errors.read(), flight.out)
 
 
 def table(results):

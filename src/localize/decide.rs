@@ -215,12 +215,12 @@ impl Localizer {
     /// way to the same position: they are no other place.
     fn narrow_margin(&self, observation: &Observation, narrowly: &[(&VerifiedPlace, Result<PosedMatch, AbstainReason>)]) -> f64 {
         let Some((first, Ok(best))) = narrowly.first() else { return 0.0 };
-        let region = |v: &VerifiedPlace| self.index.region_of_map(v.place.region as u32);
         let next = narrowly[1..]
             .iter()
             .filter_map(|(v, m)| Some((v, m.as_ref().ok()?)))
             .filter(|(v, m)| {
-                region(v) != region(first) || (m.pose.centre_m - best.pose.centre_m).norm() > self.apart_m(observation)
+                let at = |v: &VerifiedPlace, m: &PosedMatch| (v.place.region, [m.pose.centre_m.x, m.pose.centre_m.y]);
+                self.index.distance_m(at(v, m), at(first, best)) > self.apart_m(observation)
             })
             .map(|(_, m)| m.consensus.support)
             .fold(0.0, f64::max);

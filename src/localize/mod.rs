@@ -159,8 +159,8 @@ impl Localizer {
 
     /// Whether two places lie within `apart_m` of each other on one map.
     fn is_same_place(&self, a: &Place, b: &Place, apart_m: f64) -> bool {
-        let region = |p: &Place| self.index.region_of_map(p.region as u32);
-        region(a) == region(b) && !(distance(a.camera_m, b.camera_m) > apart_m)
+        let apart = self.index.distance_m((a.region, a.camera_m), (b.region, b.camera_m));
+        !(apart > apart_m)
     }
 
     /// Of places from the best on, up to `keep` that do not lie within `apart_m` of a better one.
@@ -177,8 +177,4 @@ impl Localizer {
         }
         kept
     }
-}
-
-fn distance(a: [f64; 2], b: [f64; 2]) -> f64 {
-    (a[0] - b[0]).hypot(a[1] - b[1])
 }

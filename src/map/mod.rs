@@ -3,10 +3,12 @@
 //! A map is an ordinary MBTiles file (SQLite, Web Mercator tiles of 256 px). Zoom levels are storage only: everything that
 //! computes asks for a [`MapView`], a north-up raster of a stated ground sampling distance in the local plane of a [`Region`].
 
+mod advice;
 mod build;
 mod cache;
 pub(crate) mod elevation;
 mod error;
+mod extent;
 mod import;
 mod overlay;
 pub(crate) mod part_file;

@@ -1,12 +1,12 @@
 //! The tile store: an MBTiles file, read only.
 
-use super::MapError;
 use super::cache::Lru;
+use super::extent::{self, Description};
 use super::overlay::{Overlay, enlarge};
-use super::region::{Region, SourceRecord, cluster, regions};
+use super::region::{Region, SourceRecord, regions};
 use super::tile::TilePixels;
-use crate::geo::GeodeticBounds;
-use crate::geo::mercator::{TILE_PX, Tile, ground_sampling_distance_m, lat_lon_from_pixel};
+use super::{MapError, advice};
+use crate::geo::mercator::{TILE_PX, Tile};
 use crate::math::hex::hex;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
@@ -15,8 +15,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Metadata row that holds the sources as JSON.
-pub(super) const SOURCES_KEY: &str = "skyfix:sources";
 /// Metadata row that holds the digest of the content.
 pub(super) const DIGEST_KEY: &str = "skyfix:digest";
 /// Table of a checksum for each tile, in files of our builder.
@@ -33,6 +31,8 @@ pub struct MapStore {
     metadata: BTreeMap<String, String>,
     /// Whether each tile has a checksum.
     has_checksums: bool,
+    /// Whether rows are counted from the north, against the specification.
+    rows_from_north: bool,
     /// Coarsest and finest zoom, in tiles of 256 px.
     zooms: (u8, u8),
     /// Whether its tiles are of 512 px, each four of the next finer zoom.
@@ -83,6 +83,7 @@ impl MapStore {
         std::fs::metadata(path).map_err(|e| MapError::read(path, e))?;
         let fail = |e: rusqlite::Error| MapError::store(path, format!("is not an MBTiles map ({e})"));
         let connection = connect(path).map_err(fail)?;
+        is_of_tiles(path, &connection)?;
         let metadata = metadata(&connection).map_err(fail)?;
         let zooms: Option<(u8, u8)> = connection
             .query_row("SELECT min(zoom_level), max(zoom_level) FROM tiles", [], |r| {
@@ -91,8 +92,9 @@ impl MapStore {
             .map_err(fail)?;
         let zooms = zooms.filter(|z| z.1 <= 24).ok_or_else(|| MapError::store(path, "holds no tiles of zoom 0 to 24"))?;
         let doubled = is_doubled(path, &connection, zooms.1)?;
-        let sources = sources(path, &connection, &metadata, (zooms.1, doubled))?;
-        let has_checksums = connection.table_exists(None, CHECKSUMS_TABLE).map_err(fail)?;
+        let Description { sources, rows_from_north } = Description::read(path, &connection, &metadata, (zooms.1, doubled))?;
+        let has_checksums = has_table(&connection, CHECKSUMS_TABLE).map_err(fail)?;
+        let regions = extent::taken_apart(path, &connection, regions(&sources), (zooms, rows_from_north))?;
         let zooms = if doubled { (zooms.0 + 1, zooms.1 + 1) } else { zooms };
         Ok(Self {
             path: path.to_owned(),
@@ -100,9 +102,10 @@ impl MapStore {
             tiles: Mutex::new(Lru::new(CACHED_TILES)),
             metadata,
             has_checksums,
+            rows_from_north,
             zooms,
             doubled,
-            regions: regions(&sources),
+            regions,
             sources,
             overlay: Overlay::default(),
         })
@@ -212,7 +215,7 @@ impl MapStore {
             false => (tile, None),
         };
         let fail = |e| MapError::store(&self.path, e);
-        let place = (tile.z, tile.x, tile.tms_row());
+        let place = (tile.z, tile.x, if self.rows_from_north { tile.y } else { tile.tms_row() });
         let (bytes, checksum) = {
             let connection = lock(&self.connection);
             let bytes: Option<Vec<u8>> = connection
@@ -282,6 +285,25 @@ fn uri_part(c: char) -> String {
     }
 }
 
+/// Whether there is a table or a view of this name.
+fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) > 0 FROM sqlite_master WHERE name = ?1 COLLATE NOCASE", [name], |r| r.get(0))
+}
+
+/// Refuses databases of other kinds by their name.
+fn is_of_tiles(path: &Path, connection: &Connection) -> Result<(), MapError> {
+    let has = |name| has_table(connection, name).map_err(|e| MapError::store(path, format!("is not an MBTiles map ({e})")));
+    if has("gpkg_contents")? {
+        let hint = format!("{} to `skyfix map build`", advice::convert(advice::PLAIN, path, "imagery"));
+        return Err(MapError::source(path, "is a GeoPackage, which is no MBTiles map", hint));
+    }
+    if !has("tiles")? {
+        let hint = "give an MBTiles file, or build one of imagery with `skyfix map build`";
+        return Err(MapError::source(path, "is a database without the tiles of an MBTiles map", hint));
+    }
+    Ok(())
+}
+
 /// The metadata as text, whatever type a value has; rows without a value say nothing.
 fn metadata(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
     let text = |value: Value| match value {
@@ -290,6 +312,9 @@ fn metadata(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String
         Value::Real(number) => Some(number.to_string()),
         Value::Null | Value::Blob(_) => None,
     };
+    if !has_table(connection, "metadata")? {
+        return Ok(BTreeMap::new());
+    }
     let mut statement = connection.prepare("SELECT name, value FROM metadata")?;
     let rows = statement.query_map([], |r| Ok((r.get::<_, Value>(0)?, r.get::<_, Value>(1)?)))?;
     let rows: Vec<(Value, Value)> = rows.collect::<rusqlite::Result<_>>()?;
@@ -309,7 +334,7 @@ fn is_doubled(path: &Path, connection: &Connection, zoom: u8) -> Result<bool, Ma
         Some((width, height)) => Err(MapError::source(
             path,
             format!("has tiles of {width} x {height} px, and only those of 256 or 512 px are known"),
-            format!("make a GeoTIFF of it, `gdal_translate {} map.tif`, and build a map of that", path.display()),
+            format!("{} to `skyfix map build`", advice::convert(advice::PLAIN, path, "imagery")),
         )),
         None => {
             // Protocol buffers are mostly stored compressed.
@@ -323,84 +348,9 @@ fn is_doubled(path: &Path, connection: &Connection, zoom: u8) -> Result<bool, Ma
     }
 }
 
-/// The sources: those that the builder recorded, else the areas that the tiles cover, as far as the metadata's bounds reach.
-fn sources(
-    path: &Path,
-    connection: &Connection,
-    metadata: &BTreeMap<String, String>,
-    (max_zoom, doubled): (u8, bool),
-) -> Result<Vec<SourceRecord>, MapError> {
-    if let Some(json) = metadata.get(SOURCES_KEY) {
-        let sources: Vec<SourceRecord> = serde_json::from_str(json)
-            .map_err(|e| MapError::store(path, format!("metadata row {SOURCES_KEY} cannot be read ({e})")))?;
-        if !sources.is_empty() {
-            return Ok(sources);
-        }
-    }
-    let stated = metadata.get("bounds").and_then(|text| bounds_from_metadata(text));
-    let areas = areas_of_tiles(path, connection, max_zoom)?;
-    let name = metadata.get("name").cloned().unwrap_or_else(|| path.display().to_string());
-    let several = areas.len() > 1;
-    let record = |(i, area): (usize, GeodeticBounds)| {
-        // Bounds may cut the tiles at the edge; where there are no tiles, they say nothing.
-        let bounds = stated.as_ref().and_then(|stated| stated.intersection(&area)).unwrap_or(area);
-        SourceRecord {
-            name: if several { format!("{name} #{}", i + 1) } else { name.clone() },
-            bounds,
-            corners_deg: None,
-            ground_sampling_distance_m: ground_sampling_distance_m(max_zoom + u8::from(doubled), bounds.centre().lat_deg),
-            date: None,
-            licence: metadata.get("attribution").cloned(),
-        }
-    };
-    Ok(areas.into_iter().enumerate().map(record).collect())
-}
-
-/// MBTiles' `west,south,east,north`.
-fn bounds_from_metadata(text: &str) -> Option<GeodeticBounds> {
-    let v: Vec<f64> = text.split(',').map(|v| v.trim().parse().ok()).collect::<Option<_>>()?;
-    let [west_deg, south_deg, east_deg, north_deg] = v.try_into().ok()?;
-    let sane = west_deg.abs() <= 180.0 && east_deg.abs() <= 180.0 && south_deg.abs() <= 90.0 && north_deg.abs() <= 90.0;
-    // Tools that do not know the bounds write those of the world: then the tiles themselves say more.
-    (sane && west_deg < east_deg && south_deg < north_deg && east_deg - west_deg < 300.0).then_some(GeodeticBounds {
-        west_deg,
-        south_deg,
-        east_deg,
-        north_deg,
-    })
-}
-
-/// The rectangles around the tiles of a zoom: one for each group of tiles that lie near each other.
-fn areas_of_tiles(path: &Path, connection: &Connection, zoom: u8) -> Result<Vec<GeodeticBounds>, MapError> {
-    let fail = |e: rusqlite::Error| MapError::store(path, e);
-    let side = 1u32 << zoom;
-    // Rows of tiles, in blocks of 64 columns: few, however many tiles there are.
-    let mut statement = connection
-        .prepare(
-            "SELECT tile_row, min(tile_column), max(tile_column) FROM tiles WHERE zoom_level = ?1
-             GROUP BY tile_row, tile_column / 64 ORDER BY 1, 2",
-        )
-        .map_err(fail)?;
-    let rows = statement.query_map([zoom], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).map_err(fail)?;
-    let corner = |x: u32, tms: u32| {
-        lat_lon_from_pixel(zoom, f64::from(x) * f64::from(TILE_PX), f64::from(side - tms) * f64::from(TILE_PX))
-    };
-    let mut rectangles = Vec::new();
-    for row in rows {
-        let (tms, x0, x1): (u32, u32, u32) = row.map_err(fail)?;
-        if x1 >= side || tms >= side {
-            return Err(MapError::store(path, format!("has tiles outside of zoom {zoom}")));
-        }
-        let ((south_deg, west_deg), (north_deg, east_deg)) = (corner(x0, tms), corner(x1 + 1, tms + 1));
-        rectangles.push(GeodeticBounds { west_deg, south_deg, east_deg, north_deg });
-    }
-    Ok(cluster(&rectangles).into_iter().map(|(bounds, _)| bounds).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn is_shareable<T: Send + Sync>() {}
 
@@ -417,18 +367,5 @@ mod tests {
         std::fs::write(&path, b"not a database, but long enough to be looked at").unwrap();
         let message = MapStore::open(&path).unwrap_err().to_string();
         assert!(message.contains("is not an MBTiles map"), "{message}");
-    }
-
-    #[test]
-    fn bounds_of_the_whole_world_are_not_believed() {
-        assert!(bounds_from_metadata("-180,-85,180,85").is_none());
-        assert_eq!(bounds_from_metadata("10, 50,11,51").unwrap().south_deg, 50.0);
-    }
-
-    proptest! {
-        #[test]
-        fn any_metadata_text_is_survived(text in ".{0,60}") {
-            let _ = bounds_from_metadata(&text);
-        }
     }
 }

@@ -36,6 +36,9 @@ const MAX_LEVELS: u32 = 5;
 const SAMPLES: usize = 20_000;
 /// Share of a retrieval cell's dense cells that must be covered.
 const MIN_COVERED: f64 = 0.5;
+const GIB: f64 = 1_073_741_824.0;
+/// Larger indices are refused.
+const MOST_BYTES: f64 = 8.0 * GIB;
 const K_MEANS_SEED: u64 = 0x5ca1_ab1e;
 
 /// How to build an index.
@@ -89,6 +92,7 @@ pub fn build_index(
         return Err(IndexError::Empty { path: map.path().into() });
     }
     let levels = choose_levels(regions, options.finest_gsd_m, stride);
+    is_affordable(map, &levels, stride, entry.descriptors.channels)?;
     let mut grids: Vec<Vec<Option<RegionLevel>>> = levels
         .iter()
         .map(|level| {
@@ -214,6 +218,32 @@ fn choose_levels(regions: &[Region], finest_gsd_m: Option<f64>, stride: usize) -
 /// A region takes part in a level unless the level is much finer than its imagery.
 fn region_has_level(region: &Region, level: u32, coarsest_first: u32) -> bool {
     level > coarsest_first + 1 || level_gsd_m(level) >= region.ground_sampling_distance_m * FINEST_OF_MAP * 0.5
+}
+
+/// What the grids of some levels take, bytes.
+fn bytes_of(regions: &[Region], levels: &[u32], stride: usize, channels: usize) -> f64 {
+    let of = |region: &Region, level: u32| {
+        let (west, south, east, north) = region.extent_m();
+        let cell_m = level_gsd_m(level) * stride as f64;
+        ((east - west) / cell_m).ceil() * ((north - south) / cell_m).ceil() * (channels + 1) as f64
+    };
+    let of_level =
+        |level: u32| regions.iter().filter(|r| region_has_level(r, level, levels[0])).map(|r| of(r, level)).sum::<f64>();
+    levels.iter().map(|level| of_level(*level)).sum()
+}
+
+/// Refuses an index that would not fit into memory, before any of it is asked for.
+fn is_affordable(map: &MapStore, levels: &[u32], stride: usize, channels: usize) -> Result<(), IndexError> {
+    let needed = bytes_of(map.regions(), levels, stride, channels);
+    if needed <= MOST_BYTES {
+        return Ok(());
+    }
+    let fits = (1..levels.len()).find(|finer| bytes_of(map.regions(), &levels[*finer..], stride, channels) <= MOST_BYTES);
+    let path = map.path().display().to_string();
+    let advice = fits.map_or("make maps of less ground each".into(), |finer| {
+        format!("compute it with `skyfix map index {path} --finest {}`, or make a map of less ground", level_gsd_m(levels[finer]))
+    });
+    Err(IndexError::TooLarge { path, finest_m: level_gsd_m(levels[0]), gib: needed / GIB, advice })
 }
 
 fn empty_grid(region: &Region, level: u32, stride: usize, channels: usize) -> RegionLevel {

@@ -212,6 +212,19 @@ impl MapIndex {
         self.regions.get(region as usize).and_then(|r| r.patch_of).unwrap_or(region)
     }
 
+    /// How far apart two places are, metres, each in the plane of its region; regions may share ground. Infinite where there is no such region.
+    pub fn distance_m(&self, a: (usize, [f64; 2]), b: (usize, [f64; 2])) -> f64 {
+        let [of_a, of_b] = [a.0, b.0].map(|region| self.region_of_map(region as u32));
+        let there = match of_a == of_b {
+            true => Some(b.1),
+            false => self.geodetic(of_b, b.1[0], b.1[1]).zip(self.regions.get(of_a as usize)).map(|(at, region)| {
+                let at = region.plane.ground_from_lat_lon(at.lat_deg, at.lon_deg);
+                [at.e_m, at.n_m]
+            }),
+        };
+        there.map_or(f64::INFINITY, |there| (a.1[0] - there[0]).hypot(a.1[1] - there[1]))
+    }
+
     /// The cells, of all levels and regions, whose square meets a tile.
     pub fn cells_touched(&self, tile: Tile) -> Vec<CellId> {
         let px = f64::from(TILE_PX);
@@ -283,6 +296,18 @@ pub enum IndexError {
     Empty {
         /// The map.
         path: PathBuf,
+    },
+    /// The index would not fit into memory.
+    #[error("{path}: an index of it down to {finest_m} m/px would take {gib:.0} GiB; {advice}")]
+    TooLarge {
+        /// The map.
+        path: String,
+        /// The finest level that is deserved or was asked for, metres a pixel.
+        finest_m: f64,
+        /// What it would take.
+        gib: f64,
+        /// What to do.
+        advice: String,
     },
     /// A file cannot be read or written.
     #[error("{path}: {source}")]

@@ -12,7 +12,7 @@ use super::flight::{Flight, VideoOptions};
 use super::footage;
 use super::frames::{FrameList, FrameSource};
 use super::photos::{self, CameraOptions, Photo};
-use super::{KnowledgeOptions, SourceError};
+use super::{KnowledgeOptions, Setting, SourceError};
 use crate::geo::Geodetic;
 use crate::recording;
 use crate::recording::{FileError, Recording, Start, Truth, TruthRow};
@@ -158,8 +158,38 @@ fn open_recording(folder: &Path, knowledge: &KnowledgeOptions, options: &VideoOp
         map,
         map_lies_elsewhere,
         warnings,
-        inputs: Inputs::default(),
+        inputs: recorded_inputs(&recording, knowledge),
     })
+}
+
+/// What the tables of a recording tell, and what they do not.
+fn recorded_inputs(recording: &Recording, knowledge: &KnowledgeOptions) -> Inputs {
+    let mut said = Inputs::default();
+    said.count("camera", Standing::Taken, "[camera] of flight.toml");
+    let telemetry = &recording.telemetry;
+    let live = recording.frames.iter().filter(|row| row.is_live()).count();
+    let mut quantity = |name, setting, (table, samples): (&str, usize), missing: &str| match setting {
+        Setting::Sensor if live > 0 => {
+            said.add(name, Standing::Taken, live as u64, "frames.csv: what was known of each frame when it was flown");
+        }
+        Setting::Sensor if samples > 0 => said.add(name, Standing::Taken, samples as u64, table),
+        Setting::Sensor => said.add(name, Standing::Missing, 0, missing),
+        given => said.count(name, Standing::Taken, format!("`telemetry.{name}` = {given}")),
+    };
+    quantity("height", knowledge.height, ("height.csv", telemetry.height.len()), "no height.csv; give `telemetry.height`");
+    let all_tried = "neither heading.csv nor attitude.csv: all are tried; give `telemetry.heading` if it is known";
+    let headings = match telemetry.heading.len() {
+        0 => ("attitude.csv", telemetry.attitude.len()),
+        samples => ("heading.csv", samples),
+    };
+    quantity("heading", knowledge.heading, headings, all_tried);
+    match (recording.stamps.len(), recording.frames.len()) {
+        (0, 0) if recording.photos.is_some() => said.count("time", Standing::Taken, "the photos' own: there is no photos.csv"),
+        (0, 0) => said.count("time", Standing::Taken, "the video's own: there is no frames.csv"),
+        (0, frames) => said.add("time", Standing::Taken, frames as u64, "frames.csv"),
+        (photos, _) => said.add("time", Standing::Taken, photos as u64, "photos.csv"),
+    }
+    said
 }
 
 fn recorded_photos(

@@ -15,6 +15,7 @@ mod gpu;
 mod inertial;
 mod map;
 mod map_cases;
+mod map_statements;
 #[path = "../support/metadata.rs"]
 mod metadata;
 mod models;

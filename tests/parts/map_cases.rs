@@ -195,16 +195,30 @@ fn shell(command: &str) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-/// Files that are refused with a command: what makes each of the cases' GeoTIFF, by GDAL, from `$IN` as `$OUT`.
-const MADE: &[(&str, &str)] = &[
-    ("lerc.tif", "gdal_translate -co COMPRESS=LERC_ZSTD $IN $OUT"),
-    ("float.tif", "gdal_translate -ot Float32 $IN $OUT"),
-    ("mollweide.tif", "gdalwarp -r bilinear -t_srs '+proj=moll +datum=WGS84' $IN $OUT"),
+/// Files that are refused with a command: what makes each of the cases' GeoTIFF, by GDAL, from `$IN` as `$OUT`, and what is right of what the
+/// advised command makes of it.
+const MADE: &[(&str, &str, Right)] = &[
+    ("mask.tif", "cp ${IN%/*}/c1_cog_mask.tif $OUT", WithWedge),
+    ("palette.tif", "cp ${IN%/*}/c5_palette.tif $OUT", Read),
+    ("lerc.tif", "gdal_translate -co COMPRESS=LERC_ZSTD $IN $OUT", Read),
+    ("float.tif", "gdal_translate -ot Float32 $IN $OUT", Stretched),
+    ("bits.tif", "gdal_translate -ot UInt16 -co NBITS=12 -scale 0 255 0 4095 $IN $OUT", Stretched),
+    ("mollweide.tif", "gdalwarp -r bilinear -t_srs '+proj=moll +datum=WGS84' $IN $OUT", Read),
     (
-        "beside.jpg",
-        "gdalwarp -r bilinear -t_srs '+proj=omerc +lat_0=47 +lonc=10 +alpha=30 +k=1 +datum=WGS84' $IN $OUT.tif && gdal_translate -of JPEG -co WORLDFILE=YES -co QUALITY=97 $OUT.tif $OUT && \
-      mv ${OUT%.jpg}.wld ${OUT%.jpg}.jgw && gdalsrsinfo -o wkt_esri $OUT.tif > ${OUT%.jpg}.prj && rm $OUT.tif $OUT.aux.xml",
+        "beside.tif",
+        "gdal_translate --config GDAL_TIFF_INTERNAL_MASK NO -b 1 -b 2 -b 3 -mask mask ${IN%/*}/c1_cog_mask.tif $OUT",
+        WithWedge,
     ),
+    (
+        "oblique.jpg",
+        "gdalwarp -r bilinear -t_srs '+proj=omerc +lat_0=47 +lonc=10 +alpha=30 +k=1 +datum=WGS84' $IN $OUT.tif && \
+      gdal_translate -of JPEG -co WORLDFILE=YES -co QUALITY=97 $OUT.tif $OUT && mv ${OUT%.jpg}.wld ${OUT%.jpg}.jgw && \
+      gdalsrsinfo -o wkt_esri $OUT.tif > ${OUT%.jpg}.prj && rm $OUT.tif $OUT.aux.xml",
+        Read,
+    ),
+    ("wavelet.jp2", "gdal_translate -of JP2OpenJPEG -co REVERSIBLE=YES -co QUALITY=100 $IN $OUT", Read),
+    ("erdas.img", "gdal_translate -of HFA $IN $OUT", Read),
+    ("package.gpkg", "gdal_translate -of GPKG $IN $OUT", Read),
 ];
 
 #[test]
@@ -216,24 +230,16 @@ fn what_a_refusal_advises_works_to_the_letter() {
     }
     let places = places(&folder);
     let scratch = tempfile::tempdir().unwrap();
-    let mine = scratch.path().join("it's mine");
-    std::fs::create_dir(&mine).unwrap();
     let mut sources: Vec<(PathBuf, &Right)> = Vec::new();
-    for name in ["c1_cog_mask.tif", "c5_palette.tif"] {
-        std::fs::copy(folder.join(name), mine.join(name)).unwrap();
-        sources.push((mine.join(name), if name.starts_with("c1") { &WithWedge } else { &Read }));
-    }
-    for (name, command) in MADE {
-        let plain = scratch.path().join(name);
-        let command = format!("IN='{}'; OUT='{}'; {command}", folder.join("r12_compound.tif").display(), plain.display());
+    for (name, command, right) in MADE {
+        let plain = scratch.path().join("plain");
+        std::fs::create_dir(&plain).unwrap();
+        let input = folder.join("r12_compound.tif");
+        let command = format!("IN='{}'; OUT='{}'; {command}", input.display(), plain.join(name).display());
         assert!(shell(&command), "{command}");
-        for ending in ["", ".jgw", ".prj"] {
-            let from = if ending.is_empty() { plain.clone() } else { plain.with_extension(&ending[1..]) };
-            if from.is_file() {
-                std::fs::rename(&from, mine.join(from.file_name().unwrap())).unwrap();
-            }
-        }
-        sources.push((mine.join(name), if *name == "float.tif" { &Stretched } else { &Read }));
+        let mine = scratch.path().join(format!("it's {name}"));
+        std::fs::rename(&plain, &mine).unwrap();
+        sources.push((mine.join(name), right));
     }
     let mut faults = Vec::new();
     for (source, right) in sources {
@@ -253,12 +259,8 @@ fn what_a_refusal_advises_works_to_the_letter() {
             faults.push(format!("{name}: fails: {command}"));
             continue;
         }
-        let ending = |p: &PathBuf| p.extension().is_some_and(|e| e == "tif");
-        let stem = format!("{}.", source.file_stem().unwrap().to_string_lossy());
-        let made = std::fs::read_dir(&mine)
-            .unwrap()
-            .map(|e| e.unwrap().path())
-            .find(|p| *p != source && ending(p) && p.file_name().unwrap().to_string_lossy().starts_with(&stem));
+        let beside = std::fs::read_dir(source.parent().unwrap()).unwrap().map(|e| e.unwrap().path());
+        let made = beside.into_iter().find(|p| *p != source && p.extension().is_some_and(|e| e == "tif"));
         let built = build(&[made.unwrap()], &out, &BuildOptions::default(), &|_| {});
         let opened = built.map_err(|e| e.to_string()).and_then(|_| MapStore::open(&out).map_err(|e| e.to_string()));
         faults.extend(judge(&name, right, opened, &places));

@@ -2,8 +2,9 @@
 
 use super::{BuildOptions, BuildReport};
 use crate::geo::mercator::Tile;
+use crate::map::extent::SOURCES_KEY;
 use crate::map::region::SourceRecord;
-use crate::map::store::{CHECKSUMS_TABLE, DIGEST_KEY, SOURCES_KEY, TilesDigest, tile_checksum};
+use crate::map::store::{CHECKSUMS_TABLE, DIGEST_KEY, TilesDigest, tile_checksum};
 use crate::map::{MapError, part_file};
 
 use rusqlite::Connection;

@@ -1,11 +1,10 @@
 //! Elevations out of a GeoTIFF with one band: integers or floats of 8 to 64 bits.
 
-use super::advice;
 use super::crs::Georeference;
-use super::tiff_header::{self, Source};
-use super::world_file;
+use super::sidecars;
+use super::tiff_header::{self, Header, Source};
 use crate::geo::GeodeticBounds;
-use crate::map::MapError;
+use crate::map::{MapError, advice};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -55,10 +54,7 @@ fn from_source(path: &Path, source: Box<dyn Source>, within: Option<GeodeticBoun
             ),
         ));
     }
-    let placement = match header.tags.placement_of(path)? {
-        Some(placement) => Some(placement),
-        None => world_file::placement(path, header.size)?,
-    };
+    let placement = sidecars::placement(path, header.size, header.tags.placement_of(path)?)?;
     let georeference = placement.as_ref().and_then(Georeference::new).ok_or_else(|| {
         MapError::source(path, "is a TIFF without a usable georeference", "put a world file beside it, or use a GeoTIFF")
     })?;
@@ -81,6 +77,10 @@ fn from_source(path: &Path, source: Box<dyn Source>, within: Option<GeodeticBoun
             ),
         ));
     }
+    let beside = sidecars::numbers(path);
+    let (scale, offset) = (header.scale.or(beside.scale).unwrap_or(1.0), header.offset.or(beside.offset).unwrap_or(0.0));
+    let unit_m = unit_m(path, &header, beside.unit.as_deref())?;
+    let nodata = header.nodata.or_else(|| sidecars::nodata(path).first().copied());
     let mut elevation_m = vec![f32::NAN; width as usize * height as usize];
     let (cw, ch) = header.chunk;
     let across = header.size.0.div_ceil(cw);
@@ -94,8 +94,8 @@ fn from_source(path: &Path, source: Box<dyn Source>, within: Option<GeodeticBoun
                 for x in (cx * cw).max(x0)..(cx * cw + valid).min(x1) {
                     let from = (y - cy * ch) as usize * valid as usize + (x - cx * cw) as usize;
                     let to = (y - y0) as usize * width as usize + (x - x0) as usize;
-                    let value = sample(&samples, from).filter(|v| header.nodata != Some(*v));
-                    let value = value.map(|v| v * header.scale + header.offset).filter(|v| PLAUSIBLE_M.contains(v));
+                    let value = sample(&samples, from).filter(|v| nodata != Some(*v));
+                    let value = value.map(|v| (v * scale + offset) * unit_m).filter(|v| PLAUSIBLE_M.contains(v));
                     if let (Some(value), Some(post)) = (value, elevation_m.get_mut(to)) {
                         *post = value as f32;
                     }
@@ -107,6 +107,39 @@ fn from_source(path: &Path, source: Box<dyn Source>, within: Option<GeodeticBoun
         return Err(MapError::source(path, "holds no elevation here, only voids", "give the elevation model of this area"));
     }
     Ok(Posts { georeference, origin: (x0, y0), size: (width, height), elevation_m })
+}
+
+const IN_METRES: &str = "give a model whose elevations are in metres";
+
+/// Metres of the unit of the elevations: by name inside or beside the file, and by the key of its vertical system, which must agree.
+fn unit_m(path: &Path, header: &Header, beside: Option<&str>) -> Result<f64, MapError> {
+    let foot = 0.3048;
+    let named = match header.unit.as_deref().or(beside).map(|name| name.trim().to_lowercase().replace(['_', '-'], " ")).as_deref()
+    {
+        None | Some("") => None,
+        Some("m" | "metre" | "meter" | "metres" | "meters") => Some(1.0),
+        Some("ft" | "foot" | "feet" | "international foot") => Some(foot),
+        Some("us ft" | "ftus" | "foot us" | "us survey foot" | "us survey feet" | "survey foot") => Some(1200.0 / 3937.0),
+        Some("dm" | "decimetre" | "decimeter") => Some(0.1),
+        Some("cm" | "centimetre" | "centimeter" | "centimetres" | "centimeters") => Some(0.01),
+        Some("mm" | "millimetre" | "millimeter") => Some(0.001),
+        Some("km" | "kilometre" | "kilometer") => Some(1000.0),
+        Some(other) => {
+            return Err(MapError::source(path, format!("has elevations in '{other}', a unit that is not known here"), IN_METRES));
+        }
+    };
+    let keyed = header.tags.vertical_unit_m().map_err(|what| MapError::source(path, what, IN_METRES))?;
+    match (named, keyed) {
+        // Both feet are alike to what elevations are good for.
+        (Some(a), Some(b)) if (a / b - 1.0).abs() > 1e-4 => Err(MapError::source(
+            path,
+            format!(
+                "contradicts itself: its elevations are in units of {a} m by their name and of {b} m by its vertical coordinate system"
+            ),
+            IN_METRES,
+        )),
+        (named, keyed) => Ok(named.or(keyed).unwrap_or(1.0)),
+    }
 }
 
 /// Columns and rows around some bounds, with two posts to spare; `None` where they do not meet the raster.
@@ -174,6 +207,23 @@ mod tests {
 
     fn open(bytes: Vec<u8>, within: Option<GeodeticBounds>) -> Result<Posts, MapError> {
         from_source(Path::new("a.tif"), Box::new(Cursor::new(bytes)), within)
+    }
+
+    #[test]
+    fn elevations_in_feet_become_metres_and_units_that_are_not_known_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tif");
+        std::fs::write(&path, file::<Gray32Float>(4, 3, &[100.0; 12], "")).unwrap();
+        let first = |unit: &str| {
+            let text = format!("<PAMDataset><PAMRasterBand band=\"1\"><UnitType>{unit}</UnitType></PAMRasterBand></PAMDataset>");
+            std::fs::write(folder.path().join("a.tif.aux.xml"), text).unwrap();
+            read(&path, None).map(|posts| posts.elevation_m[0]).map_err(|e| e.to_string())
+        };
+        assert_eq!([first("m"), first("metre"), first("")], [Ok(100.0), Ok(100.0), Ok(100.0)]);
+        assert!(
+            [first("ft"), first("Foot_US"), first("US survey foot")].iter().all(|z| (z.clone().unwrap() - 30.48).abs() < 0.01)
+        );
+        assert!(first("fathom").unwrap_err().contains("'fathom'"));
     }
 
     #[test]

@@ -2,9 +2,8 @@
 //!
 //! OGC 19-008r4 (GeoTIFF 1.1): key directory in section 7.1, raster type in 7.1.3, tie points and transformation in annex B.6.
 
-use super::advice;
 use super::crs::{Crs, Placement};
-use crate::map::MapError;
+use crate::map::{MapError, advice};
 use std::path::Path;
 
 const MODEL_TYPE: u16 = 1024;
@@ -23,6 +22,27 @@ const MODEL_PROJECTED: u16 = 1;
 const MODEL_GEOGRAPHIC: u16 = 2;
 const PIXEL_IS_POINT: u16 = 2;
 const USER_DEFINED: u16 = 32767;
+
+const VERTICAL_CRS: u16 = 4096;
+const VERTICAL_UNITS: u16 = 4099;
+/// EPSG's NAVD88 height (ftUS) and NAVD88 height (ft).
+const NAVD88_US_FEET: u16 = 6360;
+const NAVD88_FEET: u16 = 8228;
+const FOOT: u16 = 9002;
+const US_SURVEY_FOOT: u16 = 9003;
+
+/// Metres of a unit of length by its EPSG code.
+fn unit_m(code: u16) -> Option<f64> {
+    match code {
+        9001 => Some(1.0),
+        FOOT => Some(0.3048),
+        US_SURVEY_FOOT => Some(1200.0 / 3937.0),
+        9036 => Some(1000.0),
+        1033 => Some(0.01),
+        1025 => Some(0.001),
+        _ => None,
+    }
+}
 
 /// The tags a placement is made of; empty where the file has none.
 #[derive(Debug, Default)]
@@ -103,12 +123,24 @@ impl GeoTags {
     fn linear_unit_m(&self) -> Result<Option<f64>, String> {
         match self.short(LINEAR_UNITS) {
             None | Some(0) => Ok(None),
-            Some(9001) => Ok(Some(1.0)),
-            Some(9002) => Ok(Some(0.3048)),
-            Some(9003) => Ok(Some(1200.0 / 3937.0)),
-            Some(9036) => Ok(Some(1000.0)),
             Some(USER_DEFINED) if self.double(LINEAR_UNIT_SIZE).is_some_and(|m| m > 0.0) => Ok(self.double(LINEAR_UNIT_SIZE)),
-            Some(other) => Err(format!("has coordinates in the unit EPSG:{other}, which is not known here")),
+            Some(code) => match unit_m(code) {
+                Some(unit_m) => Ok(Some(unit_m)),
+                None => Err(format!("has coordinates in the unit EPSG:{code}, which is not known here")),
+            },
+        }
+    }
+
+    /// Metres of the unit that heights are said to be in; `None` where nothing is said.
+    pub fn vertical_unit_m(&self) -> Result<Option<f64>, String> {
+        match (self.short(VERTICAL_UNITS), self.short(VERTICAL_CRS)) {
+            (None | Some(0 | USER_DEFINED), Some(NAVD88_US_FEET)) => Ok(unit_m(US_SURVEY_FOOT)),
+            (None | Some(0 | USER_DEFINED), Some(NAVD88_FEET)) => Ok(unit_m(FOOT)),
+            (None | Some(0 | USER_DEFINED), _) => Ok(None),
+            (Some(code), _) => match unit_m(code) {
+                Some(unit_m) => Ok(Some(unit_m)),
+                None => Err(format!("has heights in the unit EPSG:{code}, which is not known here")),
+            },
         }
     }
 

@@ -1,12 +1,12 @@
 //! GeoTIFF rasters, read by chunks (strips or tiles) through a bounded cache, so that size does not matter.
 
-use super::advice;
 use super::crs::Placement;
 use super::geokeys::GeoTags;
+use super::sidecars;
 use super::tiff_header::{self, Source};
-use crate::map::MapError;
 use crate::map::cache::Lru;
 use crate::map::resample::Window;
+use crate::map::{MapError, advice};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -46,12 +46,20 @@ pub(crate) struct GeoTiff {
     alpha: Option<usize>,
     /// See [`tiff_header::Header::chunk_bytes`].
     chunk_bytes: Vec<u64>,
+    /// Whether some chunks were never written.
+    is_sparse: bool,
     palette: Option<Vec<u16>>,
     nodata: Option<f64>,
     /// Sample values that become 0 and 255, for 16-bit samples.
     range: (f64, f64),
     date: Option<String>,
     tags: GeoTags,
+}
+
+/// The value that all bands share.
+fn one_value(bands: &[f64]) -> Option<f64> {
+    let first = bands.first()?;
+    bands.iter().all(|v| v == first).then_some(*first)
 }
 
 impl GeoTiff {
@@ -85,16 +93,7 @@ impl GeoTiff {
             ));
         }
         if header.masked {
-            let bands = if colour.num_samples() < 3 {
-                "-b 1 -b mask -colorinterp_2 alpha"
-            } else {
-                "-b 1 -b 2 -b 3 -b mask -colorinterp_4 alpha"
-            };
-            return Err(MapError::source(
-                path,
-                "says by a mask inside the file what is imagery, which is not read here",
-                advice::convert(&format!("gdal_translate {bands} -co ALPHA=YES -co COMPRESS=DEFLATE"), path, "alpha"),
-            ));
+            return Err(sidecars::masked(path, "says by a mask inside the file", usize::from(colour.num_samples())));
         }
         let palette = match colour {
             ColorType::Palette(_) => decoder.find_tag_unsigned_vec(Tag::ColorMap).map_err(|e| tiff_header::failure(path, &e))?,
@@ -102,7 +101,7 @@ impl GeoTiff {
         };
         let mut tiff = Self {
             path: path.to_owned(),
-            nodata: header.nodata,
+            nodata: header.nodata.or_else(|| one_value(&sidecars::nodata(path))),
             date: header.date,
             reader: Mutex::new(Reader { decoder, chunks: Lru::new(CACHE_BYTES) }),
             size: header.size,
@@ -111,6 +110,7 @@ impl GeoTiff {
             samples: usize::from(colour.num_samples()),
             planar: header.planar,
             alpha: header.alpha,
+            is_sparse: header.chunk_bytes.contains(&0),
             chunk_bytes: header.chunk_bytes,
             palette,
             range: (0.0, 255.0),
@@ -125,6 +125,11 @@ impl GeoTiff {
     /// Width and height, pixels.
     pub fn size(&self) -> (u32, u32) {
         self.size
+    }
+
+    /// Samples of a pixel.
+    pub fn bands(&self) -> usize {
+        self.samples
     }
 
     /// The date in the file, ISO 8601.
@@ -180,6 +185,22 @@ impl GeoTiff {
     /// Whether a chunk is in the file: sparse files leave out those without imagery.
     fn was_written(&self, index: u32) -> bool {
         self.chunk_bytes.get(index as usize) != Some(&0)
+    }
+
+    /// Whether some chunks were never written.
+    pub fn is_sparse(&self) -> bool {
+        self.is_sparse
+    }
+
+    /// Whether a chunk was written that meets a window, which may reach over the edges.
+    pub fn is_written_in(&self, [x0, y0, x1, y1]: [f64; 4]) -> bool {
+        let across = self.size.0.div_ceil(self.chunk.0);
+        let chunks = |low: f64, high: f64, size: u32, chunk: u32| {
+            let (low, high) = (low.max(0.0), high.min(f64::from(size)));
+            if low >= high { 0..0 } else { (low as u32 / chunk)..(high.ceil() as u32).div_ceil(chunk) }
+        };
+        let columns = chunks(x0, x1, self.size.0, self.chunk.0);
+        chunks(y0, y1, self.size.1, self.chunk.1).any(|row| columns.clone().any(|column| self.was_written(row * across + column)))
     }
 
     /// Samples of a chunk: one interleaved vector, or one for each plane.

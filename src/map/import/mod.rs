@@ -1,6 +1,5 @@
 //! Importers: whatever imagery people have, turned into layers that can be drawn on tiles.
 
-mod advice;
 mod corners;
 pub(crate) mod crs;
 pub(crate) mod elevation;
@@ -8,19 +7,27 @@ mod geokeys;
 mod geotiff;
 mod picture;
 mod raster;
+mod sidecars;
 mod tiff_header;
 mod well_known_text;
 mod world_file;
 mod xyz;
 
-use super::MapError;
 use super::region::SourceRecord;
 use super::tile::TilePixels;
+use super::{MapError, advice};
 use crate::geo::mercator::Tile;
+use image::ImageFormat;
 use picture::Pictures;
 use raster::Raster;
 use std::path::Path;
 pub use xyz::TileRows;
+
+/// Extensions of imagery that GDAL converts.
+const READ_BY_GDAL: &[&str] = &[
+    "asc", "bil", "bip", "bmp", "bsq", "dem", "ecw", "flt", "gif", "gpkg", "grd", "hdf", "hgt", "img", "j2k", "jp2", "jpx",
+    "kmz", "nc", "ntf", "pdf", "rst", "sid", "vrt",
+];
 
 /// A source of imagery that can be drawn on tiles.
 pub(crate) trait Layer: Send + Sync {
@@ -54,27 +61,30 @@ pub(crate) fn open(
     let head = head(path)?;
     if geotiff::is_tiff(&head) {
         let tiff = geotiff::GeoTiff::open(path)?;
-        let placement = match tiff.placement()? {
-            Some(placement) => Some(placement),
-            None => world_file::placement(path, tiff.size())?,
-        };
-        let placement = placement.ok_or_else(|| {
-            MapError::source(path, "is a TIFF without georeference", "put a world file beside it, or use a GeoTIFF")
-        })?;
+        sidecars::refuse_mask(path, tiff.bands())?;
+        let placement = sidecars::placement(path, tiff.size(), tiff.placement()?)?
+            .ok_or_else(|| sidecars::unplaced(path, "is a TIFF without georeference"))?;
         return Ok(vec![Box::new(Raster::tiff(path, tiff, placement)?)]);
     }
-    if head.starts_with(b"SQLite format 3") {
+    // GeoPackages say so where SQLite keeps the application's mark.
+    let is_geopackage = head.get(68..70) == Some(b"GP");
+    if head.starts_with(b"SQLite format 3") && !is_geopackage {
         return Err(MapError::source(path, "is already a map", "use it as it is, or give the imagery it was made of"));
     }
-    if image::guess_format(&head).is_ok() {
+    if matches!(image::guess_format(&head), Ok(ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) {
         let size = picture::size(path)?;
-        let placement = world_file::placement(path, size)?.ok_or_else(|| {
-            MapError::source(path, "has no world file beside it", "add one (.jgw, .pgw, .wld) so that its place is known")
-        })?;
+        sidecars::refuse_mask(path, 3)?;
+        let placement =
+            sidecars::placement(path, size, None)?.ok_or_else(|| sidecars::unplaced(path, "has no world file beside it"))?;
         return Ok(vec![Box::new(Raster::picture(path, size, placement, pictures.0.clone())?)]);
     }
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
         return corners::open(path, &pictures.0, warnings);
+    }
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    if READ_BY_GDAL.contains(&extension.as_str()) {
+        let what = format!("is of a kind that is not read here (.{extension})");
+        return Err(MapError::source(path, what, sidecars::translate(advice::PLAIN, path, "imagery")));
     }
     Err(MapError::source(
         path,
@@ -96,7 +106,7 @@ impl PicturesHandle {
 fn head(path: &Path) -> Result<Vec<u8>, MapError> {
     use std::io::Read;
     let mut head = Vec::new();
-    std::fs::File::open(path).and_then(|f| f.take(64).read_to_end(&mut head)).map_err(|e| MapError::read(path, e))?;
+    std::fs::File::open(path).and_then(|f| f.take(100).read_to_end(&mut head)).map_err(|e| MapError::read(path, e))?;
     Ok(head)
 }
 
@@ -119,7 +129,7 @@ fn open_folder(
     let (mut layers, mut left_out) = (Vec::new(), None);
     for file in files.iter().filter(|f| f.is_file()) {
         let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-        let picture = matches!(extension.as_str(), "jpg" | "jpeg" | "png" | "webp") && world_file::beside(file).is_some();
+        let picture = matches!(extension.as_str(), "jpg" | "jpeg" | "png" | "webp") && sidecars::is_placed(file);
         if picture || matches!(extension.as_str(), "tif" | "tiff") {
             match open(file, rows, pictures, warnings) {
                 Ok(opened) => layers.extend(opened),
@@ -136,11 +146,11 @@ fn open_folder(
         return Err(error);
     }
     if layers.is_empty() {
-        return Err(MapError::source(
-            path,
-            "is a folder without imagery",
-            "it should hold a table of corners, tiles as z/x/y.jpg, GeoTIFFs, or pictures with world files",
-        ));
+        let hint = match xyz::nested(path) {
+            Some(tiles) => format!("there are tiles in {}: give that folder", tiles.display()),
+            None => "it should hold a table of corners, tiles as z/x/y.jpg, GeoTIFFs, or pictures with world files".into(),
+        };
+        return Err(MapError::source(path, "is a folder without imagery", hint));
     }
     Ok(layers)
 }

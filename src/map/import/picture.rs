@@ -1,6 +1,6 @@
 //! Pictures that fit into memory: JPEG, PNG, WebP, decoded when first needed and kept while there is room.
 
-use super::advice;
+use super::sidecars;
 use crate::map::MapError;
 use crate::map::cache::Lru;
 use crate::map::resample::Window;
@@ -88,13 +88,7 @@ fn reader(path: &Path) -> Result<image::ImageReader<std::io::BufReader<std::fs::
 fn unreadable(path: &Path, error: &image::ImageError) -> MapError {
     let hint = match error {
         image::ImageError::Limits(_) => {
-            let told = path.with_extension("prj");
-            let program = "gdal_translate -co TILED=YES -co COMPRESS=JPEG";
-            let convert = if told.is_file() {
-                advice::convert_from(&format!("{program} -a_srs"), &told, path, "tiled")
-            } else {
-                advice::convert(program, path, "tiled")
-            };
+            let convert = sidecars::translate("gdal_translate -co TILED=YES -co COMPRESS=JPEG", path, "tiled");
             format!("it is too large to decode as a whole, and a GeoTIFF is read by parts: {convert}")
         }
         _ => "it must be a complete JPEG, PNG or WebP picture".into(),

@@ -4,6 +4,7 @@ use super::Layer;
 use super::crs::{Georeference, Placement, world_fraction};
 use super::geotiff::GeoTiff;
 use super::picture::{self, Pictures};
+use super::sidecars;
 use crate::geo::mercator::{TILE_PX, Tile, ground_sampling_distance_m, lat_lon_from_pixel};
 use crate::map::MapError;
 use crate::map::region::SourceRecord;
@@ -24,8 +25,11 @@ pub(crate) fn zoom_for(ground_sampling_distance: f64, lat_deg: f64) -> u8 {
 /// Imagery of longer pixels than this has a wrong corner. In degrees, pixels that are square there are 5 times as long as wide at 78° of latitude.
 const MOST_STRETCH: f64 = 8.0;
 
+/// Steps along a side of a tile at which its place in a raster is looked at.
+const WINDOW_STEPS: u32 = 4;
+
 enum Pixels {
-    Picture { path: PathBuf, size: (u32, u32), pictures: Pictures },
+    Picture { path: PathBuf, size: (u32, u32), pictures: Pictures, nodata: Option<[u8; 3]> },
     Tiff(Box<GeoTiff>),
 }
 
@@ -43,7 +47,16 @@ pub(crate) struct Raster {
 impl Raster {
     /// A picture that is decoded as a whole.
     pub fn picture(path: &Path, size: (u32, u32), placement: Placement, pictures: Pictures) -> Result<Self, MapError> {
-        Self::new(path, Pixels::Picture { path: path.to_owned(), size, pictures }, placement, None)
+        let nodata = match sidecars::nodata(path)[..] {
+            [grey] | [grey, _] => Some([grey; 3]),
+            [r, g, b, ..] => Some([r, g, b]),
+            [] => None,
+        };
+        // A value that no pixel can have marks nothing.
+        let nodata = nodata
+            .filter(|rgb| rgb.iter().all(|v| (0.0..=255.0).contains(v) && v.fract() == 0.0))
+            .map(|rgb| rgb.map(|v| v as u8));
+        Self::new(path, Pixels::Picture { path: path.to_owned(), size, pictures, nodata }, placement, None)
     }
 
     /// A TIFF that is read by chunks.
@@ -110,9 +123,39 @@ impl Raster {
 
     fn window(&self, x0: i64, y0: i64, width: usize, height: usize) -> Result<Window, MapError> {
         match &self.pixels {
-            Pixels::Picture { path, pictures, .. } => Ok(pictures.get(path)?.window(x0, y0, width, height)),
+            Pixels::Picture { path, pictures, nodata, .. } => {
+                let mut window = pictures.get(path)?.window(x0, y0, width, height);
+                if let Some(nodata) = nodata {
+                    window.rgba.chunks_exact_mut(4).filter(|p| p[..3] == nodata[..]).for_each(|p| p[3] = 0);
+                }
+                Ok(window)
+            }
             Pixels::Tiff(tiff) => tiff.window(x0, y0, width, height),
         }
+    }
+
+    /// Whether some of the pixels of a tile may have been written: sparse files cost by what is in them.
+    fn is_written_in(&self, tile: Tile) -> bool {
+        let Pixels::Tiff(tiff) = &self.pixels else { return true };
+        if !tiff.is_sparse() {
+            return true;
+        }
+        let at = |column: u32, row: u32| {
+            let pixel = |at: u32, part: u32| (f64::from(at) + f64::from(part) / f64::from(WINDOW_STEPS)) * f64::from(TILE_PX);
+            let (lat, lon) = lat_lon_from_pixel(tile.z, pixel(tile.x, column), pixel(tile.y, row));
+            self.georeference.pixel(lat, lon)
+        };
+        let points = (0..=WINDOW_STEPS).flat_map(|column| (0..=WINDOW_STEPS).map(move |row| (column, row)));
+        let Some(pixels) = points.map(|(column, row)| at(column, row)).collect::<Option<Vec<_>>>() else { return true };
+        let fold = |of: fn(&(f64, f64)) -> f64| {
+            let values = || pixels.iter().map(of);
+            let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+            // The tile's edges are curves in the raster; samples reach two pixels further.
+            let margin = 0.05 * (high - low) + 3.0;
+            (low - margin, high + margin)
+        };
+        let ((x0, x1), (y0, y1)) = (fold(|p| p.0), fold(|p| p.1));
+        tiff.is_written_in([x0, y0, x1, y1])
     }
 
     fn size(&self) -> (u32, u32) {
@@ -157,7 +200,8 @@ impl Layer for Raster {
 
     fn intersects(&self, tile: Tile) -> bool {
         let (t, e) = (tile_extent(tile), &self.extent);
-        t[0] < e[2] && e[0] < t[2] && t[1] < e[3] && e[1] < t[3]
+        let meets = t[0] < e[2] && e[0] < t[2] && t[1] < e[3] && e[1] < t[3];
+        meets && self.is_written_in(tile)
     }
 
     fn zoom_in(&self, _tile: Tile) -> u8 {

@@ -1,8 +1,7 @@
 //! What the header of a TIFF says, for imagery and for elevation.
 
-use super::advice;
 use super::geokeys::GeoTags;
-use crate::map::MapError;
+use crate::map::{MapError, advice};
 use std::io::{Read, Seek};
 use std::path::Path;
 use tiff::ColorType;
@@ -28,9 +27,11 @@ pub(crate) struct Header {
     pub colour: ColorType,
     pub planar: bool,
     pub nodata: Option<f64>,
-    /// What a sample is multiplied by, and what is added to it then.
-    pub scale: f64,
-    pub offset: f64,
+    /// What a sample is multiplied by, and what is added to it then, where the file says so.
+    pub scale: Option<f64>,
+    pub offset: Option<f64>,
+    /// The unit of its numbers, in words.
+    pub unit: Option<String>,
     /// Position of the sample that says what is covered.
     pub alpha: Option<usize>,
     /// Whether another picture in the file says what is covered.
@@ -42,16 +43,13 @@ pub(crate) struct Header {
     pub tags: GeoTags,
 }
 
-/// What rewrites a file without changing what it shows.
-const PLAIN: &str = "gdal_translate -co COMPRESS=DEFLATE -co TILED=YES";
-
 /// An error of the decoder.
 pub(crate) fn failure(path: &Path, error: &tiff::TiffError) -> MapError {
     match error {
         tiff::TiffError::UnsupportedError(what) => MapError::source(
             path,
             format!("is stored in a way that is not read here ({what})"),
-            advice::convert(PLAIN, path, "plain"),
+            advice::convert(advice::PLAIN, path, "plain"),
         ),
         _ => MapError::source(path, format!("cannot be read as a TIFF ({error})"), "check that it is complete"),
     }
@@ -91,7 +89,7 @@ pub(crate) fn open(path: &Path, source: Box<dyn Source>) -> Result<(Decoder<Box<
         return Err(MapError::source(
             path,
             format!("is stored in chunks of {} x {} px, which cannot be read by parts", chunk.0, chunk.1),
-            advice::convert(PLAIN, path, "tiled"),
+            advice::convert(advice::PLAIN, path, "tiled"),
         ));
     }
     let planar =
@@ -109,14 +107,16 @@ pub(crate) fn open(path: &Path, source: Box<dyn Source>) -> Result<(Decoder<Box<
     let masked = has_mask(&mut decoder, size).map_err(fail)?;
     let nodata = text(&mut decoder, Tag::GdalNodata).and_then(|t| t.trim_matches(['\0', ' ']).parse().ok());
     let date = text(&mut decoder, Tag::DateTime).and_then(|t| iso_date(&t));
-    let (scale, offset) = text(&mut decoder, Tag::Unknown(GDAL_METADATA)).map_or((1.0, 0.0), |xml| scale_and_offset(&xml));
+    let described = text(&mut decoder, Tag::Unknown(GDAL_METADATA)).unwrap_or_default();
+    let number = |role: &str| of_first_band(&described, role).and_then(|text| text.parse().ok()).filter(|v: &f64| v.is_finite());
+    let (scale, offset, unit) = (number("scale"), number("offset"), of_first_band(&described, "unittype"));
     let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples).ok().flatten().unwrap_or_default();
     let first = usize::from(colour.num_samples()).saturating_sub(extra.len());
     let alpha = extra.iter().position(|kind| matches!(kind, 1 | 2)).map(|at| first + at);
     let bytes_of = |d: &mut Decoder<_>, tag| d.find_tag_unsigned_vec::<u64>(tag).ok().flatten();
     let chunk_bytes = bytes_of(&mut decoder, Tag::TileByteCounts).or_else(|| bytes_of(&mut decoder, Tag::StripByteCounts));
     let chunk_bytes = chunk_bytes.unwrap_or_default();
-    Ok((decoder, Header { size, chunk, colour, planar, nodata, scale, offset, alpha, masked, chunk_bytes, date, tags }))
+    Ok((decoder, Header { size, chunk, colour, planar, nodata, scale, offset, unit, alpha, masked, chunk_bytes, date, tags }))
 }
 
 /// Whether the file holds a mask of the first picture's size (TIFF 6.0, NewSubfileType, bit 2). Leaves the decoder at the first picture.
@@ -135,16 +135,13 @@ fn has_mask(decoder: &mut Decoder<Box<dyn Source>>, size: (u32, u32)) -> Result<
     Ok(found)
 }
 
-/// Scale and offset of the first band in GDAL's metadata.
-fn scale_and_offset(xml: &str) -> (f64, f64) {
-    let Ok(document) = roxmltree::Document::parse(xml.trim_matches(['\0', ' ', '\n'])) else { return (1.0, 0.0) };
-    let of = |role: &str| {
-        let items = document.descendants().filter(|n| n.has_tag_name("Item"));
-        let first = |n: &roxmltree::Node<'_, '_>| n.attribute("sample").is_none_or(|s| s == "0");
-        let item = items.into_iter().find(|n| first(n) && n.attribute("role") == Some(role))?;
-        item.text()?.trim().parse::<f64>().ok().filter(|v| v.is_finite())
-    };
-    (of("scale").unwrap_or(1.0), of("offset").unwrap_or(0.0))
+/// What GDAL's metadata say of the first band.
+fn of_first_band(xml: &str, role: &str) -> Option<String> {
+    let document = roxmltree::Document::parse(xml.trim_matches(['\0', ' ', '\n'])).ok()?;
+    let first = |n: &roxmltree::Node<'_, '_>| n.attribute("sample").is_none_or(|s| s == "0");
+    let mut items = document.descendants().filter(|n| n.has_tag_name("Item"));
+    let item = items.find(|n| first(n) && n.attribute("role") == Some(role))?;
+    Some(item.text()?.trim().to_owned())
 }
 
 /// TIFF's `2024:10:30 10:05:15`.

@@ -1,9 +1,8 @@
 //! World files and the `.prj` beside them.
 
-use super::advice;
-use super::crs::{Crs, Placement};
+use super::crs::Crs;
 use super::well_known_text;
-use crate::map::MapError;
+use crate::map::{MapError, advice};
 use std::path::{Path, PathBuf};
 
 /// The six numbers of a world file: x and y per column, x and y per row, and the centre of the first pixel.
@@ -34,53 +33,23 @@ pub(crate) fn beside(image: &Path) -> Option<PathBuf> {
         .find(|p| p.is_file() && p != image)
 }
 
-/// The placement of a picture by the world file beside it and the `.prj`, if there is one.
-pub(crate) fn placement(image: &Path, size: (u32, u32)) -> Result<Option<Placement>, MapError> {
-    let Some(path) = beside(image) else { return Ok(None) };
-    let text = read_text(&path)?;
-    let affine = parse(&text).ok_or_else(|| {
+/// The affine map that a world file states.
+pub(crate) fn affine(path: &Path) -> Result<[f64; 6], MapError> {
+    parse(&read_text(path)?).ok_or_else(|| {
         MapError::source(
-            &path,
+            path,
             "is not a world file",
             "it must hold six numbers: x and y per column, x and y per row, x and y of the first pixel's centre",
         )
-    })?;
-    let prj = ["prj", "PRJ"].iter().map(|e| image.with_extension(e)).find(|p| p.is_file());
-    let crs = match prj {
-        Some(path) => {
-            let text = read_text(&path)?;
-            well_known_text::crs(&text).map_err(|what| {
-                MapError::source(&path, what, advice::convert_from("gdalwarp -t_srs EPSG:4326 -s_srs", &path, image, "wgs84"))
-            })?
-        }
-        None if let Some(crs) = from_auxiliary(image)? => crs,
-        None if looks_like_degrees(&affine, size) => Crs::Geographic,
-        None => {
-            return Err(MapError::source(
-                image,
-                "its world file has coordinates that are no degrees, and there is no .prj or .aux.xml that says what they are",
-                format!(
-                    "put one beside it, {} with the text EPSG:32651 where they are metres of UTM zone 51; coordinates of a local system have no \
-                     place on earth: export the picture in WGS 84",
-                    image.with_extension("prj").display()
-                ),
-            ));
-        }
-    };
-    Ok(Some(Placement { crs, affine }))
+    })
 }
 
-/// The system that GDAL, QGIS or ArcGIS wrote beside a picture: `map.jpg.aux.xml`.
-fn from_auxiliary(image: &Path) -> Result<Option<Crs>, MapError> {
-    let path = PathBuf::from(format!("{}.aux.xml", image.display()));
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let text = read_text(&path)?;
-    let Ok(document) = roxmltree::Document::parse(&text) else { return Ok(None) };
-    let Some(system) = document.descendants().find(|n| n.has_tag_name("SRS")).and_then(|n| n.text()) else { return Ok(None) };
-    let put = format!("put a .prj with its EPSG code beside the picture: {}", image.with_extension("prj").display());
-    well_known_text::crs(system).map(Some).map_err(|what| MapError::source(&path, what, put))
+/// The system that the `.prj` beside a picture states.
+pub(crate) fn system_beside(image: &Path) -> Result<Option<Crs>, MapError> {
+    let Some(path) = ["prj", "PRJ"].iter().map(|e| image.with_extension(e)).find(|p| p.is_file()) else { return Ok(None) };
+    well_known_text::crs(&read_text(&path)?).map(Some).map_err(|what| {
+        MapError::source(&path, what, advice::convert_from("gdalwarp -t_srs EPSG:4326 -s_srs", &path, image, "wgs84"))
+    })
 }
 
 /// Reads a small text file; anything that is not UTF-8 is replaced, as only numbers and keywords matter.
@@ -90,7 +59,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, MapError> {
 }
 
 /// Whether all corners are latitudes and longitudes, and the pixels smaller than those of any imagery in metres.
-fn looks_like_degrees(affine: &[f64; 6], size: (u32, u32)) -> bool {
+pub(crate) fn looks_like_degrees(affine: &[f64; 6], size: (u32, u32)) -> bool {
     let (w, h) = (f64::from(size.0), f64::from(size.1));
     let [a, b, x0, d, e, y0] = *affine;
     let inside = [(0.0, 0.0), (w, 0.0), (0.0, h), (w, h)]

@@ -4,6 +4,7 @@ use super::Layer;
 use crate::geo::GeodeticBounds;
 use crate::geo::mercator::{TILE_PX, Tile, ground_sampling_distance_m, lat_lon_from_pixel};
 use crate::map::MapError;
+use crate::map::extent::{Agreement, agreement, bounds_from_text, in_words};
 use crate::map::region::{SourceRecord, cluster};
 use crate::map::resample::{Window, colour};
 use crate::map::tile::{Quarter, TilePixels};
@@ -30,51 +31,40 @@ struct Stored {
 /// Which way the rows of tiles are counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TileRows {
-    /// From the south where the folder says so by a `tilemapresource.xml`, as `gdal2tiles.py` writes it; else from the north.
+    /// From the south where the folder says so, by a `tilemapresource.xml`, as `gdal2tiles.py` writes it, or in a `metadata.json`; else from the north.
     #[default]
     AsTheFolderSays,
     /// From the south: TMS.
     FromSouth,
 }
 
+/// The finest zoom that tiles may have.
+const MAX_ZOOM: u8 = 23;
+/// Where programs state what a folder of tiles holds: mb-util and MapTiler, TileJSON.
+const TILE_JSON: [&str; 4] = ["metadata.json", "tiles.json", "tilejson.json", "tile.json"];
+/// A longer one is something else.
+const LARGEST_JSON: u64 = 1 << 20;
 /// What `gdal2tiles.py` writes into a folder whose rows are counted from the south.
 const TMS_FILE: &str = "tilemapresource.xml";
 
 impl XyzFolder {
     /// Looks for tiles in a folder; `None` when it holds none.
     pub fn open(path: &Path, rows: TileRows, warnings: &mut Vec<String>) -> Result<Option<Self>, MapError> {
-        let from_south = rows == TileRows::FromSouth || path.join(TMS_FILE).is_file();
+        let found = listed(path, warnings)?;
+        let from_south = Stated::of(path)?.from_south(path, rows, &found, warnings)?;
         let mut files = BTreeMap::new();
         let mut no_pictures = Vec::new();
-        for z in numbered(path)? {
-            let Ok(zoom) = u8::try_from(z.0) else { continue };
-            if zoom > 23 || !z.1.is_dir() {
-                continue;
-            }
-            for x in numbered(&z.1)?.into_iter().filter(|x| x.1.is_dir()) {
-                for y in numbered(&x.1)?.into_iter().filter(|y| y.1.is_file()) {
-                    let extension = y.1.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-                    if !matches!(extension.as_str(), "jpg" | "jpeg" | "png" | "webp") {
-                        continue;
-                    }
-                    let side = 1u32 << zoom;
-                    if x.0 >= side || y.0 >= side {
-                        warnings.push(format!("{}: zoom {zoom} has no such tile; it was left out", y.1.display()));
-                        continue;
-                    }
-                    let row = if from_south { side - 1 - y.0 } else { y.0 };
-                    let tile = Tile { z: zoom, x: x.0, y: row };
-                    match size_px(&y.1) {
-                        Some(TILE_PX) => drop(files.insert(tile, Stored { path: y.1, quarter: None })),
-                        Some(size) if size == 2 * TILE_PX && zoom < 23 => {
-                            for (column, row) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
-                                let part = Tile { z: zoom + 1, x: 2 * tile.x + column, y: 2 * tile.y + row };
-                                files.insert(part, Stored { path: y.1.clone(), quarter: Some((column, row)) });
-                            }
-                        }
-                        _ => no_pictures.push(y.1),
+        for (counted, file) in found {
+            let tile = if from_south { from_the_other_side(counted) } else { counted };
+            match size_px(&file) {
+                Some(TILE_PX) => drop(files.insert(tile, Stored { path: file, quarter: None })),
+                Some(size) if size == 2 * TILE_PX && tile.z < MAX_ZOOM => {
+                    for (column, row) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+                        let part = Tile { z: tile.z + 1, x: 2 * tile.x + column, y: 2 * tile.y + row };
+                        files.insert(part, Stored { path: file.clone(), quarter: Some((column, row)) });
                     }
                 }
+                _ => no_pictures.push(file),
             }
         }
         if let Some(first) = no_pictures.first() {
@@ -131,6 +121,122 @@ impl XyzFolder {
                 "remove it or fetch it again",
             )
         })
+    }
+}
+
+/// The files of a folder that are named as tiles are, by their numbers.
+fn listed(path: &Path, warnings: &mut Vec<String>) -> Result<Vec<(Tile, PathBuf)>, MapError> {
+    let mut found = Vec::new();
+    for (number, of_zoom) in numbered(path)?.into_iter().filter(|z| z.1.is_dir()) {
+        let Some(zoom) = u8::try_from(number).ok().filter(|zoom| *zoom <= MAX_ZOOM) else { continue };
+        let side = 1u32 << zoom;
+        for (x, column) in numbered(&of_zoom)?.into_iter().filter(|x| x.1.is_dir()) {
+            for (y, file) in numbered(&column)?.into_iter().filter(|y| y.1.is_file()) {
+                let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+                if !matches!(extension.as_str(), "" | "jpg" | "jpeg" | "png" | "webp") {
+                    continue;
+                }
+                if x >= side || y >= side {
+                    warnings.push(format!("{}: zoom {zoom} has no such tile; it was left out", file.display()));
+                    continue;
+                }
+                found.push((Tile { z: zoom, x, y }, file));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The first folder within another that holds tiles, looked for in some hundred folders.
+pub(super) fn nested(folder: &Path) -> Option<PathBuf> {
+    let holds_tiles = |folder: &Path| {
+        let inside = |folder: &Path| numbered(folder).unwrap_or_default().into_iter().map(|(_, path)| path).find(|p| p.is_dir());
+        let column = inside(folder).and_then(|zoom| inside(&zoom));
+        column.is_some_and(|column| numbered(&column).unwrap_or_default().iter().any(|(_, file)| file.is_file()))
+    };
+    let folders = walkdir::WalkDir::new(folder).min_depth(1).max_depth(3).sort_by_file_name().into_iter().flatten();
+    folders.filter(|entry| entry.file_type().is_dir()).take(300).map(walkdir::DirEntry::into_path).find(|path| holds_tiles(path))
+}
+
+/// The tile of this row when rows are counted from the other side.
+fn from_the_other_side(tile: Tile) -> Tile {
+    Tile { y: tile.tms_row(), ..tile }
+}
+
+/// What a folder states of its tiles.
+#[derive(Default)]
+struct Stated {
+    from_south: Option<bool>,
+    bounds: Option<(GeodeticBounds, PathBuf)>,
+}
+
+impl Stated {
+    fn of(folder: &Path) -> Result<Self, MapError> {
+        let mut stated = Self { from_south: folder.join(TMS_FILE).is_file().then_some(true), bounds: None };
+        let is_small = |file: &PathBuf| std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.len() <= LARGEST_JSON);
+        for file in TILE_JSON.iter().map(|name| folder.join(name)).filter(is_small) {
+            let bytes = std::fs::read(&file).map_err(|e| MapError::read(&file, e))?;
+            // Other programs keep other things in files of these names.
+            let Ok(json) = serde_json::from_slice::<serde_json::Value>(&bytes) else { continue };
+            let scheme = json["scheme"].as_str().map(str::to_lowercase);
+            stated.from_south = stated.from_south.or(scheme.and_then(|scheme| match scheme.as_str() {
+                "tms" => Some(true),
+                "xyz" => Some(false),
+                _ => None,
+            }));
+            let text = match &json["bounds"] {
+                serde_json::Value::Array(numbers) => numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+                other => other.as_str().unwrap_or_default().to_owned(),
+            };
+            stated.bounds = stated.bounds.or_else(|| Some((bounds_from_text(&text)?, file.clone())));
+        }
+        Ok(stated)
+    }
+
+    /// Whether the rows are counted from the south: as is asked for, else as the folder says. Its bounds have the last word.
+    fn from_south(
+        &self,
+        folder: &Path,
+        rows: TileRows,
+        found: &[(Tile, PathBuf)],
+        warnings: &mut Vec<String>,
+    ) -> Result<bool, MapError> {
+        let from_south = rows == TileRows::FromSouth || self.from_south.unwrap_or(false);
+        let Some((stated, file)) = &self.bounds else { return Ok(from_south) };
+        let Some(finest) = found.iter().map(|(tile, _)| tile.z).max() else { return Ok(from_south) };
+        let areas = |placed: &dyn Fn(Tile) -> Tile| -> Vec<GeodeticBounds> {
+            let tiles = found.iter().filter(|(tile, _)| tile.z == finest).map(|(tile, _)| bounds(placed(*tile)));
+            cluster(&tiles.collect::<Vec<_>>()).into_iter().map(|(area, _)| area).collect()
+        };
+        let counted = areas(&|tile| if from_south { from_the_other_side(tile) } else { tile });
+        let side = |from_south: bool| if from_south { "south" } else { "north" };
+        let (contradicts, hint) = match agreement(&counted, stated) {
+            Agreement::AsCounted => return Ok(from_south),
+            Agreement::OtherSide if rows == TileRows::AsTheFolderSays => {
+                warnings.push(format!(
+                    "{}: its rows are counted from the {}, as the bounds in {} tell",
+                    folder.display(),
+                    side(!from_south),
+                    file.display()
+                ));
+                return Ok(!from_south);
+            }
+            Agreement::OtherSide => ("are on the other side of the equator", "leave --tms out".to_owned()),
+            Agreement::Nowhere => {
+                let swapped = areas(&|tile| Tile { x: tile.y, y: tile.x, ..tile });
+                if agreement(&swapped, stated) == Agreement::Nowhere {
+                    (
+                        "lie elsewhere",
+                        format!("remove what is wrong of them; without {} the tiles alone say where they are", file.display()),
+                    )
+                } else {
+                    ("lie elsewhere", "its folders seem to be z/y/x: make them z/x/y".into())
+                }
+            }
+        };
+        let places = counted.first().map(in_words).unwrap_or_default();
+        let what = format!("its tiles {contradicts} ({places}) than {} says ({})", file.display(), in_words(stated));
+        Err(MapError::source(folder, what, hint))
     }
 }
 

@@ -10,6 +10,9 @@ use crate::recording::rows::FrameRow;
 /// Containers round times to a millisecond, at either end of a difference.
 const ROUNDING_NS: i64 = 2_000_000;
 
+/// So many rows in a row are no accident.
+const CONFLICTS: u32 = 3;
+
 /// A frame and the stamp of its row.
 #[derive(Clone, Copy)]
 struct Matched {
@@ -32,6 +35,8 @@ pub(super) struct FrameTable {
     usual_ns: Option<i64>,
     /// Pictures that are missing so far.
     missing: u64,
+    /// What rows that agree by their number only have between stamp and time, and how many of them in a row.
+    conflict: (i64, u32),
 }
 
 impl FrameTable {
@@ -45,6 +50,7 @@ impl FrameTable {
             last: None,
             usual_ns: None,
             missing: 0,
+            conflict: (0, 0),
         }
     }
 
@@ -80,13 +86,26 @@ impl FrameTable {
                     self.nearest(wanted_ns).filter(|(n, stamp_ns)| may_be_missing && *n >= index && agrees(*stamp_ns))
                 });
                 self.agreed += u64::from(agreeing.is_some());
-                agreeing.or(by_number.filter(|_| !self.is_live || self.agreed == 0))
+                agreeing.or_else(|| {
+                    by_number.filter(|(_, stamp_ns)| {
+                        !self.is_live || self.agreed == 0 || self.insists(stamp_ns.saturating_sub(pts_ns))
+                    })
+                })
             }
         };
         let (number, stamp_ns) = found?;
         self.missing = number.saturating_sub(index);
+        self.conflict.1 = 0;
         self.matched = Some(Matched { pts_ns, stamp_ns });
         self.rows.get(&number).cloned()
+    }
+
+    /// Whether several rows in a row agree by their numbers on another relation of stamps to the container's times: it has a new beginning.
+    fn insists(&mut self, stamp_minus_pts_ns: i64) -> bool {
+        let (before_ns, times) = self.conflict;
+        let same = stamp_minus_pts_ns.abs_diff(before_ns) <= ROUNDING_NS.unsigned_abs();
+        self.conflict = (stamp_minus_pts_ns, if same { times + 1 } else { 1 });
+        self.conflict.1 >= CONFLICTS
     }
 
     /// Whether more time has passed since the frame before than frames take.
@@ -164,6 +183,15 @@ mod tests {
     fn a_pause_that_the_table_knows_is_no_damage() {
         let mut table = plain([0, 40, 80, 5_000, 5_040]);
         assert_eq!(frames(&mut table, &[1_000, 1_040, 1_080, 6_000, 6_040]), (0..5).map(Some).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_part_whose_times_begin_anew_is_told_by_number_again() {
+        let rows: Vec<(u64, i64)> = (0..20).map(|i| (i, 40 * i as i64)).collect();
+        let pts: Vec<i64> = (0..20).map(|i| if i < 10 { 40 * i } else { 40 * i - 333 }).collect();
+        let served = frames(&mut live(&rows), &pts);
+        assert_eq!(served[12..], (12..20).map(Some).collect::<Vec<_>>());
+        assert!(served[10..12].iter().all(Option::is_none));
     }
 
     #[test]

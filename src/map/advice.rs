@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// What makes a GeoTIFF of a file without changing what it shows.
+pub(super) const PLAIN: &str = "gdal_translate -co COMPRESS=DEFLATE -co TILED=YES";
+
 /// A path as one word of a shell.
 fn word(path: &Path) -> String {
     let text = path.display().to_string();
@@ -16,7 +19,7 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
 
 /// What to do: a program with its options, on a file, for another beside it.
 pub(super) fn convert(program: &str, path: &Path, ending: &str) -> String {
-    format!("convert it with `{program} {} {}` and use that", word(path), word(&beside(path, ending)))
+    format!("convert it with `{program} {} {}` and give that", word(path), word(&beside(path, ending)))
 }
 
 /// The same, told by a file which coordinate system it has: GDAL itself does not heed one beside a picture.
@@ -32,7 +35,7 @@ mod tests {
     fn a_command_is_one_that_a_shell_understands() {
         assert_eq!(
             convert("gdal_translate -b 1", Path::new("/a/b.c.tif"), "x"),
-            "convert it with `gdal_translate -b 1 /a/b.c.tif /a/b.c.x.tif` and use that"
+            "convert it with `gdal_translate -b 1 /a/b.c.tif /a/b.c.x.tif` and give that"
         );
         assert_eq!(word(Path::new("my map's.tif")), r"'my map'\''s.tif'");
         assert_eq!(beside(Path::new("photos/DJI.JPG"), "wgs84"), Path::new("photos/DJI.wgs84.tif"));
