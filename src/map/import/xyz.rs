@@ -51,7 +51,7 @@ impl XyzFolder {
     /// Looks for tiles in a folder; `None` when it holds none.
     pub fn open(path: &Path, rows: TileRows, warnings: &mut Vec<String>) -> Result<Option<Self>, MapError> {
         let found = listed(path, warnings)?;
-        let from_south = Stated::of(path)?.from_south(path, rows, &found, warnings)?;
+        let from_south = Stated::of(path)?.counts_from_south(path, rows, &found, warnings)?;
         let mut files = BTreeMap::new();
         let mut no_pictures = Vec::new();
         for (counted, file) in found {
@@ -194,7 +194,7 @@ impl Stated {
     }
 
     /// Whether the rows are counted from the south: as is asked for, else as the folder says. Its bounds have the last word.
-    fn from_south(
+    fn counts_from_south(
         &self,
         folder: &Path,
         rows: TileRows,
