@@ -111,6 +111,7 @@ impl HealthWatch {
     }
 
     /// Takes the counters of a video.
+    #[cfg(any(test, feature = "gst"))]
     pub fn video(&mut self, video: VideoHealth) {
         let faults = [
             ("left out: they follow a loss, and the next key frame is still to come", video.after_loss),

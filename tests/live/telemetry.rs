@@ -244,7 +244,7 @@ mod mavlink_link {
 
 /// Runs `skyfix sync` on a reader.
 fn sync(reader: &std::path::Path) -> (bool, String) {
-    let output = crate::bundled::command().arg("sync").arg(reader).output().unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_skyfix")).arg("sync").arg(reader).output().unwrap();
     let text = [output.stdout, output.stderr].map(|b| String::from_utf8_lossy(&b).into_owned()).concat();
     (output.status.success(), text)
 }
