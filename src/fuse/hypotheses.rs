@@ -77,8 +77,13 @@ impl Hypothesis {
     }
 
     fn meets(&self, demand: &Demand) -> bool {
+        let (far, long) = self.reaches(demand);
+        self.seen.len() >= demand.fixes && (far || long)
+    }
+
+    fn reaches(&self, demand: &Demand) -> (bool, bool) {
         let span_s = seconds_between(self.first.stamp_ns, self.last.stamp_ns);
-        self.seen.len() >= demand.fixes && (self.spread_m >= demand.spread_m || span_s >= demand.span_s)
+        (self.spread_m >= demand.spread_m, span_s >= demand.span_s)
     }
 }
 
@@ -146,6 +151,12 @@ impl Hypotheses {
         let Some((latest, others)) = self.carried.split_last() else { return false };
         let rival = others.iter().chain(&self.own).map(|h| h.seen.len()).max().unwrap_or(0);
         latest.meets(demand) && leads(latest, rival)
+    }
+
+    /// Whether the place of the latest fix that was not followed has won over both the way and the time that are demanded: nothing on the ground
+    /// repeats for so long along a way.
+    pub fn lasts(&self, demand: &Demand) -> bool {
+        self.won(demand) && self.carried.last().is_some_and(|latest| latest.reaches(demand) == (true, true))
     }
 
     /// Whether what the filter follows has won.
@@ -236,6 +247,17 @@ mod tests {
             hovering.take(Sighting { en_m: Vector2::zeros(), ..sighting(k, 0.0) }, 3.0);
         }
         assert!(hovering.won(&DEMAND));
+    }
+
+    #[test]
+    fn what_lasts_over_a_way_and_a_time_outlasts_a_sure_filter_and_what_hovers_does_not() {
+        let demand = Demand { fixes: 3, spread_m: 100.0, span_s: 20.0 };
+        assert!(!after(&[80.0; 20]).lasts(&demand) && after(&[80.0; 45]).lasts(&demand));
+        let mut hovering = Hypotheses::new(3);
+        for k in 0..400 {
+            hovering.take(Sighting { en_m: Vector2::zeros(), ..sighting(k, 0.0) }, 3.0);
+        }
+        assert!(!hovering.lasts(&demand));
     }
 
     #[test]

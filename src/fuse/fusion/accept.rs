@@ -1,6 +1,6 @@
 //! What becomes of a fix: used, refused, beyond the gate, or the reason to start anew where it says.
 
-use super::reacquire::RETURNED;
+use super::reacquire::{FAR, RETURNED};
 use crate::fuse::hypotheses::{Demand, Sighting};
 use crate::fuse::measurement::Taken;
 use crate::fuse::offers::Offers;
@@ -75,7 +75,11 @@ pub(super) fn accept(
             }
             running.hypotheses = hypotheses;
             let demand = running.demand_of_restart(acquiring, settings.restart_fixes);
-            if running.hypotheses.won(&demand) && !sure { Verdict::Restart(nis) } else { Verdict::Gated(nis) }
+            let won = match sure {
+                true => running.hypotheses.lasts(&Demand { fixes: settings.restart_fixes, ..FAR }),
+                false => running.hypotheses.won(&demand),
+            };
+            if won { Verdict::Restart(nis) } else { Verdict::Gated(nis) }
         }
     }
 }

@@ -42,6 +42,16 @@ fn fix(place: Vector2<f64>, lean: Vector2<f64>) -> Outcome {
 
 /// A flight whose frames after the first ten have fixes only where `fixed` says so. Returns each frame's result and true place.
 fn flight(fusion: &mut Fusion, seed: u64, frames: usize, fixed: impl Fn(usize) -> bool) -> Vec<(Fused, Vector2<f64>)> {
+    flight_off(fusion, seed, frames, |t| fixed(t).then(Vector2::zeros))
+}
+
+/// The same with the fixes where `off_m` says, from the true place; none where it says nothing.
+fn flight_off(
+    fusion: &mut Fusion,
+    seed: u64,
+    frames: usize,
+    off_m: impl Fn(usize) -> Option<Vector2<f64>>,
+) -> Vec<(Fused, Vector2<f64>)> {
     let noise = fusion.settings.noise;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut normal = || (0..12).map(|_| rng.random::<f64>() - 0.5).sum::<f64>();
@@ -83,8 +93,9 @@ fn flight(fusion: &mut Fusion, seed: u64, frames: usize, fixed: impl Fn(usize) -
             ..Known::default()
         };
         let told = place + offset_m + Vector2::new(normal(), normal()) * FIX_SIGMA_M;
-        let one = fix(told, lean + jitter + Vector2::new(normal(), normal()) * 0.01);
-        let outcome = if t < 10 || fixed(t) { one } else { Outcome::Abstained(AbstainReason::FewInliers) };
+        let seen_lean = lean + jitter + Vector2::new(normal(), normal()) * 0.01;
+        let off_m = if t < 10 { Some(Vector2::zeros()) } else { off_m(t) };
+        let outcome = off_m.map_or(Outcome::Abstained(AbstainReason::FewInliers), |off_m| fix(told + off_m, seen_lean));
         out.push((fusion.step_along(stamp_ns, &TelemetryBatch::default(), &known, &outcome, way.as_ref()), place));
     }
     out
@@ -151,6 +162,26 @@ fn the_smoother_takes_more_from_a_later_fix_where_ways_tie_the_frames_to_it() {
         }
     }
     assert!(sum[0] < 4.0 && sum[0] < 0.5 * sum[1], "{sum:?}");
+}
+
+#[test]
+fn a_filter_that_is_sure_and_wrong_is_brought_back_by_what_lasts_along_a_way_and_not_by_what_is_over_in_ten_seconds() {
+    let off_m = Vector2::new(0.0, 240.0);
+    let settings = FusionSettings { odometry: Odometry::On, ..FusionSettings::default() };
+    for seed in 0..10 {
+        let mut fusion = Fusion::new(settings, TrackOptions::default(), None);
+        let flown = flight_off(&mut fusion, seed, 140, |t| Some(if t < 60 { Vector2::zeros() } else { off_m }));
+        let way_m = (flown[60].1 - flown[139].1).norm();
+        let state = flown[90].0.track.state.as_ref().unwrap();
+        // The way between frames keeps it sure of its place all along.
+        assert!(3.0 * state.covariance_en_m2.trace().sqrt() < 50.0, "seed {seed}");
+        let (last, place) = &flown[139];
+        let back = error_m(&last.track, &(place + off_m)).norm() < 30.0;
+        assert!(back || way_m < 150.0, "seed {seed}: {way_m:.0} m on, {}", error_m(&last.track, place));
+        let mut fusion = Fusion::new(settings, TrackOptions::default(), None);
+        flight_off(&mut fusion, seed, 140, |t| Some(if (60..80).contains(&t) { off_m } else { Vector2::zeros() }));
+        assert_eq!(fusion.counters().restarts, 0, "seed {seed}");
+    }
 }
 
 #[test]

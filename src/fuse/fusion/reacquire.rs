@@ -15,7 +15,7 @@ const LIKELY: f64 = 5.99;
 /// What speaks for a place, besides enough fixes ([`NEAR`] where nothing speaks against it), where dead reckoning does,
 const DOUBTFUL: Demand = Demand { fixes: 0, spread_m: 100.0, span_s: 5.5 };
 /// and where dead reckoning rules it out. What repeats on the ground seldom does so for longer.
-const FAR: Demand = Demand { fixes: 0, spread_m: 100.0, span_s: 20.0 };
+pub(super) const FAR: Demand = Demand { fixes: 0, spread_m: 100.0, span_s: 20.0 };
 /// What has to speak for a place at which an outage ended, until nothing else can take it from there as from a start.
 pub(super) const RETURNED: Demand = Demand { fixes: 0, spread_m: 150.0, span_s: 6.0 };
 
