@@ -56,11 +56,7 @@ fn by_world_file(raster: &Path, size: (u32, u32), own: Option<&Crs>) -> Result<O
         Some(stated) => Some(stated),
         None => Auxiliary::beside(raster)?.map_or(Ok(None), |beside| beside.system())?,
     };
-    let crs = match stated {
-        Some(crs) => crs,
-        None if world_file::looks_like_degrees(&affine, size) => Crs::Geographic,
-        None => own.cloned().ok_or_else(|| no_system(raster, "its world file has"))?,
-    };
+    let crs = system_of(stated, &affine, size, own).ok_or_else(|| no_system(raster, "its world file has"))?;
     Ok(Some((path.display().to_string(), Placement { crs, affine })))
 }
 
@@ -71,12 +67,14 @@ fn by_auxiliary(raster: &Path, size: (u32, u32), own: Option<&Crs>) -> Result<Op
         Some(stated) => Some(stated),
         None => world_file::system_beside(raster)?,
     };
-    let crs = match stated {
-        Some(crs) => crs,
-        None if world_file::looks_like_degrees(&affine, size) => Crs::Geographic,
-        None => own.cloned().ok_or_else(|| no_system(raster, "its .aux.xml has"))?,
-    };
+    let crs = system_of(stated, &affine, size, own).ok_or_else(|| no_system(raster, "its .aux.xml has"))?;
     Ok(Some((beside.path.display().to_string(), Placement { crs, affine })))
+}
+
+/// The system of an affine map: the one that is stated, degrees where it looks like them, else that of the raster's own tags.
+fn system_of(stated: Option<Crs>, affine: &[f64; 6], size: (u32, u32), own: Option<&Crs>) -> Option<Crs> {
+    let degrees = || world_file::looks_like_degrees(affine, size).then_some(Crs::Geographic);
+    stated.or_else(degrees).or_else(|| own.cloned())
 }
 
 fn no_system(raster: &Path, what_has: &str) -> MapError {
