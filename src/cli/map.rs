@@ -165,17 +165,17 @@ fn dated(date: &str, today: jiff::civil::Date) -> String {
     let mut parts = date.split(['-', 'T', ' ']).map(|part| part.parse::<i32>().ok());
     let month = |year: i32, month: i32| 12 * year + month;
     let Some(year) = parts.next().flatten() else { return date.into() };
-    let now = month(today.year().into(), today.month().into());
-    let age = match parts.next().flatten() {
-        Some(of_year) => match now - month(year, of_year) {
-            0 => "of this month".into(),
-            1 => "1 month old".into(),
-            months @ 2..=23 => format!("{months} months old"),
-            months => format!("{} years old", months / 12),
-        },
-        None => format!("about {} years old", i32::from(today.year()) - year),
+    let of_year = parts.next().flatten();
+    let months = month(today.year().into(), today.month().into()) - month(year, of_year.unwrap_or(1));
+    let age = match (months, of_year) {
+        (..=-1, _) => "which is still to come".into(),
+        (_, None) => format!("about {} years old", i32::from(today.year()) - year),
+        (0, _) => "of this month".into(),
+        (1, _) => "1 month old".into(),
+        (2..=23, _) => format!("{months} months old"),
+        _ => format!("{} years old", months / 12),
     };
-    if now < month(year, 1) { format!("{date}, which is still to come") } else { format!("{date}, {age}") }
+    format!("{date}, {age}")
 }
 
 fn index(arguments: &IndexArguments) -> anyhow::Result<()> {
@@ -263,6 +263,8 @@ mod tests {
         assert_eq!(dated("2019-05-04T10:00:00", today), "2019-05-04T10:00:00, 7 years old");
         assert_eq!(dated("2019", today), "2019, about 7 years old");
         assert_eq!(dated("2027-05-04", today), "2027-05-04, which is still to come");
+        assert_eq!(dated("2026-12-24", today), "2026-12-24, of this month");
+        assert_eq!(dated("2026-09", jiff::civil::date(2026, 3, 1)), "2026-09, which is still to come");
         assert_eq!(dated("in spring", today), "in spring");
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 pub(super) const PLAIN: &str = "gdal_translate -co COMPRESS=DEFLATE -co TILED=YES";
 
 /// A path as one word of a shell.
-fn word(path: &Path) -> String {
+pub(super) fn word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }

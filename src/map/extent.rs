@@ -1,7 +1,7 @@
 //! Where the tiles of a map lie: by their numbers, and by what is stated of them, which must agree.
 
-use super::MapError;
 use super::region::{Region, SourceRecord, cluster};
+use super::{MapError, advice};
 use crate::geo::mercator::{TILE_PX, ground_sampling_distance_m, lat_lon_from_pixel};
 use crate::geo::{EnuPlane, GeodeticBounds};
 use rusqlite::Connection;
@@ -97,7 +97,7 @@ fn are_from_north(
     areas: &[GeodeticBounds],
     stated: Option<&GeodeticBounds>,
 ) -> Result<bool, MapError> {
-    let file = path.display();
+    let (file, word) = (path.display(), advice::word(path));
     let says_so = metadata.get("scheme").is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("xyz"));
     let Some(stated) = stated else {
         if !says_so {
@@ -107,7 +107,7 @@ fn are_from_north(
             path,
             "says that its rows are counted from the north (scheme xyz), which no MBTiles file should, and has no bounds that tell whether they are",
             format!(
-                "write its bounds into it, west, south, east, north: `sqlite3 '{file}' \"INSERT INTO metadata VALUES('bounds', '8.1,47.2,8.3,47.4')\"`"
+                "write its bounds into it, west, south, east, north: `sqlite3 {word} \"INSERT INTO metadata VALUES('bounds', '8.1,47.2,8.3,47.4')\"`"
             ),
         ));
     };
@@ -127,7 +127,7 @@ fn are_from_north(
                 areas.first().map(in_words).unwrap_or_default()
             ),
             format!(
-                "where the tiles are right, remove the bounds: `sqlite3 '{file}' \"DELETE FROM metadata WHERE name = 'bounds'\"`"
+                "where the tiles are right, remove the bounds: `sqlite3 {word} \"DELETE FROM metadata WHERE name = 'bounds'\"`"
             ),
         )),
     }
@@ -197,11 +197,7 @@ pub(super) fn taken_apart(
     regions: Vec<Region>,
     (zooms, rows_from_north): ((u8, u8), bool),
 ) -> Result<Vec<Region>, MapError> {
-    let area_m2 = |region: &Region| {
-        let (west, south, east, north) = region.extent_m();
-        (east - west) * (north - south)
-    };
-    if regions.iter().all(|region| area_m2(region) < SMALLEST_M2) {
+    if regions.iter().all(|region| region.area_m2() < SMALLEST_M2) {
         return Ok(regions);
     }
     // Where the coarsest source still has tiles.
@@ -217,7 +213,7 @@ pub(super) fn taken_apart(
     let mut parts = Vec::new();
     for region in regions {
         let inside: Vec<GeodeticBounds> = runs.iter().filter_map(|run| run.intersection(&region.bounds)).collect();
-        if area_m2(&region) < SMALLEST_M2 || inside.is_empty() || filled(&region.bounds, &inside) >= LEAST_FILLED {
+        if region.area_m2() < SMALLEST_M2 || inside.is_empty() || filled(&region.bounds, &inside) >= LEAST_FILLED {
             parts.push(region);
             continue;
         }

@@ -48,6 +48,12 @@ impl Region {
     pub fn extent_m(&self) -> (f64, f64, f64, f64) {
         self.bounds.extent_m(&self.plane)
     }
+
+    /// Area of that rectangle, square metres.
+    pub fn area_m2(&self) -> f64 {
+        let (west, south, east, north) = self.extent_m();
+        (east - west) * (north - south)
+    }
 }
 
 /// Distance between two rectangles, metres; 0 where they touch.

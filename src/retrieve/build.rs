@@ -194,7 +194,7 @@ fn choose_levels(regions: &[Region], finest_gsd_m: Option<f64>, stride: usize) -
     let first = match finest_gsd_m {
         Some(gsd_m) => nearest(gsd_m).max(deserved),
         None => {
-            let area_m2: f64 = regions.iter().map(Region::extent_m).map(|(w, s, e, n)| (e - w) * (n - s)).sum();
+            let area_m2: f64 = regions.iter().map(Region::area_m2).sum();
             let cells = |level: u32| area_m2 / (level_gsd_m(level) * stride as f64).powi(2);
             let of_any = nearest(FINEST_OF_ANY_M).max(deserved);
             (deserved..of_any).find(|level| cells(*level) <= FINE_CELLS).unwrap_or(of_any)

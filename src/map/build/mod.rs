@@ -148,12 +148,8 @@ pub(crate) fn build_layers(
     }
     let sources: Vec<SourceRecord> = layers.iter().flat_map(|l| l.records()).collect();
     let mut report = writer.finish(&sources, zooms, options)?;
-    let rectangle_m2 = |region: Region| {
-        let (west, south, east, north) = region.extent_m();
-        (east - west) * (north - south)
-    };
     report.imagery_m2 = imagery_m2;
-    report.imagery_share = (imagery_m2 / regions(&sources).into_iter().map(rectangle_m2).sum::<f64>()).min(1.0);
+    report.imagery_share = (imagery_m2 / regions(&sources).iter().map(Region::area_m2).sum::<f64>()).min(1.0);
     report.sources = sources;
     Ok(report)
 }
