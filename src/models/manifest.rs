@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::ModelError;
+use super::{ModelError, variable};
 
 /// The manifest and where it lies.
 #[derive(Clone, Debug)]
@@ -194,10 +194,10 @@ impl ModelEntry {
 }
 
 impl Manifest {
-    /// Finds the manifest: in `SKYFIX_MODELS`, else in `models/` of the executable's folder or one above it, else in `models/`
+    /// Finds the manifest: in `SKYFIX_MODELS` where that is set and not empty, else in `models/` of the executable's folder or one above it, else in `models/`
     /// of the working folder or one above it.
     pub fn find() -> Result<Self, ModelError> {
-        if let Some(folder) = std::env::var_os("SKYFIX_MODELS") {
+        if let Some(folder) = variable("SKYFIX_MODELS") {
             return Self::read(&PathBuf::from(folder).join("manifest.toml"));
         }
         let starts = [std::env::current_exe().ok().and_then(|p| p.canonicalize().ok()), std::env::current_dir().ok()];
@@ -278,7 +278,7 @@ impl Manifest {
 
     fn locate_file(&self, name: &str, file: &str) -> Result<PathBuf, ModelError> {
         let mut folders = vec![self.folder.clone()];
-        if let Some(list) = std::env::var_os("SKYFIX_MODEL_PATH") {
+        if let Some(list) = variable("SKYFIX_MODEL_PATH") {
             folders.extend(std::env::split_paths(&list));
         }
         folders.push(self.folder.join("../../shared/models"));

@@ -28,6 +28,11 @@ pub use manifest::{AggregationEntry, ConsensusEntry, Manifest, ModelEntry};
 #[cfg(feature = "onnx")]
 pub use onnx::OnnxDense;
 
+/// A variable of the environment that is set to something.
+fn variable(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
 /// Where inference runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Device {

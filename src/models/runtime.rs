@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock};
 
 use ort::environment::Environment;
 
-use super::ModelError;
+use super::{ModelError, variable};
 
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
 static STARTING: Mutex<()> = Mutex::new(());
@@ -13,7 +13,7 @@ static STARTING: Mutex<()> = Mutex::new(());
 /// The shared library: `ORT_DYLIB_PATH`, else the one that `make setup` put into the clone's virtual environment, looked for in
 /// the folders above the executable and the working folder.
 pub fn find_library() -> Result<PathBuf, ModelError> {
-    if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from) {
+    if let Some(path) = variable("ORT_DYLIB_PATH").map(PathBuf::from) {
         return if path.is_file() {
             Ok(path)
         } else {

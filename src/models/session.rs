@@ -16,6 +16,8 @@ pub(super) fn session(name: &str, bytes: &[u8], device: Device, intra_threads: u
         .and_then(|b| Ok(b.with_intra_threads(intra_threads)?))
         .and_then(|b| Ok(b.with_inter_threads(1)?))
         .and_then(|b| Ok(b.with_intra_op_spinning(false)?))
+        // One is kept for each size of view ever seen, for good.
+        .and_then(|b| Ok(b.with_memory_pattern(false)?))
         .map_err(|e| failed(e.to_string()))?;
     if let Device::Cuda(number) = device {
         let unusable = |reason: String| ModelError::Device { device, reason };
