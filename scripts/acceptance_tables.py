@@ -8,6 +8,10 @@ from pathlib import Path
 SUCCESS_M, FAR_M = 25.0, 50.0
 # Of what is stated: upper bounds of the bins.
 BINS = [0.01, 0.05, 0.2, 0.5, 1.0]
+# Limits of `p_wrong` that are compared, the one of skyfix among them.
+LIMITS = [0.01, 0.03, 0.06, 0.1, 0.2, 0.4]
+# Of places that are given up for their `p_wrong` alone.
+GIVEN_UP = ("fix", "not_on_map", "ambiguous")
 
 
 def metres(at, to):
@@ -168,6 +172,35 @@ def reliability(done):
     return text + f"\n\nOf the right positions with all known, {rate(known_sure, known_right)} state at most 1 %."
 
 
+def best_places(cell, result):
+    """Of each frame with a best place: how likely it is said to be wrong (infinity where something else speaks against it), and whether it is wrong."""
+    out, frames = [], 0
+    for folder, truth in result["flights"]:
+        true = {r["frame"]: r for r in rows(truth)} if truth else {}
+        frames += sum(r["centre_trusted"] == "yes" for r in true.values()) if truth else len(rows(Path(folder) / "fixes.csv"))
+        for row in rows(Path(folder) / "evidence.csv"):
+            p = float(row["p_wrong"]) if row["outcome"] in GIVEN_UP else math.inf
+            if cell.negative or not truth:
+                out.append((p, True))
+            elif true.get(row["frame"], {}).get("centre_trusted") == "yes":
+                t = true[row["frame"]]
+                at, to = (float(t["centre_lat"]), float(t["centre_lon"])), (float(row["centre_lat_deg"]), float(row["centre_lon_deg"]))
+                out.append((p, math.hypot(*metres(at, to)) >= SUCCESS_M))
+    return out, frames
+
+
+def limits(done):
+    """What would be given at other limits of `p_wrong`: the price of success."""
+    lines = []
+    for cell, result in done:
+        if cell.track or cell.name.startswith("no-ground"):
+            continue
+        places, frames = best_places(cell, result)
+        given = [(sum(p <= most and not wrong for p, wrong in places), sum(p <= most and wrong for p, wrong in places)) for most in LIMITS]
+        lines.append([cell.name, frames, "" if cell.negative else sum(not wrong for _, wrong in places), *(f"{right} + {wrong}" for right, wrong in given)])
+    return markdown(["row", "frames", "right place found", *(f"at most {most:g}" for most in LIMITS)], lines) if lines else ""
+
+
 def sigmas(done):
     lines = []
     for cell, result in done:
@@ -206,6 +239,7 @@ def report(done, options, runs):
         section("The real and the bundled flight", table(["real", "bundled"])),
         section("Passes", table(["passes"])),
         section("Reliability", reliability(done)),
+        section("Other limits", f"Positions, right + wrong, that would be given at other limits of `p_wrong` (`match.evidence.max_p_wrong`).\n\n{other}" if (other := limits(done)) else ""),
         section("Sigma of the camera's position", sigmas(done)),
     ]
     return "\n".join(p for p in parts if p)

@@ -3,9 +3,13 @@
 use crate::geo::GeodeticBounds;
 use crate::geo::mercator::{CIRCUMFERENCE_M, MAX_LAT_DEG};
 use crate::geo::wgs84::SEMI_MAJOR_M;
+use crate::map::import::definition;
 use proj4rs::Proj;
 use std::f64::consts::PI;
 use std::sync::Arc;
+
+/// What is said of a system whose datum lies somewhere.
+pub(crate) const UNPLACED: &str = "on a datum of which it is not known here how it lies to WGS 84";
 
 /// A coordinate reference system that imagery comes in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,19 +23,25 @@ pub(crate) enum Crs {
 }
 
 impl Crs {
-    /// The system of an EPSG code, where it is one that is known here.
-    pub fn from_epsg(code: u32) -> Option<Self> {
+    /// The system of an EPSG code.
+    ///
+    /// # Errors
+    /// Why none of that code is known here.
+    pub fn from_epsg(code: u32) -> Result<Self, String> {
         match code {
             // CGCS2000 (4490) departs from WGS84 by centimetres.
-            4326 | 4979 | 4490 => Some(Self::Geographic),
-            3857 | 900_913 | 3785 => Some(Self::WebMercator),
-            code => Self::from_definition(crs_definitions::from_code(code.try_into().ok()?)?.proj4),
+            4326 | 4979 | 4490 => return Ok(Self::Geographic),
+            3857 | 900_913 | 3785 => return Ok(Self::WebMercator),
+            _ => {}
         }
+        let system = definition::of_code(code).and_then(|definition| Self::from_definition(&definition));
+        let system = system.ok_or_else(|| format!("is in EPSG:{code}, which is not known here"))?;
+        if system.is_placed() { Ok(system) } else { Err(format!("is in EPSG:{code}, {UNPLACED}")) }
     }
 
     /// The system of a definition for PROJ; `None` where the projection is not known here, or its datum needs a grid.
     pub fn from_definition(definition: &str) -> Option<Self> {
-        let proj = Proj::from_proj_string(definition).ok()?;
+        let proj = Proj::from_proj_string(&definition::for_library(definition)?.0).ok()?;
         (!proj.is_geocent()).then(|| Self::Defined(definition.into()))
     }
 
@@ -41,15 +51,27 @@ impl Crs {
             Self::Geographic => None,
             Self::WebMercator => Some(1.0),
             Self::Defined(definition) => {
-                Proj::from_proj_string(definition).ok().filter(|proj| !proj.is_latlong()).map(|proj| proj.to_meter())
+                let proj = Proj::from_proj_string(&definition::for_library(definition)?.0).ok()?;
+                (!proj.is_latlong()).then(|| proj.to_meter())
             }
         }
     }
 
-    /// Values of a parameter of the definition.
+    /// The value of a parameter of the definition.
     fn parameter(&self, name: &str) -> Option<&str> {
-        let Self::Defined(definition) = self else { return None };
-        definition.split_whitespace().find_map(|word| word.strip_prefix('+')?.strip_prefix(name)?.strip_prefix('='))
+        let Self::Defined(text) = self else { return None };
+        definition::parameter(text, name)
+    }
+
+    /// How well it is known how its datum lies to WGS 84, metres (infinite: nobody says); `None` where it is the same, or nothing is told of that.
+    pub fn datum_accuracy_m(&self) -> Option<f64> {
+        let Self::Defined(text) = self else { return None };
+        definition::accuracy_m(text)
+    }
+
+    /// Whether it is told how its datum lies to WGS 84.
+    fn is_placed(&self) -> bool {
+        self.is_on_known_datum() || self.parameter("towgs84").is_some() || self.parameter("datum").is_some()
     }
 
     /// Whether its datum is WGS 84, or one on the same ellipsoid to a metre or two (NAD83, ETRS89, GDA and their like).
@@ -88,8 +110,16 @@ pub(crate) enum Projection {
     Geographic,
     /// See [`Crs::WebMercator`].
     WebMercator,
-    /// See [`Crs::Defined`]: that system, and WGS 84.
-    Defined(Box<(Proj, Proj)>),
+    /// See [`Crs::Defined`].
+    Defined(Box<Conversion>),
+}
+
+/// What converts to and from a defined system.
+pub(crate) struct Conversion {
+    system: Proj,
+    wgs84: Proj,
+    /// Where a geographic system counts longitudes from, degrees east of Greenwich.
+    prime_meridian_deg: f64,
 }
 
 impl Projection {
@@ -100,7 +130,9 @@ impl Projection {
             Crs::WebMercator => Self::WebMercator,
             Crs::Defined(definition) => {
                 let wgs84 = Proj::from_proj_string("+proj=longlat +datum=WGS84 +no_defs").ok()?;
-                Self::Defined(Box::new((Proj::from_proj_string(definition).ok()?, wgs84)))
+                let (definition, prime_meridian_deg) = definition::for_library(definition)?;
+                let system = Proj::from_proj_string(&definition).ok()?;
+                Self::Defined(Box::new(Conversion { system, wgs84, prime_meridian_deg }))
             }
         })
     }
@@ -110,9 +142,11 @@ impl Projection {
         let (lat, lon) = match self {
             Self::Geographic => (y, x),
             Self::WebMercator => ((y / SEMI_MAJOR_M).sinh().atan().to_degrees(), x / CIRCUMFERENCE_M * 360.0),
-            Self::Defined(pair) => {
-                let mut p = if pair.0.is_latlong() { (x.to_radians(), y.to_radians(), 0.0) } else { (x, y, 0.0) };
-                proj4rs::transform::transform(&pair.0, &pair.1, &mut p).ok()?;
+            Self::Defined(conversion) => {
+                let Conversion { system, wgs84, prime_meridian_deg } = &**conversion;
+                let degrees = || ((x + prime_meridian_deg).to_radians(), y.to_radians(), 0.0);
+                let mut p = if system.is_latlong() { degrees() } else { (x, y, 0.0) };
+                proj4rs::transform::transform(system, wgs84, &mut p).ok()?;
                 (p.1.to_degrees(), p.0.to_degrees())
             }
         };
@@ -127,10 +161,12 @@ impl Projection {
                 let lat = lat_deg.clamp(-MAX_LAT_DEG, MAX_LAT_DEG).to_radians();
                 Some((lon_deg / 360.0 * CIRCUMFERENCE_M, SEMI_MAJOR_M * lat.tan().asinh()))
             }
-            Self::Defined(pair) => {
+            Self::Defined(conversion) => {
+                let Conversion { system, wgs84, prime_meridian_deg } = &**conversion;
                 let mut p = (lon_deg.to_radians(), lat_deg.to_radians(), 0.0);
-                proj4rs::transform::transform(&pair.1, &pair.0, &mut p).ok()?;
-                let (x, y) = if pair.0.is_latlong() { (p.0.to_degrees(), p.1.to_degrees()) } else { (p.0, p.1) };
+                proj4rs::transform::transform(wgs84, system, &mut p).ok()?;
+                let degrees = || (p.0.to_degrees() - prime_meridian_deg, p.1.to_degrees());
+                let (x, y) = if system.is_latlong() { degrees() } else { (p.0, p.1) };
                 (x.is_finite() && y.is_finite()).then_some((x, y))
             }
         }
@@ -260,8 +296,44 @@ mod tests {
             let off = (found_lat - lat).abs().max((found_lon - lon).abs());
             assert!(off < within_deg, "EPSG:{code}: {found_lat} {found_lon}");
         }
-        // A grid is needed, and a code that there is not.
-        assert_eq!((Crs::from_epsg(26710), Crs::from_epsg(99_999)), (None, None));
+    }
+
+    #[test]
+    fn points_lie_where_proj_has_them() {
+        // `scripts/datum_shifts.py --points`: some of the systems people have, some by lot.
+        let rows = include_str!("proj_points.csv").lines().skip(1);
+        let mut count = 0;
+        for row in rows {
+            let numbers: Vec<f64> = row.split(',').map(|v| v.parse().unwrap()).collect();
+            let [code, x, y, lat, lon] = numbers[..] else { panic!("{row}") };
+            let crs = Crs::from_epsg(code as u32).unwrap();
+            let projection = Projection::of(&crs).unwrap();
+            let (found_lat, found_lon) = projection.lat_lon(x, y).unwrap();
+            let plane = crate::geo::EnuPlane::at(crate::geo::Geodetic::ground(lat, lon));
+            let off = plane.ground_from_lat_lon(found_lat, found_lon);
+            assert!(off.e_m.hypot(off.n_m) < 0.1, "EPSG:{code}: {found_lat} {found_lon} for {lat} {lon}");
+            let (back_x, back_y) = projection.xy(lat, lon).unwrap();
+            let unit_m = crs.unit_m().unwrap_or(111_000.0);
+            assert!((back_x - x).hypot(back_y - y) * unit_m < 0.1, "EPSG:{code}: {back_x} {back_y} for {x} {y}");
+            count += 1;
+        }
+        assert!(count > 100);
+    }
+
+    #[test]
+    fn what_would_be_elsewhere_is_refused_and_what_is_known_roughly_is_told() {
+        // A grid is needed; no such code; grads; a datum of which nobody says how it lies to WGS 84.
+        let reason = |code| Crs::from_epsg(code).unwrap_err();
+        assert!(reason(26710).contains("EPSG:26710") && reason(99_999).contains("not known"));
+        assert!(reason(4807).contains("not known"));
+        assert!(reason(2008).contains("datum"), "{}", reason(2008));
+        let accuracy = |code| Crs::from_epsg(code).unwrap().datum_accuracy_m();
+        assert_eq!((accuracy(4326), accuracy(25832), accuracy(32632)), (None, None, None));
+        assert_eq!((accuracy(4222), accuracy(2056)), (Some(9.0), Some(1.5)));
+        assert_eq!(
+            Crs::from_definition("+proj=longlat +ellps=intl +towgs84=1,2,3").unwrap().datum_accuracy_m(),
+            Some(f64::INFINITY)
+        );
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl GeoTags {
             None => code(PROJECTED_CRS).or(code(GEODETIC_CRS)),
         };
         match code {
-            Some(code) => Crs::from_epsg(u32::from(code)).ok_or_else(|| format!("is in EPSG:{code}, which is not known here")),
+            Some(code) => Crs::from_epsg(u32::from(code)),
             None if self.directory.is_empty() => Err("has no GeoKeys that say which coordinate system it is in".into()),
             None => self.described().ok_or_else(|| "is in a coordinate system without an EPSG code that is known here".into()),
         }
@@ -97,7 +97,7 @@ impl GeoTags {
     /// A system that is described by its parameters instead of a code: those of the projection, over a geographic system with a code.
     fn described(&self) -> Option<Crs> {
         let base = self.short(GEODETIC_CRS).filter(|&c| c != 0 && c != USER_DEFINED)?;
-        let datum = match Crs::from_epsg(u32::from(base))? {
+        let datum = match Crs::from_epsg(u32::from(base)).ok()? {
             Crs::Geographic => "+datum=WGS84".to_owned(),
             Crs::Defined(definition) => definition.strip_prefix("+proj=longlat ")?.replace("+no_defs", ""),
             Crs::WebMercator => return None,

@@ -2,6 +2,7 @@
 
 mod corners;
 pub(crate) mod crs;
+mod definition;
 pub(crate) mod elevation;
 mod geokeys;
 mod geotiff;
@@ -17,12 +18,15 @@ use super::region::SourceRecord;
 use super::tile::TilePixels;
 use super::{MapError, advice};
 use crate::geo::mercator::Tile;
+use crs::Placement;
 use image::ImageFormat;
 use picture::Pictures;
 use raster::Raster;
 use std::path::Path;
 pub use xyz::TileRows;
 
+/// A datum that is known less well is told, metres: the usual error of imagery.
+const MOST_DATUM_ERROR_M: f64 = 2.5;
 /// Extensions of imagery that GDAL converts.
 const READ_BY_GDAL: &[&str] = &[
     "asc", "bil", "bip", "bmp", "bsq", "dem", "ecw", "flt", "gif", "gpkg", "grd", "hdf", "hgt", "img", "j2k", "jp2", "jpx",
@@ -64,6 +68,7 @@ pub(crate) fn open(
         sidecars::refuse_mask(path, tiff.bands())?;
         let placement = sidecars::placement(path, tiff.size(), tiff.placement()?)?
             .ok_or_else(|| sidecars::unplaced(path, "is a TIFF without georeference"))?;
+        warnings.extend(uncertain_datum(path, &placement));
         return Ok(vec![Box::new(Raster::tiff(path, tiff, placement)?)]);
     }
     // GeoPackages say so where SQLite keeps the application's mark.
@@ -76,6 +81,7 @@ pub(crate) fn open(
         sidecars::refuse_mask(path, 3)?;
         let placement =
             sidecars::placement(path, size, None)?.ok_or_else(|| sidecars::unplaced(path, "has no world file beside it"))?;
+        warnings.extend(uncertain_datum(path, &placement));
         return Ok(vec![Box::new(Raster::picture(path, size, placement, pictures.0.clone())?)]);
     }
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
@@ -90,6 +96,16 @@ pub(crate) fn open(
         path,
         "is no kind of imagery that is known",
         "give a GeoTIFF, a picture with a world file, a folder with a table of corners, or a folder z/x/y of tiles",
+    ))
+}
+
+/// What is to be said of a raster whose datum may lie elsewhere by more than imagery itself does.
+fn uncertain_datum(path: &Path, placement: &Placement) -> Option<String> {
+    let accuracy_m = placement.crs.datum_accuracy_m().filter(|m| *m > MOST_DATUM_ERROR_M)?;
+    let known = if accuracy_m.is_finite() { format!("to {accuracy_m} m only") } else { "nobody says how well".into() };
+    Some(format!(
+        "{}: how the datum of its coordinate system lies to WGS 84 is known {known}, without the shift grids that are not read here; the map may be off by that",
+        path.display()
     ))
 }
 

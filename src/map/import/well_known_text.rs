@@ -1,6 +1,6 @@
 //! Well-known text of a coordinate reference system (OGC 01-009, ISO 19162; ESRI's spelling alike): parsed, never searched.
 
-use super::crs::Crs;
+use super::crs::{Crs, UNPLACED};
 
 /// Longer texts are no description of a system.
 const LONGEST: usize = 64 * 1024;
@@ -16,14 +16,15 @@ pub(crate) fn crs(text: &str) -> Result<Crs, String> {
         && authority.eq_ignore_ascii_case("epsg")
     {
         let code: u32 = code.trim().parse().map_err(|_| format!("says `{text}`, which is no code"))?;
-        return Crs::from_epsg(code).ok_or_else(|| format!("is in EPSG:{code}, which is not known here"));
+        return Crs::from_epsg(code);
     }
     if text.len() > LONGEST || depth(text) > DEEPEST {
         return Err("is no description of a coordinate system".into());
     }
     let horizontal = horizontal(text);
-    let by_code = code_of(horizontal).and_then(Crs::from_epsg);
-    let described = proj4wkt::wkt_to_projstring(horizontal).ok();
+    let by_code = code_of(horizontal).and_then(|code| Crs::from_epsg(code).ok());
+    let unusual = unusual(horizontal);
+    let described = if unusual.is_none() { proj4wkt::wkt_to_projstring(horizontal).ok() } else { None };
     let by_parameters = described.as_deref().and_then(Crs::from_definition);
     match (by_code, by_parameters) {
         (Some(code), Some(parameters)) => {
@@ -35,8 +36,8 @@ pub(crate) fn crs(text: &str) -> Result<Crs, String> {
         }
         (Some(code), None) => Ok(code),
         (None, Some(parameters)) if parameters.is_on_known_datum() || shifts(horizontal) => Ok(parameters),
-        (None, Some(_)) => Err("is on a datum of which it does not say how it lies to WGS 84".into()),
-        (None, None) => Err("describes a coordinate system that is not known here".into()),
+        (None, Some(_)) => Err(format!("is {UNPLACED}")),
+        (None, None) => Err(unusual.unwrap_or("describes a coordinate system that is not known here").into()),
     }
 }
 
@@ -61,6 +62,34 @@ fn code_of(text: &str) -> Option<u32> {
         let plain = |text: &str| text.trim().trim_matches('"').to_owned();
         (is_code && plain(authority).eq_ignore_ascii_case("epsg")).then(|| plain(code).parse().ok()).flatten()
     })
+}
+
+/// What the parser of texts does not heed in a system.
+fn unusual(text: &str) -> Option<&'static str> {
+    let number = |parts: &[&str]| parts.get(1).and_then(|value| value.trim().parse::<f64>().ok());
+    let mut found = None;
+    each(text, &mut |keyword, parts, above| {
+        let is = |of: &str, names: &[&str]| names.iter().any(|name| of.eq_ignore_ascii_case(name));
+        if is(keyword, &["PRIMEM", "PRIMEMERIDIAN"]) && number(parts) != Some(0.0) {
+            found = Some("counts longitudes from another meridian than Greenwich, and has no code that is known here");
+        }
+        let of_angles = is(keyword, &["ANGLEUNIT", "ANGULARUNIT"]) || is(keyword, &["UNIT"]) && is(above, &["GEOGCS"]);
+        if of_angles && number(parts).is_none_or(|rad| (rad - 1f64.to_radians()).abs() > 1e-9) {
+            found = found.or(Some("has angles that are no degrees, and no code that is known here"));
+        }
+    });
+    found
+}
+
+/// Shows each `KEYWORD[...]` of a text with its parts and the keyword of what it is a part of.
+fn each(text: &str, see: &mut impl FnMut(&str, &[&str], &str)) {
+    fn below(text: &str, above: &str, see: &mut impl FnMut(&str, &[&str], &str)) {
+        if let Some((keyword, parts)) = parts(text) {
+            see(keyword, &parts, above);
+            parts.iter().for_each(|part| below(part, keyword, see));
+        }
+    }
+    below(text, "", see);
 }
 
 /// Whether the text says how its datum lies to WGS 84.
@@ -170,6 +199,24 @@ mod tests {
         near(&crs(degrees).unwrap(), (11.0, 47.0), 47.0, 11.0);
         let web = r#"PROJCS["WGS_1984_Web_Mercator_Auxiliary_Sphere",GEOGCS["GCS_WGS_1984",DATUM["D_WGS_1984",SPHEROID["WGS_1984",6378137.0,298.257223563]],PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]],PROJECTION["Mercator_Auxiliary_Sphere"],PARAMETER["False_Easting",0.0],PARAMETER["False_Northing",0.0],PARAMETER["Central_Meridian",0.0],PARAMETER["Standard_Parallel_1",0.0],PARAMETER["Auxiliary_Sphere_Type",0.0],UNIT["Meter",1.0]]"#;
         near(&crs(web).unwrap(), (1_213_382.449_6, 6_073_646.223_4), 47.8, 10.9);
+    }
+
+    #[test]
+    fn grads_and_other_meridians_are_read_by_their_code_or_refused() {
+        let lambert = r#"PROJCS["NTF (Paris) / Lambert zone II",GEOGCS["NTF (Paris)",DATUM["Nouvelle_Triangulation_Francaise_Paris",SPHEROID["Clarke 1880 (IGN)",6378249.2,293.466021293627],TOWGS84[-168,-60,320,0,0,0,0]],PRIMEM["Paris",2.33722917],UNIT["grad",0.0157079632679489]],PROJECTION["Lambert_Conformal_Conic_1SP"],PARAMETER["latitude_of_origin",52],PARAMETER["central_meridian",0],PARAMETER["scale_factor",0.99987742],PARAMETER["false_easting",600000],PARAMETER["false_northing",2200000],UNIT["metre",1]]"#;
+        assert!(crs(lambert).unwrap_err().contains("Greenwich"));
+        assert!(
+            crs(&lambert.replace(r#"PRIMEM["Paris",2.33722917]"#, r#"PRIMEM["Greenwich",0]"#)).unwrap_err().contains("degrees")
+        );
+        let coded = lambert.replace(r#"UNIT["metre",1]]"#, r#"UNIT["metre",1],AUTHORITY["EPSG","27572"]]"#);
+        assert_eq!(crs(&coded), Crs::from_epsg(27572));
+    }
+
+    #[test]
+    fn a_cone_that_touches_has_its_scale() {
+        // EPSG:26191 without its code; a point of PROJ.
+        let morocco = r#"PROJCS["Nord_Maroc",GEOGCS["GCS_Merchich",DATUM["D_Merchich",SPHEROID["Clarke_1880_IGN",6378249.2,293.466021293627],TOWGS84[31,146,47,0,0,0,0]],PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]],PROJECTION["Lambert_Conformal_Conic_1SP"],PARAMETER["latitude_of_origin",33.3],PARAMETER["central_meridian",-5.4],PARAMETER["scale_factor",0.999625769],PARAMETER["false_easting",500000],PARAMETER["false_northing",300000],UNIT["Meter",1.0]]"#;
+        near(&crs(morocco).unwrap(), (289_678.679_234_13, 226_048.801_788_42), 32.61, -7.64);
     }
 
     #[test]
