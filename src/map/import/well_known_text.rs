@@ -24,8 +24,11 @@ pub(crate) fn crs(text: &str) -> Result<Crs, String> {
     let horizontal = horizontal(text);
     let by_code = code_of(horizontal).and_then(|code| Crs::from_epsg(code).ok());
     let unusual = unusual(horizontal);
-    let described = if unusual.is_none() { proj4wkt::wkt_to_projstring(horizontal).ok() } else { None };
-    let by_parameters = described.as_deref().and_then(Crs::from_definition);
+    let by_parameters = match extension(horizontal) {
+        Some(definition) => of_extension(&definition),
+        None if unusual.is_none() => proj4wkt::wkt_to_projstring(horizontal).ok().as_deref().and_then(Crs::from_definition),
+        None => None,
+    };
     match (by_code, by_parameters) {
         (Some(code), Some(parameters)) => {
             let apart_m = code.apart_m(&parameters);
@@ -64,18 +67,38 @@ fn code_of(text: &str) -> Option<u32> {
     })
 }
 
-/// What the parser of texts does not heed in a system.
+/// The definition for PROJ that GDAL adds where the text itself cannot say what is meant: `EXTENSION["PROJ4","..."]`.
+fn extension(text: &str) -> Option<String> {
+    let mut found = None;
+    each(text, &mut |keyword, parts, _| {
+        let plain = |at: usize| parts.get(at).map(|part| part.trim().trim_matches('"'));
+        if keyword.eq_ignore_ascii_case("EXTENSION") && plain(0) == Some("PROJ4") {
+            found = plain(1).map(str::to_owned);
+        }
+    });
+    found
+}
+
+/// The system of such a definition. Web Mercator is a Mercator on a sphere there, whose latitudes are those of the ellipsoid (`nadgrids=@null`).
+fn of_extension(definition: &str) -> Option<Crs> {
+    let words: Vec<&str> = definition.split_whitespace().collect();
+    let has = |word| words.contains(&word);
+    if has("+nadgrids=@null") {
+        let web = ["+proj=merc", "+a=6378137", "+b=6378137", "+lon_0=0", "+x_0=0", "+y_0=0"].into_iter().all(has);
+        return web.then_some(Crs::WebMercator);
+    }
+    Crs::from_definition(definition)
+}
+
+/// What the parser of texts does not heed in a system: it takes all angles for degrees.
 fn unusual(text: &str) -> Option<&'static str> {
-    let number = |parts: &[&str]| parts.get(1).and_then(|value| value.trim().parse::<f64>().ok());
     let mut found = None;
     each(text, &mut |keyword, parts, above| {
         let is = |of: &str, names: &[&str]| names.iter().any(|name| of.eq_ignore_ascii_case(name));
-        if is(keyword, &["PRIMEM", "PRIMEMERIDIAN"]) && number(parts) != Some(0.0) {
-            found = Some("counts longitudes from another meridian than Greenwich, and has no code that is known here");
-        }
         let of_angles = is(keyword, &["ANGLEUNIT", "ANGULARUNIT"]) || is(keyword, &["UNIT"]) && is(above, &["GEOGCS"]);
-        if of_angles && number(parts).is_none_or(|rad| (rad - 1f64.to_radians()).abs() > 1e-9) {
-            found = found.or(Some("has angles that are no degrees, and no code that is known here"));
+        let rad = parts.get(1).and_then(|value| value.trim().parse::<f64>().ok());
+        if of_angles && rad.is_none_or(|rad| (rad - 1f64.to_radians()).abs() > 1e-9) {
+            found = Some("has angles that are no degrees, and no code that is known here");
         }
     });
     found
@@ -202,14 +225,23 @@ mod tests {
     }
 
     #[test]
-    fn grads_and_other_meridians_are_read_by_their_code_or_refused() {
+    fn grads_are_read_by_their_code_or_refused_and_meridians_are_heeded() {
         let lambert = r#"PROJCS["NTF (Paris) / Lambert zone II",GEOGCS["NTF (Paris)",DATUM["Nouvelle_Triangulation_Francaise_Paris",SPHEROID["Clarke 1880 (IGN)",6378249.2,293.466021293627],TOWGS84[-168,-60,320,0,0,0,0]],PRIMEM["Paris",2.33722917],UNIT["grad",0.0157079632679489]],PROJECTION["Lambert_Conformal_Conic_1SP"],PARAMETER["latitude_of_origin",52],PARAMETER["central_meridian",0],PARAMETER["scale_factor",0.99987742],PARAMETER["false_easting",600000],PARAMETER["false_northing",2200000],UNIT["metre",1]]"#;
-        assert!(crs(lambert).unwrap_err().contains("Greenwich"));
-        assert!(
-            crs(&lambert.replace(r#"PRIMEM["Paris",2.33722917]"#, r#"PRIMEM["Greenwich",0]"#)).unwrap_err().contains("degrees")
-        );
+        assert!(crs(lambert).unwrap_err().contains("degrees"));
         let coded = lambert.replace(r#"UNIT["metre",1]]"#, r#"UNIT["metre",1],AUTHORITY["EPSG","27572"]]"#);
         assert_eq!(crs(&coded), Crs::from_epsg(27572));
+        let degrees =
+            lambert.replace("grad\",0.0157079632679489", "degree\",0.0174532925199433").replace("origin\",52", "origin\",46.8");
+        assert!(crs(&degrees).unwrap().apart_m(&Crs::from_epsg(27572).unwrap()).unwrap() < 0.1);
+    }
+
+    #[test]
+    fn what_gdal_adds_for_web_mercator_is_heeded() {
+        let gdal = r#"PROJCS["WGS 84 / Pseudo-Mercator",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563,AUTHORITY["EPSG","7030"]],AUTHORITY["EPSG","6326"]],PRIMEM["Greenwich",0,AUTHORITY["EPSG","8901"]],UNIT["degree",0.0174532925199433,AUTHORITY["EPSG","9122"]],AUTHORITY["EPSG","4326"]],PROJECTION["Mercator_1SP"],PARAMETER["central_meridian",0],PARAMETER["scale_factor",1],PARAMETER["false_easting",0],PARAMETER["false_northing",0],UNIT["metre",1,AUTHORITY["EPSG","9001"]],AXIS["Easting",EAST],AXIS["Northing",NORTH],EXTENSION["PROJ4","+proj=merc +a=6378137 +b=6378137 +lat_ts=0 +lon_0=0 +x_0=0 +y_0=0 +k=1 +units=m +nadgrids=@null +wktext +no_defs"],AUTHORITY["EPSG","3857"]]"#;
+        assert_eq!(crs(gdal), Ok(Crs::WebMercator));
+        assert_eq!(crs(&gdal.replace(r#",AUTHORITY["EPSG","3857"]"#, "")), Ok(Crs::WebMercator));
+        let other = gdal.replace(r#",AUTHORITY["EPSG","3857"]"#, "").replace("+lon_0=0", "+lon_0=9");
+        assert!(crs(&other).is_err());
     }
 
     #[test]
