@@ -21,8 +21,32 @@ fn main() -> ExitCode {
     match cli::run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("skyfix: {error:#}");
+            eprintln!("skyfix: {}", told(&error));
             ExitCode::from(1)
         }
+    }
+}
+
+/// An error and its causes, each said once: most errors of the library have their cause in their own words.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text += if text.is_empty() { "" } else { ": " };
+            text += &cause;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
+        let within = skyfix::map::MapError::Read { path: "a.tif".into(), source: missing };
+        assert_eq!(told(&anyhow::Error::from(within).context("the map")), "the map: a.tif: cannot be read: no such file");
     }
 }

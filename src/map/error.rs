@@ -21,6 +21,14 @@ pub enum MapError {
         /// Why.
         what: String,
     },
+    /// The sources hold no imagery.
+    #[error("{}: nothing to write: {what}; look at the source's values that mark no imagery (`gdalinfo`: NoData, alpha, mask)", path.display())]
+    Empty {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// What the sources lack.
+        what: &'static str,
+    },
     /// The output would take the place of a file that has to stay.
     #[error("{}: {what}", path.display())]
     Exists {

@@ -140,11 +140,11 @@ pub(crate) fn build_layers(
     let mut writer = writer::Writer::create(out)?;
     let pyramid = pyramid::Pyramid::new(&layers, options);
     if pyramid.total() == 0 {
-        return Err(MapError::write(out, "there is no source to build it from"));
+        return Err(MapError::Empty { path: out.to_owned(), what: "no part of the sources was ever written" });
     }
     let (zooms, imagery_m2) = pyramid.build(&mut writer, progress)?;
     if writer.is_empty() {
-        return Err(MapError::write(out, "no pixel of the sources is imagery, so there is nothing to write"));
+        return Err(MapError::Empty { path: out.to_owned(), what: "no pixel of the sources is imagery" });
     }
     let sources: Vec<SourceRecord> = layers.iter().flat_map(|l| l.records()).collect();
     let mut report = writer.finish(&sources, zooms, options)?;

@@ -79,6 +79,7 @@ impl GeoTiff {
                 | ColorType::RGB(8 | 16)
                 | ColorType::RGBA(8 | 16)
                 | ColorType::YCbCr(8)
+                | ColorType::CMYK(8)
                 | ColorType::Palette(8)
                 | ColorType::Multiband { bit_depth: 8 | 16, .. }
         );
@@ -87,7 +88,7 @@ impl GeoTiff {
                 path,
                 format!("has pixels of a kind that is not known here ({colour:?})"),
                 format!(
-                    "known are grey, RGB, RGBA of 8 or 16 bits, and palettes; {}",
+                    "known are grey, RGB, RGBA of 8 or 16 bits, CMYK of 8, and palettes; {}",
                     advice::convert("gdal_translate -ot Byte -scale", path, "8bit")
                 ),
             ));
@@ -227,6 +228,8 @@ impl GeoTiff {
             let (rgb, alpha) = match self.colour {
                 ColorType::Palette(_) => (self.palette_colour(at(0) as usize), full),
                 ColorType::YCbCr(_) => (rgb_from_ycbcr(at(0), at(1), at(2)), full),
+                // Inks: 0 is none.
+                ColorType::CMYK(_) => ([0, 1, 2].map(|s| byte((full - at(s)) * (full - at(3)) / full)), full),
                 ColorType::GrayA(_) => ([byte(at(0)); 3], at(1)),
                 ColorType::RGBA(_) => ([byte(at(0)), byte(at(1)), byte(at(2))], at(3)),
                 _ if self.samples < 3 => ([byte(at(0)); 3], full),
@@ -337,6 +340,15 @@ mod tests {
         let at = |i: usize| (((4 * 20 + 3) * 3 + i) % 251) as u8;
         assert_eq!(&window.rgba[..4], &[at(0), at(1), at(2), 255]);
         assert_eq!(window.rgba.len(), 5 * 2 * 4);
+    }
+
+    #[test]
+    fn inks_become_colours() {
+        let mut bytes = Cursor::new(Vec::new());
+        let mut encoder = tiff::encoder::TiffEncoder::new(&mut bytes).unwrap();
+        encoder.write_image::<tiff::encoder::colortype::CMYK8>(2, 1, &[0, 0, 0, 0, 255, 0, 51, 127]).unwrap();
+        let tiff = GeoTiff::from_source(Path::new("a.tif"), Box::new(Cursor::new(bytes.into_inner()))).unwrap();
+        assert_eq!(tiff.window(0, 0, 2, 1).unwrap().rgba, [255, 255, 255, 255, 0, 128, 102, 255]);
     }
 
     proptest! {

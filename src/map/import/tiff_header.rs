@@ -45,7 +45,16 @@ pub(crate) struct Header {
 
 /// An error of the decoder.
 pub(crate) fn failure(path: &Path, error: &tiff::TiffError) -> MapError {
+    use tiff::TiffUnsupportedError::{InterpretationWithBits, UnsupportedInterpretation};
     match error {
+        // A copy by GDAL has the same numbers, and says that they are red, green and blue.
+        tiff::TiffError::UnsupportedError(what @ (InterpretationWithBits(..) | UnsupportedInterpretation(_))) => {
+            MapError::source(
+                path,
+                format!("has colours that are not read here ({what})"),
+                "save it as RGB with the program that it comes from",
+            )
+        }
         tiff::TiffError::UnsupportedError(what) => MapError::source(
             path,
             format!("is stored in a way that is not read here ({what})"),
