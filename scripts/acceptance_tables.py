@@ -10,8 +10,8 @@ SUCCESS_M, FAR_M = 25.0, 50.0
 BINS = [0.01, 0.05, 0.2, 0.5, 1.0]
 # Limits of `p_wrong` that are compared, the one of skyfix among them.
 LIMITS = [0.01, 0.03, 0.06, 0.1, 0.2, 0.4]
-# Of places that are given up for their `p_wrong` alone.
-GIVEN_UP = ("fix", "not_on_map", "ambiguous")
+# Outcomes of frames where nothing but `p_wrong` decides.
+DECIDED_BY_P_WRONG = ("fix", "not_on_map", "ambiguous")
 
 
 def metres(at, to):
@@ -179,7 +179,7 @@ def best_places(cell, result):
         true = {r["frame"]: r for r in rows(truth)} if truth else {}
         frames += sum(r["centre_trusted"] == "yes" for r in true.values()) if truth else len(rows(Path(folder) / "fixes.csv"))
         for row in rows(Path(folder) / "evidence.csv"):
-            p = float(row["p_wrong"]) if row["outcome"] in GIVEN_UP else math.inf
+            p = float(row["p_wrong"]) if row["outcome"] in DECIDED_BY_P_WRONG else math.inf
             if cell.negative or not truth:
                 out.append((p, True))
             elif true.get(row["frame"], {}).get("centre_trusted") == "yes":

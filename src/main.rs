@@ -4,7 +4,8 @@ mod cli;
 
 use std::process::ExitCode;
 
-/// Pictures and views of ever other sizes are freed by other threads than made them: over an hour the system's allocator keeps twice what is used.
+/// Pictures and views of ever other sizes are freed by other threads than made them: of that the system's allocator keeps
+/// twice what is used.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

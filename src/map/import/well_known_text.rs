@@ -117,8 +117,9 @@ fn each(text: &str, see: &mut impl FnMut(&str, &[&str], &str)) {
 
 /// Whether the text says how its datum lies to WGS 84.
 fn shifts(text: &str) -> bool {
-    let Some((keyword, parts)) = parts(text.trim()) else { return false };
-    keyword.eq_ignore_ascii_case("TOWGS84") || parts.iter().any(|part| shifts(part))
+    let mut found = false;
+    each(text, &mut |keyword, _, _| found |= keyword.eq_ignore_ascii_case("TOWGS84"));
+    found
 }
 
 /// `KEYWORD[a,b[c],...]` as its keyword and its parts.
