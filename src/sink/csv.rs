@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::file::Growing;
-use super::{Clocked, Sink, SinkError};
+use super::{Clocked, Sink, SinkError, written_clocks};
 use crate::types::{FrameReport, Outcome, SearchRoute, TrackPoint};
 
 const FIXES: &str = "frame,stamp_ns,outcome,lat_deg,lon_deg,sigma_e_m,sigma_n_m,corr_en,centre_lat_deg,centre_lon_deg,heading_deg,tilt_deg,candidates,inliers,score,reason,p_wrong,wall,utc";
 const TRACK: &str = "frame,stamp_ns,lat_deg,lon_deg,alt_m,height_agl_m,vel_e_m_s,vel_n_m_s,vel_u_m_s,qw,qx,qy,qz,sigma_e_m,sigma_n_m,corr_en,sigma_u_m,source,fix_age_s,wall,utc";
-const TIMING: &str = "frame,rectify_ms,retrieve_ms,coarse_ms,fine_ms,fix_ms,register_ms,capture_to_fix_ms,observe_ms,early_exit_ms,fallback_search_ms,fuse_ms,work_ms,wait_ms,route";
+const TIMING: &str = "frame,rectify_ms,retrieve_ms,coarse_ms,fine_ms,fix_ms,register_ms,capture_to_fix_ms,observe_ms,early_exit_ms,fallback_search_ms,fuse_ms,work_ms,wait_ms,route,wall,utc";
 
 /// The tables of a flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,8 +125,9 @@ pub(super) fn quoted(text: &str) -> String {
 
 fn timing_row(report: &FrameReport) -> String {
     let t = &report.times;
+    let [wall, utc] = written_clocks(report.clocks);
     format!(
-        "{},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{}",
+        "{},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{},{wall},{utc}",
         quoted(&report.name),
         t.rectify_ms,
         t.retrieve_ms,

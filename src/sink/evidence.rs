@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::csv::quoted;
 use super::file::Growing;
-use super::{Sink, SinkError};
+use super::{Sink, SinkError, written_clocks};
 use crate::types::{Agreement, Evidence, FrameReport, Outcome};
 
 const OF_A_ROUND: &str = "support,keypoints,matches,inliers,blocks,blocks_25,blocks_50,blocks_75,peak,quarter_1,quarter_2,quarter_3,quarter_4,residual";
@@ -34,7 +34,7 @@ fn header() -> String {
     let of = |round: &str| OF_A_ROUND.split(',').map(|c| format!(",{round}_{c}")).collect::<String>();
     let (wide, narrow) = (of("wide"), of("narrow"));
     format!(
-        "frame,stamp_ns,outcome,centre_lat_deg,centre_lon_deg,views,places,coarse,coarse_lead,lead,gsd_m{wide}{narrow},p_wrong\n"
+        "frame,stamp_ns,outcome,centre_lat_deg,centre_lon_deg,views,places,coarse,coarse_lead,lead,gsd_m{wide}{narrow},p_wrong,wall,utc\n"
     )
 }
 
@@ -49,12 +49,13 @@ fn round(support: f64, a: &Agreement) -> String {
 }
 
 fn row(report: &FrameReport, e: &Evidence) -> String {
+    let [wall, utc] = written_clocks(report.clocks);
     let outcome = match &report.matched.outcome {
         Outcome::Fix(_) => "fix",
         Outcome::Abstained(reason) => reason.as_str(),
     };
     format!(
-        "{},{},{outcome},{:.8},{:.8},{},{},{:.3},{:.3},{:.4},{:.4},{},{},{:.6}",
+        "{},{},{outcome},{:.8},{:.8},{},{},{:.3},{:.3},{:.4},{:.4},{},{},{:.6},{wall},{utc}",
         quoted(&report.name),
         report.stamp_ns,
         e.centre.lat_deg,

@@ -81,6 +81,9 @@ impl Sink for GeoJsonSink {
                 "used": report.track.fix_used,
             },
         });
+        if let Some(evidence) = report.matched.evidence {
+            feature["properties"]["p_wrong"] = ((evidence.p_wrong * 1e6).round() / 1e6).into();
+        }
         if !utc.is_empty() {
             feature["properties"]["utc"] = utc.into();
         }

@@ -84,8 +84,9 @@ impl Write for Datagrams {
 impl Sink for JsonLinesSink {
     fn frame(&mut self, report: &FrameReport) -> Result<(), SinkError> {
         self.clocks.frame(report);
+        let p_wrong = report.matched.evidence.map(|e| e.p_wrong);
         let fix = match &report.matched.outcome {
-            Outcome::Abstained(reason) => json!({ "outcome": "abstained", "reason": reason.as_str() }),
+            Outcome::Abstained(reason) => json!({ "outcome": "abstained", "reason": reason.as_str(), "p_wrong": p_wrong }),
             Outcome::Fix(f) => {
                 let p = f.camera_covariance_m2();
                 json!({
@@ -100,6 +101,7 @@ impl Sink for JsonLinesSink {
                     "tilt_deg": f.tilt_rad.to_degrees(),
                     "inliers": f.inliers,
                     "score": f.score,
+                    "p_wrong": p_wrong,
                 })
             }
         };

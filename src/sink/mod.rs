@@ -91,11 +91,20 @@ impl Clocked {
         self.last = Some((report.stamp_ns, report.clocks));
     }
 
+    /// What they show at a stamp.
+    fn at(&self, stamp_ns: i64) -> Clocks {
+        self.last.map(|(of_ns, clocks)| clocks.later(stamp_ns.saturating_sub(of_ns))).unwrap_or_default()
+    }
+
     /// Wall clock and UTC at a stamp as they are written, empty where they are not known.
     fn written(&self, stamp_ns: i64) -> [String; 2] {
-        let clocks = self.last.map(|(of_ns, clocks)| clocks.later(stamp_ns.saturating_sub(of_ns))).unwrap_or_default();
-        [clocks.wall_ns, clocks.utc_ns].map(|ns| ns.map_or(String::new(), written_time))
+        written_clocks(self.at(stamp_ns))
     }
+}
+
+/// Wall clock and UTC as they are written, empty where they are not known.
+fn written_clocks(clocks: Clocks) -> [String; 2] {
+    [clocks.wall_ns, clocks.utc_ns].map(|ns| ns.map_or(String::new(), written_time))
 }
 
 /// A time since 1970 in UTC, to the microsecond.

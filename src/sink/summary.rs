@@ -62,6 +62,8 @@ pub struct Summary {
     pub track: BTreeMap<&'static str, u64>,
     /// Median 1 sigma of the fixes, metres, to a thousandth of itself.
     pub median_sigma_m: Option<f64>,
+    /// What the fixes state of being wrong.
+    pub p_wrong: Option<StatedWrong>,
     /// The camera's position of the fixes against truth.
     pub camera: Option<Score>,
     /// The image centre of the fixes against truth.
@@ -79,6 +81,15 @@ pub struct Summary {
     pub latency_ms: BTreeMap<&'static str, [f64; 2]>,
     /// Frames per second of the whole run.
     pub frames_per_s: f64,
+}
+
+/// What the fixes of a flight state of being wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize)]
+pub struct StatedWrong {
+    /// How many of them are wrong by that: the sum of their probabilities.
+    pub expected: f64,
+    /// The largest probability of one.
+    pub most: f64,
 }
 
 /// How well a cell of the map was located over.
@@ -225,6 +236,11 @@ impl SummarySink {
             Outcome::Fix(fix) => {
                 s.fixes += 1;
                 self.sigmas.add((fix.camera_covariance_m2().trace() / 2.0).sqrt());
+                if let Some(evidence) = report.matched.evidence {
+                    let stated = s.p_wrong.get_or_insert_default();
+                    stated.expected += evidence.p_wrong;
+                    stated.most = stated.most.max(evidence.p_wrong);
+                }
                 Some(fix)
             }
             Outcome::Abstained(reason) => {
@@ -325,7 +341,8 @@ impl std::fmt::Display for Summary {
             writeln!(f, "left out    {}   (outputs that did not keep up)", all.join("; "))?;
         }
         write!(f, "fixes       {}   used by the filter {}", self.fixes, self.fixes_used)?;
-        writeln!(f, "{}", self.median_sigma_m.map_or(String::new(), |s| format!("   median sigma {s:.1} m")))?;
+        write!(f, "{}", self.median_sigma_m.map_or(String::new(), |s| format!("   median sigma {s:.1} m")))?;
+        writeln!(f, "{}", self.p_wrong.map_or(String::new(), |p| format!("   expected wrong {:.3}", p.expected)))?;
         if !self.abstained.is_empty() {
             writeln!(f, "abstained   {}", list(&self.abstained))?;
         }

@@ -26,7 +26,7 @@ use std::time::Duration;
 use image::RgbImage;
 use rerun::{RecordingStream, RecordingStreamBuilder, TimeCell};
 
-use super::{Sink, SinkError};
+use super::{Clocked, Sink, SinkError};
 use crate::geo::Geodetic;
 use crate::map::MapStore;
 use crate::recording::Truth;
@@ -38,6 +38,9 @@ const APPLICATION: &str = "skyfix";
 const FRAME: &str = "frame";
 /// Timeline of the time since the first frame.
 const FLIGHT_TIME: &str = "flight_time";
+/// Timelines of coordinated universal time and of this computer's clock in a live flight, where they are known.
+const UTC: &str = "utc";
+const WALL: &str = "wall";
 /// Frames between two looks at whether the recording can still be written.
 const FRAMES_PER_FLUSH: u64 = 16;
 /// A disk that takes longer than this to take what is written is an error: the flight goes on.
@@ -62,6 +65,7 @@ pub struct ViewerSink {
     truth: Truth,
     scene: scene::Scene,
     start_ns: Option<i64>,
+    clocks: Clocked,
     source: Option<TrackSource>,
     /// The filter's sources at the last frame.
     sources: Vec<SourceStatus>,
@@ -113,6 +117,7 @@ impl ViewerSink {
             truth: truth.clone(),
             scene,
             start_ns: None,
+            clocks: Clocked::default(),
             source: None,
             sources: Vec::new(),
             shown,
@@ -145,10 +150,23 @@ impl ViewerSink {
         SinkError::Viewer { path: self.path.clone(), reason: reason.to_string() }
     }
 
+    /// What is logged next is of this stamp.
+    fn set_time(&self, recording: &RecordingStream, stamp_ns: i64, start_ns: i64) {
+        recording.set_time(FLIGHT_TIME, TimeCell::from_duration_nanos(stamp_ns.saturating_sub(start_ns)));
+        let clocks = self.clocks.at(stamp_ns);
+        for (timeline, shown_ns) in [(UTC, clocks.utc_ns), (WALL, clocks.wall_ns)] {
+            match shown_ns {
+                Some(ns) => recording.set_time(timeline, TimeCell::from_timestamp_nanos_since_epoch(ns)),
+                None => recording.disable_timeline(timeline),
+            }
+        }
+    }
+
     fn log(&mut self, recording: &RecordingStream, report: &FrameReport) -> Result<(), scene::SceneError> {
         let start_ns = *self.start_ns.get_or_insert(report.stamp_ns);
         recording.set_time_sequence(FRAME, report.ordinal as i64);
-        recording.set_time(FLIGHT_TIME, TimeCell::from_duration_nanos(report.stamp_ns.saturating_sub(start_ns)));
+        self.clocks.frame(report);
+        self.set_time(recording, report.stamp_ns, start_ns);
 
         let truth = self.truth.at(&report.name, report.stamp_ns);
         let fix = match &report.matched.outcome {
@@ -192,7 +210,7 @@ impl Sink for ViewerSink {
 
     fn between(&mut self, point: &TrackPoint) -> Result<(), SinkError> {
         let (Some(recording), Some(start_ns)) = (self.recording.clone(), self.start_ns) else { return Ok(()) };
-        recording.set_time(FLIGHT_TIME, TimeCell::from_duration_nanos(point.stamp_ns.saturating_sub(start_ns)));
+        self.set_time(&recording, point.stamp_ns, start_ns);
         let logged = self.scene.log_track(&recording, point).and_then(|()| series::log_sigma(&recording, point));
         logged.map_err(|e| self.failed(e))
     }

@@ -16,7 +16,7 @@ use rerun::external::re_types_core::datatypes::{TimeRange, TimeRangeBoundary, Vi
 use rerun::{AsComponents, RecordingStream, RecordingStreamBuilder, RecordingStreamResult};
 
 use super::scene::{Bounds, path};
-use super::{FLIGHT_TIME, FRAME, legend, pair, series, text};
+use super::{FLIGHT_TIME, FRAME, UTC, WALL, legend, pair, series, text};
 
 /// What views show first; each chooses for itself where nothing is said.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
@@ -136,7 +136,7 @@ impl Layout<'_> {
             timeline: timeline.into(),
             range: TimeRange { start: TimeRangeBoundary::Infinite, end: TimeRangeBoundary::AT_CURSOR },
         };
-        let ranges = VisibleTimeRanges::new([range(FRAME), range(FLIGHT_TIME)]);
+        let ranges = VisibleTimeRanges::new([FRAME, FLIGHT_TIME, UTC, WALL].map(range));
         for entity in entities {
             let at = format!("{view}/ViewContents/overrides/{}/visualizers", entity.trim_start_matches('/'));
             self.stream.log(at, &ranges as &dyn AsComponents)?;

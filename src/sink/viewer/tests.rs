@@ -9,7 +9,7 @@ use rerun::external::re_log_types::LogMsg;
 use super::*;
 use crate::geo::{EnuPlane, Homography};
 use crate::map::{BuildOptions, build};
-use crate::types::{AbstainReason, Fix, FrameMatch, FreePose, Match, StageTimes, TrackPoint, TrackState};
+use crate::types::{AbstainReason, Clocks, Fix, FrameMatch, FreePose, Match, StageTimes, TrackPoint, TrackState};
 
 const HERE: Geodetic = Geodetic::ground(47.3, 9.1);
 
@@ -75,7 +75,7 @@ fn report(ordinal: u64, outcome: Outcome) -> FrameReport {
         ordinal,
         name: format!("{ordinal}.jpg"),
         stamp_ns: 1_700_000_000_000_000_000 + ordinal as i64 * 500_000_000,
-        clocks: crate::types::Clocks::default(),
+        clocks: Clocks { utc_ns: Some(1_700_000_000_000_000_000 + ordinal as i64 * 500_000_000), wall_ns: None },
         matched: FrameMatch { outcome, matches: matches(), candidates: 9, score: 0.7, evidence: None, contenders: Vec::new() },
         track: TrackPoint {
             stamp_ns: 0,
@@ -125,6 +125,11 @@ fn a_recording_of_a_fix_and_an_abstention_is_complete_and_can_be_read_again() {
             _ => None,
         })
         .collect();
+    let timelines = |name: &str| {
+        let has = |m: &&LogMsg| matches!(m, LogMsg::ArrowMsg(_, m) if m.batch.schema().field_with_name(name).is_ok());
+        messages.iter().filter(has).count()
+    };
+    assert!(timelines(UTC) > 0 && timelines(WALL) == 0, "{} {}", timelines(UTC), timelines(WALL));
     let wanted = [
         scene::path::IMAGE,
         scene::path::TRACK,

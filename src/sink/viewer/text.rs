@@ -74,6 +74,9 @@ fn frame(report: &FrameReport, fix_error_m: Option<f64>) -> String {
             lines.push(format!("{heading:.0}°, {height_m:.0} m above ground, {} inliers, score {:.2}", fix.inliers, fix.score));
         }
     }
+    if let Some(evidence) = report.matched.evidence {
+        lines.push(format!("its best place is wrong with a probability of {:.4}", evidence.p_wrong));
+    }
     if let Some(route) = report.route {
         lines.push(format!("searched: {}, {:.0} ms of work", route.as_str(), report.times.work_ms()));
     }
