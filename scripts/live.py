@@ -15,7 +15,7 @@ served, for an hour:
 
     scripts/live.py --endurance
 
-After the first five minutes a line is fitted to the anonymous memory; descriptors, threads, and the 99th percentile of the age of the track's points
+After the first five minutes a line is fitted to the anonymous memory (with an allocator that keeps what it has: `MIMALLOC_PURGE_DELAY=-1`); descriptors, threads, and the 99th percentile of the age of the track's points
 when they are written are compared between the last third and the first. `endurance/states.csv` keeps what was seen each second. Exit status 1 when a bound is missed.
 """
 
@@ -228,7 +228,9 @@ def fly(args, recording, rate, seconds):
         photos=(out / "photos").resolve(), count=len(order), rate_n=round(rate * 1000), rate_d=1000, calibration=(out / "camera.yaml").resolve(),
         telemetry=(out / "telemetry").resolve(), map=args.map or (recording / "map.mbtiles").resolve(), out=(out / "results").resolve(), **start))
     errors = open(out / "stderr", "w")
-    skyfix = subprocess.Popen([args.skyfix, "run", str(file)], stdout=subprocess.PIPE, stderr=errors, text=True)
+    # The allocator keeps what was freed: the line then shows what the flight needs, not what is given back between two frames and taken again.
+    kept = os.environ | {"MIMALLOC_PURGE_DELAY": "-1"}
+    skyfix = subprocess.Popen([args.skyfix, "run", str(file)], stdout=subprocess.PIPE, stderr=errors, text=True, env=kept)
     begun, ages, states, frames = time.monotonic(), [], [], []
 
     def read():
@@ -242,12 +244,15 @@ def fly(args, recording, rate, seconds):
 
     reader = threading.Thread(target=read)
     reader.start()
-    while skyfix.poll() is None and time.monotonic() - begun < seconds:
-        time.sleep(1)
-        try:
-            states.append((time.monotonic() - begun, *status(skyfix.pid)))
-        except (FileNotFoundError, KeyError, ProcessLookupError):
-            break
+    with open(out / "states.csv", "w", buffering=1) as table:
+        print("at_s,anonymous_bytes,threads,descriptors", file=table)
+        while skyfix.poll() is None and time.monotonic() - begun < seconds:
+            time.sleep(1)
+            try:
+                states.append((time.monotonic() - begun, *status(skyfix.pid)))
+            except (FileNotFoundError, KeyError, ProcessLookupError):
+                break
+            print("{:.1f},{},{},{}".format(*states[-1]), file=table)
     skyfix.send_signal(signal.SIGINT)
     code = skyfix.wait(120)
     reader.join()
@@ -279,14 +284,15 @@ def endurance(args, recording):
             break
     print(f"now {rate:.2f} frames/s for {args.seconds:.0f} s", flush=True)
     states, ages, _, summary = fly(args, recording, rate, args.seconds)
-    with open(args.out / "endurance" / "states.csv", "w") as table:
-        print("at_s,anonymous_bytes,threads,descriptors", file=table)
-        for at_s, memory, threads, descriptors in states:
-            print(f"{at_s:.1f},{memory},{threads},{descriptors}", file=table)
-    warm_up = min(300.0, args.seconds / 2)
+    flown_s = states[-1][0] if states else 0.0
+    if flown_s < args.seconds - 10:
+        print(f"skyfix ended after {flown_s:.0f} of {args.seconds:.0f} s; see {args.out / 'endurance/stderr'}. What there is:")
+    if flown_s < 60:
+        raise SystemExit("too short to tell anything")
+    warm_up = min(300.0, flown_s / 2)
     states = [s for s in states if s[0] >= warm_up]
     ages = [a for a in ages if a[0] >= warm_up]
-    third = (args.seconds - warm_up) / 3
+    third = (flown_s - warm_up) / 3
     first, last = (lambda rows: [r for r in rows if r[0] < warm_up + third]), (lambda rows: [r for r in rows if r[0] >= warm_up + 2 * third])
     growth_mb = slope([(t, memory) for t, memory, _, _ in states]) * 3600 / 1e6
     p99 = [percentile([age for _, age in rows(ages)], 0.99) for rows in (first, last)]
@@ -295,6 +301,7 @@ def endurance(args, recording):
     print(f"{intake['received']} frames came, {intake['served']} served, {intake['dropped']} dropped; {summary['fixes']} fixes; {len(ages)} points after the first {warm_up:.0f} s")
     middle = percentile([s[1] for s in states], 0.5) / 1e6
     checks = [
+        (f"flown for {flown_s:.0f} s", flown_s >= args.seconds - 10),
         (f"anonymous memory {middle:.0f} MB, grows by {growth_mb:+.2f} MB an hour", growth_mb <= MOST_MEMORY_MB_AN_HOUR),
         (f"age of the points when written, P99: {p99[0] * 1e3:.0f} ms in the first third, {p99[1] * 1e3:.0f} ms in the last", p99[1] <= MOST_AGE_RATIO * p99[0]),
         *((f"{what}: at most {a} in the first third, {b} in the last", b <= a) for what, (a, b) in most.items()),

@@ -110,6 +110,16 @@ impl SearchGrid {
         Self { rows, columns, channels, planes, fft: BlockFft::new(side), blocks }
     }
 
+    /// Makes all spectra that are kept, so that memory and time of a search are from now on what they will be. Of a grid that has more
+    /// blocks than are kept they stay to be made where they are needed.
+    pub fn prepare(&self) {
+        if self.blocks.iter().all(|block| block.cached) {
+            for block in &self.blocks {
+                block.spectra.get_or_init(|| self.block_spectra(block));
+            }
+        }
+    }
+
     fn block_spectra(&self, block: &Block) -> Vec<Complex32> {
         let len = self.fft.spectrum_len();
         let plane = self.rows * self.columns;
@@ -411,6 +421,17 @@ mod tests {
             assert!((a.moments.0 - b.moments.0).abs() < 1e-3 && (a.moments.1 - b.moments.1).abs() < 1e-4 * a.moments.1);
             assert!((a.peaks[0].score - b.peaks[0].score).abs() < 1e-4);
         }
+    }
+
+    #[test]
+    fn a_prepared_grid_makes_nothing_more_and_answers_the_same() {
+        let (grid, template) = scene(60, 70, (9, 12));
+        let [lazy, prepared] = [(); 2].map(|()| SearchGrid::with_blocks(60, 70, 3, grid.planes.clone(), 96));
+        let window = [Window { rows: (0, 20), columns: (0, 20) }];
+        prepared.prepare();
+        assert_eq!(lazy.search(&template, &window, 5), prepared.search(&template, &window, 5));
+        let made = |grid: &SearchGrid| grid.blocks.iter().filter(|block| block.spectra.get().is_some()).count();
+        assert!(made(&lazy) < lazy.blocks.len() && made(&prepared) == prepared.blocks.len());
     }
 
     #[test]

@@ -116,6 +116,8 @@ pub struct Localizer {
     consensus: Option<ConsensusNetwork>,
     /// By level, then region; made when first needed.
     grids: Vec<Vec<OnceLock<Option<SearchGrid>>>>,
+    /// Whether a grid is prepared as a whole when it is made.
+    prepares: bool,
 }
 
 impl Localizer {
@@ -124,7 +126,13 @@ impl Localizer {
         // An early exit needs no retrieval: what leaves out the rest of a search has nothing to do with it.
         let settings = MatchSettings { early_exit: settings.early_exit && !settings.coarse.takes_cells(), ..settings };
         let grids = index.levels.iter().map(|l| l.regions.iter().map(|_| OnceLock::new()).collect()).collect();
-        Self { index, settings, ground: None, detail: None, consensus: None, grids }
+        Self { index, settings, ground: None, detail: None, consensus: None, grids, prepares: false }
+    }
+
+    /// Prepares a level as a whole when it is first searched, not block by block: for flights that last, whose memory must not grow with every
+    /// part of the map that is searched for the first time.
+    pub fn with_whole_levels(self) -> Self {
+        Self { prepares: true, ..self }
     }
 
     /// Takes learned weights for the neighbourhood consensus, after the fixed kernel.
@@ -146,7 +154,11 @@ impl Localizer {
         let cell = self.grids.get(level)?.get(region)?;
         let make = || {
             let level = self.index.levels.get(level)?;
-            level.regions.get(region)?.as_ref().map(|grid| SearchGrid::new(grid, &level.model))
+            let grid = level.regions.get(region)?.as_ref().map(|grid| SearchGrid::new(grid, &level.model))?;
+            if self.prepares {
+                grid.prepare();
+            }
+            Some(grid)
         };
         cell.get_or_init(make).as_ref()
     }

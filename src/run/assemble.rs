@@ -164,6 +164,9 @@ pub fn matching(
         observer.warning(&format!("the edit of tile {at} changes nothing: {} has nothing there", map.path().display()));
     }
     let mut localizer = Localizer::new(Arc::new(index), plan.matching);
+    if plan.live {
+        localizer = localizer.with_whole_levels();
+    }
     // A map that is edited in flight is described as its index says.
     if plan.matching.detail && !edited {
         localizer = localizer.with_detail(Detail::new(Arc::clone(&map)));
