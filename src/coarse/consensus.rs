@@ -7,6 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::conv4d::{Conv4d, Volume};
 use super::tensor::Tensor4;
+use crate::files;
 
 /// Layers of the fixed network: as many as the learned ones of the literature have.
 const FIXED_LAYERS: usize = 3;
@@ -122,7 +123,7 @@ impl ConsensusNetwork {
     /// Reads weights: a safetensors file with `layer{i}.weight` of shape \[out, in, k, k, k, k\] (k = 3 or 5; offsets in the frame's
     /// rows and columns, then the map's) and `layer{i}.bias` of shape \[out\], both F32.
     pub fn load(path: &Path) -> Result<Self, ConsensusError> {
-        let bytes = std::fs::read(path).map_err(|source| ConsensusError::Io { path: path.into(), source })?;
+        let bytes = files::read(path).map_err(|source| ConsensusError::Io { path: path.into(), source })?;
         Self::from_bytes(&bytes)
     }
 

@@ -184,7 +184,7 @@ settings! {
         /// stabilised (a gimbal that looks down) or strapdown (fixed to the airframe).
         key mounting: Mounting = Mounting::default(), Bound::Any;
         /// How far the camera may be from nadir (stabilised) or from the attitude (strapdown), standard deviation, degrees; where nothing
-        /// is said 5, or 2 where the gimbal states its attitude.
+        /// is said 7, or 2 where the gimbal states its attitude.
         key tilt_sigma_deg: Option<f64> = None, Bound::Between(0.0, 90.0);
     }
 }
@@ -334,7 +334,8 @@ settings! {
     /// `[supervision]`: a process that stands still is worse than one that has ended and can be started again.
     #[derive(Clone, Debug, PartialEq)]
     pub struct SupervisionConfig {
-        /// A stage that does not get on for this long ends the process with its name (exit status 70), seconds. That no frames come is none.
+        /// A stage that does not get on for this long ends the process with its name (exit status 70), seconds. A file that
+        /// brings no frame for so long ends the flight (exit status 1); that a live source brings none is no fault of a stage.
         key stage_timeout_s: f64 = 300.0, Bound::Within(1.0, 86_400.0);
         /// The process has ended this long after Ctrl-C or SIGTERM, whatever stands still, seconds; a stage may take a sixth of it.
         key end_timeout_s: f64 = 60.0, Bound::Within(1.0, 3600.0);

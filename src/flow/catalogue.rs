@@ -7,6 +7,7 @@ use std::sync::Arc;
 use differential_dataflow::input::InputSession;
 use serde::Deserialize;
 
+use crate::files;
 use crate::geo::mercator::Tile;
 use crate::map::{MapStore, TilePixels};
 use crate::models::DenseExtractor;
@@ -88,7 +89,7 @@ impl MapEdits {
     /// Reads a TOML file of `[[edit]]` tables.
     pub fn read(path: &Path) -> Result<Self, EditError> {
         let fail = |reason: String| EditError::File { path: path.into(), reason };
-        let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+        let text = files::read_to_string(path).map_err(|e| fail(e.to_string()))?;
         let mut edits: Self = toml::from_str(&text).map_err(|e| fail(e.to_string().trim().into()))?;
         for edit in &mut edits.edit {
             let Tile { z, x, y } = edit.tile();
@@ -157,7 +158,7 @@ impl Catalogue {
         let mut pictures: BTreeMap<PathBuf, Arc<TilePixels>> = BTreeMap::new();
         for path in edits.edit.iter().filter_map(|e| e.image.as_ref()) {
             let fail = |reason: String| EditError::Picture { path: path.clone(), reason };
-            let bytes = std::fs::read(path).map_err(|e| fail(e.to_string()))?;
+            let bytes = files::read(path).map_err(|e| fail(e.to_string()))?;
             pictures.insert(path.clone(), Arc::new(TilePixels::decode(&bytes).map_err(fail)?));
         }
         let mut patches: Vec<Patch> = Vec::new();

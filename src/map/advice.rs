@@ -2,15 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::text::shell_word as word;
+
 /// What makes a GeoTIFF of a file without changing what it shows.
 pub(super) const PLAIN: &str = "gdal_translate -co COMPRESS=DEFLATE -co TILED=YES";
-
-/// A path as one word of a shell.
-pub(super) fn word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
 
 /// A name for what a file is made into, beside it, with another ending.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -37,7 +32,6 @@ mod tests {
             convert("gdal_translate -b 1", Path::new("/a/b.c.tif"), "x"),
             "convert it with `gdal_translate -b 1 /a/b.c.tif /a/b.c.x.tif` and give that"
         );
-        assert_eq!(word(Path::new("my map's.tif")), r"'my map'\''s.tif'");
         assert_eq!(beside(Path::new("photos/DJI.JPG"), "wgs84"), Path::new("photos/DJI.wgs84.tif"));
     }
 }

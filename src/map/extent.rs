@@ -1,9 +1,10 @@
 //! Where the tiles of a map lie: by their numbers, and by what is stated of them, which must agree.
 
+use super::MapError;
 use super::region::{Region, SourceRecord, cluster};
-use super::{MapError, advice};
 use crate::geo::mercator::{TILE_PX, ground_sampling_distance_m, lat_lon_from_pixel};
 use crate::geo::{EnuPlane, GeodeticBounds};
+use crate::text::shell_word;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -97,7 +98,7 @@ fn are_from_north(
     areas: &[GeodeticBounds],
     stated: Option<&GeodeticBounds>,
 ) -> Result<bool, MapError> {
-    let (file, word) = (path.display(), advice::word(path));
+    let (file, word) = (path.display(), shell_word(path));
     let says_so = metadata.get("scheme").is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("xyz"));
     let Some(stated) = stated else {
         if !says_so {

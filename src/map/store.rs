@@ -6,6 +6,7 @@ use super::overlay::{Overlay, enlarge};
 use super::region::{Region, SourceRecord, regions};
 use super::tile::TilePixels;
 use super::{MapError, advice};
+use crate::files;
 use crate::geo::mercator::{TILE_PX, Tile};
 use crate::math::hex::hex;
 use rusqlite::types::Value;
@@ -80,7 +81,7 @@ impl MapStore {
     /// When the file is absent, is no MBTiles file, or has no tiles.
     pub fn open(path: &Path) -> Result<Self, MapError> {
         // SQLite's own message for a missing file does not say that it is missing.
-        std::fs::metadata(path).map_err(|e| MapError::read(path, e))?;
+        files::check(path).map_err(|e| MapError::read(path, e))?;
         let fail = |e: rusqlite::Error| MapError::store(path, format!("is not an MBTiles map ({e})"));
         let connection = connect(path).map_err(fail)?;
         is_of_tiles(path, &connection)?;

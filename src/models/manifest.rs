@@ -6,6 +6,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::{ModelError, variable};
+use crate::files;
 
 /// The manifest and where it lies.
 #[derive(Clone, Debug)]
@@ -215,7 +216,7 @@ impl Manifest {
 
     /// Reads a manifest.
     pub fn read(path: &Path) -> Result<Self, ModelError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ModelError::Io { path: path.into(), source })?;
+        let text = files::read_to_string(path).map_err(|source| ModelError::Io { path: path.into(), source })?;
         let file: ManifestFile = toml::from_str(&text)
             .map_err(|e| ModelError::BadManifest { path: path.into(), reason: e.to_string().trim().into() })?;
         let wrong = file.model.iter().find_map(ModelEntry::wrong).or_else(|| {
@@ -307,7 +308,7 @@ impl Manifest {
 
     fn load_file(&self, name: &str, file: &str, sha256: &str) -> Result<Vec<u8>, ModelError> {
         let path = self.locate_file(name, file)?;
-        let bytes = std::fs::read(&path).map_err(|source| ModelError::Io { path: path.clone(), source })?;
+        let bytes = files::read(&path).map_err(|source| ModelError::Io { path: path.clone(), source })?;
         let found = sha256_hex(&bytes);
         if found != sha256.to_ascii_lowercase() {
             return Err(ModelError::Checksum { path, expected: sha256.into(), found });

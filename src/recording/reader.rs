@@ -1,6 +1,7 @@
 //! A recording: a folder with `flight.toml`, photos or a video, and telemetry sidecars.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use nalgebra::{Quaternion, UnitQuaternion};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::FrameRow;
 use super::{FileError, sidecars, toml_reason};
+use crate::files;
 use crate::geo::Geodetic;
 use crate::time::nanos_from_seconds;
 use crate::types::{Camera, Distortion, Intrinsics, Mounting, TelemetryBatch, nadir_body_from_camera};
@@ -163,7 +165,7 @@ struct StampRow {
 
 /// Reads what a `flight.toml` says, with the camera that it describes.
 pub(crate) fn read_description(path: &Path) -> Result<(FlightFile, Camera), FileError> {
-    let text = std::fs::read_to_string(path).map_err(|source| FileError::Io { path: path.into(), source })?;
+    let text = files::read_to_string(path).map_err(|source| FileError::Io { path: path.into(), source })?;
     let bad = |reason: String| FileError::Bad { path: path.into(), line: None, reason };
     let file: FlightFile = toml::from_str(&text).map_err(|e| bad(toml_reason(&e, &text)))?;
     let camera = camera(&file.camera).map_err(bad)?;
@@ -237,6 +239,9 @@ fn video_parts(first: PathBuf) -> Result<Vec<VideoPart>, FileError> {
         rows += 1;
         if row.first_frame < std::mem::replace(&mut last_first, row.first_frame) {
             return Err("first_frame goes back".into());
+        }
+        if Path::new(&row.file).file_name() != Some(OsStr::new(&row.file)) {
+            return Err(format!("{} is no name of a file beside this table", row.file));
         }
         let path = folder.join(&row.file);
         let missing = format!("{} is not there", path.display());

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::FileError;
 use super::rows::{Recorded, SidecarRow};
+use crate::files;
 use crate::types::{TelemetryBatch, telemetry_kinds};
 
 macro_rules! sidecars {
@@ -48,7 +49,7 @@ pub fn rows<R: DeserializeOwned, T>(
     path: &Path,
     mut convert: impl FnMut(R) -> Result<(i64, T), String>,
 ) -> Result<Vec<T>, FileError> {
-    let text = match std::fs::read(path) {
+    let text = match files::read(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(FileError::Io { path: path.into(), source }),

@@ -14,6 +14,7 @@ use crate::geo::MetricView;
 use crate::map::{MapStore, MapView, Region};
 use crate::models::{AggregationEntry, DenseExtractor, DenseFeatures, ModelError};
 use crate::progress;
+use crate::text::shell_word;
 use crate::types::ImageTensor;
 
 /// Pixels of map around each block that the network sees and whose features are dropped: about its receptive field. Rounded up to
@@ -241,7 +242,8 @@ fn is_affordable(map: &MapStore, levels: &[u32], stride: usize, channels: usize)
     let fits = (1..levels.len()).find(|finer| bytes_of(map.regions(), &levels[*finer..], stride, channels) <= MOST_BYTES);
     let path = map.path().display().to_string();
     let advice = fits.map_or("make maps of less ground each".into(), |finer| {
-        format!("compute it with `skyfix map index {path} --finest {}`, or make a map of less ground", level_gsd_m(levels[finer]))
+        let (map, finest_m) = (shell_word(map.path()), level_gsd_m(levels[finer]));
+        format!("compute it with `skyfix map index {map} --finest {finest_m}`, or make a map of less ground")
     });
     Err(IndexError::TooLarge { path, finest_m: level_gsd_m(levels[0]), gib: needed / GIB, advice })
 }

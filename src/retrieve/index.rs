@@ -265,7 +265,7 @@ pub enum IndexError {
         path: PathBuf,
         /// The model.
         model: String,
-        /// The map.
+        /// The map, as a word of a shell.
         map: String,
     },
     /// The index belongs to another map or model.

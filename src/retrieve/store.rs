@@ -10,9 +10,11 @@ use sha2::{Digest, Sha256};
 
 use super::index::{CellId, DenseLevel, Identity, IndexError, LevelModel, MapIndex, RegionLevel};
 use super::projection::Projection;
+use crate::files;
 use crate::map::{MapStore, part_file};
 use crate::math::hex::hex;
 use crate::models::{AggregationEntry, ModelEntry};
+use crate::text::shell_word;
 
 const FORMAT: &str = "skyfix-index-2";
 
@@ -155,14 +157,14 @@ impl MapIndex {
         let cached = cached_index_path(&map.checksum()?, &model.name).filter(|cached| cached.is_file());
         // One in the cache that is damaged, or was made by another model of that name, is made anew.
         cached.and_then(|cached| Self::load_from(&cached, map, model, head).ok()).ok_or_else(|| {
-            let map = map.path().display().to_string();
+            let map = shell_word(map.path());
             IndexError::Missing { path, model: model.name.clone(), map }
         })
     }
 
     fn load_from(path: &Path, map: &MapStore, model: &ModelEntry, head: Option<&AggregationEntry>) -> Result<Self, IndexError> {
         let path = path.to_owned();
-        let bytes = std::fs::read(&path).map_err(|source| IndexError::Io { path: path.clone(), source })?;
+        let bytes = files::read(&path).map_err(|source| IndexError::Io { path: path.clone(), source })?;
         let index = parse(&bytes, map).map_err(|reason| IndexError::Damaged { path: path.clone(), reason })?;
         let identity = &index.identity;
         let none = || "none".to_owned();

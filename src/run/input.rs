@@ -1,5 +1,7 @@
 //! The source of a plan, opened.
 
+use std::time::Duration;
+
 use super::RunError;
 use crate::config::{FlightPlan, Source};
 use crate::source::{self, Flight, VideoOptions};
@@ -12,7 +14,8 @@ pub fn open(plan: &FlightPlan) -> Result<Flight, RunError> {
     match &plan.source {
         Source::Folder(path) => {
             let (frame_rate, frame_rate_asked) = (plan.frame_rate, plan.frame_rate_asked);
-            let video = VideoOptions { frame_rate, frame_rate_asked, telemetry: None };
+            let read_timeout = Some(Duration::from_secs_f64(plan.supervision.stage_timeout_s));
+            let video = VideoOptions { frame_rate, frame_rate_asked, telemetry: None, read_timeout };
             Ok(source::open(path, &plan.knowledge, &plan.camera.options, &video)?)
         }
         _ => video(plan),
@@ -26,8 +29,6 @@ fn video(_: &FlightPlan) -> Result<Flight, RunError> {
 
 #[cfg(feature = "gst")]
 fn video(plan: &FlightPlan) -> Result<Flight, RunError> {
-    use std::time::Duration;
-
     use crate::config::TelemetrySource;
     use crate::config::schema::Transport;
     use crate::recording::{RecordingWriter, Truth};
@@ -59,6 +60,7 @@ fn video(plan: &FlightPlan) -> Result<Flight, RunError> {
         queue: plan.queue,
         stall_timeout: Duration::from_secs_f64(plan.stall_timeout_s),
         first_picture_timeout: Duration::from_secs_f64(plan.first_picture_timeout_s),
+        read_timeout: Duration::from_secs_f64(plan.supervision.stage_timeout_s),
         ..VideoSettings::new(input)
     };
     let camera = FootageCamera::from_options(&plan.camera.options, plan.camera.model.as_deref())

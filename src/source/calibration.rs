@@ -4,6 +4,7 @@ use std::path::Path;
 
 use yaml_rust2::{Yaml, YamlLoader};
 
+use crate::files;
 use crate::recording::FileError;
 use crate::types::{Distortion, Intrinsics};
 
@@ -12,7 +13,7 @@ const LONGEST: usize = 64 * 1024;
 
 /// Reads a calibration file.
 pub fn read(path: &Path) -> Result<(Intrinsics, Distortion), FileError> {
-    let text = std::fs::read_to_string(path).map_err(|source| FileError::Io { path: path.into(), source })?;
+    let text = files::read_to_string(path).map_err(|source| FileError::Io { path: path.into(), source })?;
     parse(&text).map_err(|reason| FileError::Bad { path: path.into(), line: None, reason })
 }
 

@@ -7,7 +7,9 @@ use walkdir::WalkDir;
 use super::listing::{self, VIDEOS};
 use super::telemetry::srt::{self, SrtTelemetry};
 use super::telemetry::{foreign, mp4};
+use crate::files;
 use crate::recording::{FileError, sidecars};
+use crate::text::shell_word;
 use crate::time::NANOS_PER_SEC;
 use crate::types::{Inputs, Standing};
 
@@ -124,10 +126,13 @@ fn of_folder(folder: &Path, given: bool) -> Result<Film, FileError> {
             None => starts[i - 1].zip(lengths[i - 1]).and_then(|(start, length)| start.checked_add(length)),
         };
         if next.is_none() && (given || known[i].is_some()) {
-            let video = videos[i - 1].display();
+            let video = &videos[i - 1];
+            let ending = video.extension().unwrap_or_default().to_string_lossy();
             let reason = format!(
-                "how long {video} lasts is not known, so the telemetry of what follows has no time; join the parts: \
-                 printf \"file '%s'\\n\" \"$PWD\"/*.MP4 > parts.txt; ffmpeg -f concat -safe 0 -i parts.txt -c copy flight.mp4"
+                "how long {} lasts is not known, so the telemetry of what follows has no time; join the parts and give what comes of it: \
+                 (cd {} && printf \"file '%s'\\n\" *.{ending} > parts.txt && ffmpeg -f concat -safe 0 -i parts.txt -c copy ../joined.mkv)",
+                video.display(),
+                shell_word(folder)
             );
             return Err(FileError::Bad { path: folder.into(), line: None, reason });
         }
@@ -179,7 +184,7 @@ pub fn telemetry(path: &Path) -> Result<SrtTelemetry, FileError> {
     }
     let is_regular = std::fs::metadata(path).is_ok_and(|m| m.is_file());
     if !is_regular {
-        return nothing("no such file or folder".into());
+        return nothing(files::why_nothing(path).into());
     }
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("srt")) {
         return srt::read(path);

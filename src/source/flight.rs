@@ -1,6 +1,7 @@
 //! A flight ready to be replayed: frames in order with what is known of each, and truth apart.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::frames::FrameSource;
 use crate::recording::{Start, Truth};
@@ -33,4 +34,6 @@ pub struct VideoOptions {
     pub frame_rate_asked: bool,
     /// Telemetry of a bare video: a folder with sidecars, or one of them. A recording brings its own.
     pub telemetry: Option<PathBuf>,
+    /// A file that brings no frame for this long while one is asked for is given up; `None` is five minutes.
+    pub read_timeout: Option<Duration>,
 }

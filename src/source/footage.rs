@@ -75,7 +75,9 @@ pub(super) fn recorded(
 }
 
 fn file(path: &Path, options: &VideoOptions) -> VideoSettings {
-    VideoSettings { frame_rate: options.frame_rate, ..VideoSettings::new(VideoInput::File(path.into())) }
+    let settings = VideoSettings::new(VideoInput::File(path.into()));
+    let read_timeout = options.read_timeout.unwrap_or(settings.read_timeout);
+    VideoSettings { frame_rate: options.frame_rate, read_timeout, ..settings }
 }
 
 /// A video file without a recording around it, or a folder of its parts.

@@ -13,6 +13,7 @@ use super::footage;
 use super::frames::{FrameList, FrameSource};
 use super::photos::{self, CameraOptions, Photo};
 use super::{KnowledgeOptions, Setting, SourceError};
+use crate::files;
 use crate::geo::Geodetic;
 use crate::recording;
 use crate::recording::{FileError, Recording, Start, Truth, TruthRow};
@@ -29,7 +30,7 @@ pub fn open(
         return footage::open(path, knowledge, camera, video);
     }
     if !path.is_dir() {
-        return Err(FileError::Nothing { path: path.into(), reason: "no such file or folder".into() }.into());
+        return Err(FileError::Nothing { path: path.into(), reason: files::why_nothing(path).into() }.into());
     }
     #[cfg(feature = "gst")]
     if !path.join("flight.toml").is_file() && super::holds_only_videos(path) {

@@ -5,10 +5,11 @@ use super::Layer;
 use super::crs::{Crs, Placement};
 use super::picture::{self, Pictures};
 use super::raster::Raster;
+use crate::files;
 use crate::geo::mercator::{CIRCUMFERENCE_M, ground_sampling_distance_m};
 use crate::map::MapError;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Names under which such tables are known, in order of preference.
 const TABLES: [&str; 4] = ["map.csv", "satellite_ coordinates_range.csv", "satellite_coordinates_range.csv", "index.csv"];
@@ -25,7 +26,7 @@ enum Place {
 /// The table of corners in a folder, if there is one.
 pub(crate) fn table_in(folder: &Path) -> Result<Option<PathBuf>, MapError> {
     for table in TABLES.iter().map(|name| folder.join(name)).filter(|p| p.is_file()) {
-        let bytes = std::fs::read(&table).map_err(|e| MapError::read(&table, e))?;
+        let bytes = files::read(&table).map_err(|e| MapError::read(&table, e))?;
         if columns(&bytes).is_some() {
             return Ok(Some(table));
         }
@@ -35,7 +36,7 @@ pub(crate) fn table_in(folder: &Path) -> Result<Option<PathBuf>, MapError> {
 
 /// The pictures of a table; those that are not there are named in `warnings` and left out.
 pub(crate) fn open(table: &Path, pictures: &Pictures, warnings: &mut Vec<String>) -> Result<Vec<Box<dyn Layer>>, MapError> {
-    let bytes = std::fs::read(table).map_err(|e| MapError::read(table, e))?;
+    let bytes = files::read(table).map_err(|e| MapError::read(table, e))?;
     let rows = parse(&bytes).map_err(|what| {
         MapError::source(
             table,
@@ -46,6 +47,10 @@ pub(crate) fn open(table: &Path, pictures: &Pictures, warnings: &mut Vec<String>
     let folder = table.parent().unwrap_or(Path::new("."));
     let mut layers: Vec<Box<dyn Layer>> = Vec::new();
     for (name, place) in rows {
+        if !Path::new(&name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+            let what = format!("names {name}, which leads out of its folder");
+            return Err(MapError::source(table, what, "put the pictures beside the table, and write their names alone"));
+        }
         let files = files_of(folder, &name)?;
         if files.is_empty() {
             warnings.push(format!("{}: {name} is listed but not there; it was left out", table.display()));
@@ -70,8 +75,7 @@ fn files_of(folder: &Path, name: &str) -> Result<Vec<PathBuf>, MapError> {
     let number: String = stem.chars().filter(char::is_ascii_digit).collect();
     let folders = [folder.to_owned(), folder.join(&number)];
     for folder in &folders {
-        // A name with dots must not lead out of the folder.
-        if !name.contains("..") && folder.join(name).is_file() {
+        if folder.join(name).is_file() {
             return Ok(vec![folder.join(name)]);
         }
     }
@@ -221,6 +225,20 @@ mod tests {
     fn a_row_with_swapped_corners_is_named() {
         let table = b"mapname,LT_lat_map,LT_lon_map,RB_lat_map,RB_lon_map,region\ns.tif,29.7,115.9,29.8,116.0,x\n";
         assert!(parse(table).unwrap_err().contains("line 2 (s.tif)"));
+    }
+
+    #[test]
+    fn a_row_that_leads_out_of_the_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("inside/map.csv");
+        std::fs::create_dir(folder.path().join("inside")).unwrap();
+        let outside = folder.path().join("a.png");
+        image::RgbImage::new(8, 8).save(&outside).unwrap();
+        for name in ["../a.png", outside.to_str().unwrap(), "./../a.png"] {
+            std::fs::write(&table, format!("file,nw_lat,nw_lon,gsd_m\n{name},47.0,8.0,0.3\n")).unwrap();
+            let error = open(&table, &Pictures::new(), &mut Vec::new()).err().unwrap().to_string();
+            assert!(error.contains("leads out of its folder"), "{error}");
+        }
     }
 
     #[test]

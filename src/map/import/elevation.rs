@@ -3,9 +3,9 @@
 use super::crs::Georeference;
 use super::sidecars;
 use super::tiff_header::{self, Header, Source};
+use crate::files;
 use crate::geo::GeodeticBounds;
 use crate::map::{MapError, advice};
-use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 use tiff::ColorType;
@@ -27,7 +27,7 @@ pub(crate) struct Posts {
 
 /// Reads the part of a file that lies within some bounds, or all of it.
 pub(crate) fn read(path: &Path, within: Option<GeodeticBounds>) -> Result<Posts, MapError> {
-    let file = File::open(path).map_err(|e| MapError::read(path, e))?;
+    let file = files::open(path).map_err(|e| MapError::read(path, e))?;
     let text = path.extension().and_then(|e| e.to_str()).map(str::to_lowercase);
     if text.as_deref().is_some_and(|e| matches!(e, "asc" | "hgt" | "dem" | "bil" | "flt" | "dt1" | "dt2")) {
         return Err(MapError::source(path, "is no GeoTIFF", advice::convert("gdal_translate", path, "model")));
@@ -37,7 +37,7 @@ pub(crate) fn read(path: &Path, within: Option<GeodeticBounds>) -> Result<Posts,
 
 /// Whether a file is a TIFF of one band of numbers that are no brightness.
 pub(crate) fn is_model(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
+    let Ok(file) = files::open(path) else { return false };
     let header = tiff_header::open(path, Box::new(BufReader::new(file)));
     header.is_ok_and(|(_, header)| matches!(header.colour, ColorType::Gray(32 | 64)))
 }

@@ -4,10 +4,10 @@ use super::crs::Placement;
 use super::geokeys::GeoTags;
 use super::sidecars;
 use super::tiff_header::{self, Source};
+use crate::files;
 use crate::map::cache::Lru;
 use crate::map::resample::Window;
 use crate::map::{MapError, advice};
-use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,7 +65,7 @@ fn one_value(bands: &[f64]) -> Option<f64> {
 impl GeoTiff {
     /// Opens a file; reads its header and, for 16-bit samples, some chunks to find their range.
     pub fn open(path: &Path) -> Result<Self, MapError> {
-        let file = File::open(path).map_err(|e| MapError::read(path, e))?;
+        let file = files::open(path).map_err(|e| MapError::read(path, e))?;
         Self::from_source(path, Box::new(BufReader::new(file)))
     }
 

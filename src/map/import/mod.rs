@@ -17,6 +17,7 @@ mod xyz;
 use super::region::SourceRecord;
 use super::tile::TilePixels;
 use super::{MapError, advice};
+use crate::files;
 use crate::geo::mercator::Tile;
 use crs::Placement;
 use image::ImageFormat;
@@ -122,7 +123,7 @@ impl PicturesHandle {
 fn head(path: &Path) -> Result<Vec<u8>, MapError> {
     use std::io::Read;
     let mut head = Vec::new();
-    std::fs::File::open(path).and_then(|f| f.take(100).read_to_end(&mut head)).map_err(|e| MapError::read(path, e))?;
+    files::open(path).and_then(|f| f.take(100).read_to_end(&mut head)).map_err(|e| MapError::read(path, e))?;
     Ok(head)
 }
 

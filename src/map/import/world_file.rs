@@ -2,16 +2,14 @@
 
 use super::crs::Crs;
 use super::well_known_text;
+use crate::files;
 use crate::map::{MapError, advice};
+use crate::text::decoded;
 use std::path::{Path, PathBuf};
 
 /// The six numbers of a world file: x and y per column, x and y per row, and the centre of the first pixel.
 pub(crate) fn parse(text: &str) -> Option<[f64; 6]> {
-    let v: Vec<f64> = text
-        .trim_start_matches('\u{feff}')
-        .split_whitespace()
-        .map(|w| w.replace(',', ".").parse().ok())
-        .collect::<Option<_>>()?;
+    let v: Vec<f64> = text.split_whitespace().map(|w| w.replace(',', ".").parse().ok()).collect::<Option<_>>()?;
     let [a, d, b, e, x, y]: [f64; 6] = v.try_into().ok()?;
     // World files speak of pixel centres, placements of corners.
     let affine = [a, b, x - a / 2.0 - b / 2.0, d, e, y - d / 2.0 - e / 2.0];
@@ -52,10 +50,9 @@ pub(crate) fn system_beside(image: &Path) -> Result<Option<Crs>, MapError> {
     })
 }
 
-/// Reads a small text file; anything that is not UTF-8 is replaced, as only numbers and keywords matter.
+/// Reads a small text file, in whatever encoding.
 pub(crate) fn read_text(path: &Path) -> Result<String, MapError> {
-    let bytes = std::fs::read(path).map_err(|e| MapError::read(path, e))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    files::read(path).map(|bytes| decoded(&bytes)).map_err(|e| MapError::read(path, e))
 }
 
 /// Whether all corners are latitudes and longitudes, and the pixels smaller than those of any imagery in metres.

@@ -1,6 +1,7 @@
 //! A folder of tiles `z/x/y.{jpg,png,webp}`, y counted from the north, or, as TMS has it, from the south.
 
 use super::Layer;
+use crate::files;
 use crate::geo::GeodeticBounds;
 use crate::geo::mercator::{TILE_PX, Tile, ground_sampling_distance_m, lat_lon_from_pixel};
 use crate::map::MapError;
@@ -109,7 +110,7 @@ impl XyzFolder {
 
     fn bytes(&self, tile: Tile) -> Result<Vec<u8>, MapError> {
         let path = self.files.get(&tile).map_or(&self.path, |stored| &stored.path);
-        std::fs::read(path).map_err(|e| MapError::read(path, e))
+        files::read(path).map_err(|e| MapError::read(path, e))
     }
 
     fn decode(&self, tile: Tile) -> Result<TilePixels, MapError> {
@@ -175,7 +176,7 @@ impl Stated {
         let mut stated = Self { from_south: folder.join(TMS_FILE).is_file().then_some(true), bounds: None };
         let is_small = |file: &PathBuf| std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.len() <= LARGEST_JSON);
         for file in TILE_JSON.iter().map(|name| folder.join(name)).filter(is_small) {
-            let bytes = std::fs::read(&file).map_err(|e| MapError::read(&file, e))?;
+            let bytes = files::read(&file).map_err(|e| MapError::read(&file, e))?;
             // Other programs keep other things in files of these names.
             let Ok(json) = serde_json::from_slice::<serde_json::Value>(&bytes) else { continue };
             let scheme = json["scheme"].as_str().map(str::to_lowercase);

@@ -1,10 +1,11 @@
 //! Logs and videos whose telemetry is not read here: what each is, and how to come by files that are.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use super::mp4;
+use crate::files;
+use crate::text::shell_word;
 
 /// What makes `height.csv` and `heading.csv` out of logs; it comes with the repository.
 const CONVERTER: &str = "scripts/telemetry.py";
@@ -14,10 +15,10 @@ const HEAD_BYTES: u64 = 1 << 20;
 /// What a file of telemetry is that is not read, and what to do about it; `None` where it is nothing known.
 pub fn advice(path: &Path) -> Option<String> {
     let mut head = Vec::new();
-    File::open(path).ok()?.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
+    files::open(path).ok()?.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
     let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     let (what, needs) = log(&ending, &head)?;
-    let file = path.display();
+    let file = shell_word(path);
     Some(match needs {
         Needs::Airdata => format!(
             "it is {what}: upload it to airdata.com and download its CSV, then `python3 {CONVERTER} CSV telemetry` writes telemetry/height.csv and \
@@ -61,7 +62,7 @@ fn log(ending: &str, head: &[u8]) -> Option<(&'static str, Needs)> {
 
 /// What a video has inside that is not read, with what to do; `None` where there is nothing.
 pub fn inside(video: &Path, contents: Option<&mp4::Contents>) -> Option<String> {
-    let file = video.display();
+    let file = shell_word(video);
     let by_ffmpeg = |what: &str| {
         Some(format!("{what}: ffmpeg -i {file} -map 0:s:0 subtitles.srt takes them out; give that file as `telemetry.sidecars`"))
     };
@@ -75,7 +76,7 @@ pub fn inside(video: &Path, contents: Option<&mp4::Contents>) -> Option<String> 
         ));
     }
     let mut head = Vec::new();
-    File::open(video).ok()?.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
+    files::open(video).ok()?.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
     let holds = |needle: &[u8]| head.windows(needle.len()).any(|w| w == needle);
     if head.starts_with(&[0x1a, 0x45, 0xdf, 0xa3]) && holds(b"S_TEXT/") {
         return by_ffmpeg("it has subtitles inside");

@@ -1,9 +1,9 @@
 //! What an MP4 or QuickTime file holds beside its picture: its length, the kinds of its tracks, and subtitles inside.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use crate::files;
 use crate::time::NANOS_PER_SEC;
 
 /// The table of contents is no longer than this, bytes.
@@ -26,7 +26,7 @@ pub struct Contents {
 
 /// Reads a file's table of contents; `None` where it is no such file or has none.
 pub fn contents(path: &Path) -> Option<Contents> {
-    let mut file = File::open(path).ok()?;
+    let mut file = files::open(path).ok()?;
     let length = file.metadata().ok()?.len();
     let mut at = 0u64;
     for _ in 0..MAX_BOXES {
@@ -100,7 +100,7 @@ impl Contents {
             return Ok(Vec::new());
         };
         let samples = samples(trak).unwrap_or_default();
-        let mut file = File::open(path)?;
+        let mut file = files::open(path)?;
         let mut out = Vec::new();
         for Sample { at, length, time_ns } in samples {
             if !(3..=MAX_SUBTITLE_BYTES).contains(&length) {

@@ -20,11 +20,13 @@
 use std::path::Path;
 
 use super::srt_fields::{Field, fields, without_tags};
+use crate::files;
 use crate::geo::Geodetic;
 use crate::recording::FileError;
 use crate::source::attitude::of_forward_lens;
 use crate::source::knowledge::{HEADING_SIGMA_RAD, height_sigma_m};
 use crate::source::time_text::parse_time;
+use crate::text::decoded;
 use crate::types::{HeadingSample, HeightSample, TelemetryBatch};
 
 /// A gimbal further than this from straight down is worth a warning, degrees.
@@ -84,9 +86,9 @@ impl SrtTelemetry {
 /// # Errors
 /// When it cannot be read, holds no subtitles, or subtitles without telemetry.
 pub fn read(path: &Path) -> Result<SrtTelemetry, FileError> {
-    let bytes = std::fs::read(path).map_err(|source| FileError::Io { path: path.into(), source })?;
+    let bytes = files::read(path).map_err(|source| FileError::Io { path: path.into(), source })?;
     // The degree sign of inline files comes in several encodings; nothing that is read here needs it.
-    parse(&String::from_utf8_lossy(&bytes)).map_err(|reason| FileError::Bad { path: path.into(), line: None, reason })
+    parse(&decoded(&bytes)).map_err(|reason| FileError::Bad { path: path.into(), line: None, reason })
 }
 
 /// A subtitle: its start and its text without tags.
@@ -177,7 +179,7 @@ fn cues(text: &str, warnings: &mut Vec<String>) -> Vec<Cue> {
     let (mut broken, mut backwards) = (Vec::new(), Vec::new());
     // Whether the text that follows belongs to the last subtitle.
     let mut open = false;
-    for (i, raw) in text.trim_start_matches('\u{feff}').split_inclusive('\n').enumerate() {
+    for (i, raw) in text.split_inclusive('\n').enumerate() {
         let line = raw.trim();
         if let Some((start, _)) = line.split_once("-->") {
             open = false;
@@ -276,8 +278,9 @@ impl Reading<'_> {
     }
 
     fn height_m(&self) -> Option<f64> {
-        let autel = || self.field(&["gps"])?.numbers.get(2).filter(|_| self.by_name(["N", "S"]).is_some()).map(|n| n.value);
-        self.number(&["rel_alt", "h", "barometer"]).or_else(autel).filter(|h| h.abs() < MAX_HEIGHT_M)
+        let autel = || self.field(&["gps"])?.numbers.get(2).filter(|_| self.by_name(["N", "S"]).is_some());
+        let stated = self.field(&["rel_alt", "h", "barometer"]).and_then(|f| f.numbers.first()).or_else(autel)?;
+        stated.metres().filter(|h| h.abs() < MAX_HEIGHT_M)
     }
 
     /// A part of `GPS(E: 10.9, N: 47.8)` by the direction that counts as positive, or the other one.

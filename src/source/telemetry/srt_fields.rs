@@ -12,6 +12,17 @@ pub(super) struct Number {
     pub name: String,
 }
 
+impl Number {
+    /// A length in metres, by its unit; metres where none is written, nothing where it is another one.
+    pub fn metres(&self) -> Option<f64> {
+        match self.unit.to_ascii_lowercase().as_str() {
+            "" | "m" => Some(self.value),
+            "ft" | "feet" => Some(self.value * 0.3048),
+            _ => None,
+        }
+    }
+}
+
 /// A key, in lower case, with its numbers; at least one.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Field {
@@ -53,7 +64,7 @@ pub(super) fn fields(text: &str) -> Vec<Field> {
                 rest = after;
             }
         } else if key == "h"
-            && let Some((number, after)) = number(value).filter(|(n, _)| n.unit.eq_ignore_ascii_case("m"))
+            && let Some((number, after)) = number(value).filter(|(n, _)| !n.unit.is_empty() && n.metres().is_some())
         {
             out.push(Field { key, numbers: vec![number], parenthesised: false });
             rest = after;

@@ -125,6 +125,16 @@ pub enum VideoError {
         /// Why.
         reason: String,
     },
+    /// Nothing comes of what should be read as fast as it is asked for.
+    #[error(
+        "{input}: no frame came for {quiet_s:.0} s ([supervision] stage_timeout_s); does another player show the rest of it?"
+    )]
+    Silent {
+        /// The input.
+        input: String,
+        /// How long, seconds.
+        quiet_s: f64,
+    },
     /// The copy of the stream cannot be written.
     #[error("{}: the video cannot be recorded: {reason}; is there space, and may the folder be written to?", path.display())]
     Record {
@@ -158,6 +168,7 @@ impl VideoError {
                 | Self::NoTimestamps { .. }
                 | Self::Refused { .. }
                 | Self::Codec { .. }
+                | Self::Silent { .. }
         )
     }
 }

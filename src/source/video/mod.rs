@@ -288,6 +288,9 @@ impl VideoSource {
                 } else if is_file && quiet > QUIET && connection.is_given_up() {
                     let error = VideoError::NoVideo { input: input.clone(), found: connection.readers() };
                     *failure = Some((error, Instant::now()));
+                } else if !self.settings.live && !self.settings.reconnect && quiet > self.settings.read_timeout {
+                    let error = VideoError::Silent { input: input.clone(), quiet_s: quiet.as_secs_f64() };
+                    *failure = Some((error, Instant::now()));
                 }
             }
             (None, Some(_)) => {}

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::VideoError;
+use crate::files;
 use crate::source::redact;
 
 /// How RTSP carries its packets.
@@ -81,6 +82,8 @@ pub struct VideoSettings {
     pub stall_timeout: Duration,
     /// How long a connection that reconnects may take to bring its first picture.
     pub first_picture_timeout: Duration,
+    /// What is neither live nor connected again is given up when it brings nothing for this long while a frame is asked for.
+    pub read_timeout: Duration,
 }
 
 impl VideoSettings {
@@ -102,6 +105,7 @@ impl VideoSettings {
             queue: 4,
             stall_timeout: Duration::from_secs(5),
             first_picture_timeout: Duration::from_secs(30),
+            read_timeout: Duration::from_secs(300),
         }
     }
 
@@ -119,6 +123,7 @@ impl VideoSettings {
             VideoInput::File(path) => match std::fs::metadata(path) {
                 Err(e) => open(&e.to_string(), self.input.advice()),
                 Ok(m) if m.is_dir() => open("it is a folder", "give a video file"),
+                Ok(_) if files::is_special(path) => open(files::SPECIAL, "a source of the kind gstreamer reads anything"),
                 Ok(m) if m.len() == 0 => open("the file is empty", "copy or record it again"),
                 Ok(_) => Ok(()),
             },

@@ -1,5 +1,7 @@
 //! Files, whole and broken.
 
+use std::time::Duration;
+
 use image::{Rgb, RgbImage};
 use skyfix::source::video::{VideoError, VideoInput, VideoSettings};
 
@@ -308,6 +310,14 @@ fn sound_beside_the_video_brings_no_complaints() {
 fn a_source_that_ends_at_once_is_an_error() {
     let error = failure_of(read(launch("videotestsrc num-buffers=0")));
     assert!(matches!(error, VideoError::NoFrames { .. }), "{error}");
+}
+
+#[test]
+fn what_is_no_live_source_and_brings_nothing_is_given_up() {
+    let mut settings = launch("appsrc caps=video/x-raw,format=RGB,width=64,height=48,framerate=10/1");
+    settings.read_timeout = Duration::from_millis(300);
+    let error = failure_of(read(settings));
+    assert!(matches!(error, VideoError::Silent { quiet_s, .. } if quiet_s > 0.3), "{error}");
 }
 
 #[test]

@@ -173,6 +173,10 @@ fn a_part_of_a_recording_that_is_missing_is_named() {
     assert!(text.contains("video.2.mkv is not there") && text.contains("video_parts.csv"), "{text}");
     let text = error("video.mkv,9\nvideo.mkv,7\n");
     assert!(text.contains("goes back"), "{text}");
+    for outside in ["../other.mkv", "/etc/hostname", ".."] {
+        let text = error(&format!("{outside},0\n"));
+        assert!(text.contains(&format!("{outside} is no name of a file beside this table")), "{text}");
+    }
 }
 
 #[test]

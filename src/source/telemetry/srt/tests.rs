@@ -31,6 +31,30 @@ fn autels_form_names_its_directions_and_its_height_is_above_take_off() {
 }
 
 #[test]
+fn heights_are_read_in_their_unit_and_none_is_guessed() {
+    let of = |height: &str| height_of(&format!("GPS(E: 10.9, N: 47.8, {height})"));
+    assert_eq!(of("118.5m"), Some(118.5));
+    assert!(of("388.8ft").is_some_and(|h| (h - 118.506).abs() < 1e-3));
+    assert_eq!(of("0.1km"), None);
+    assert!(height_of("GPS (10.9, 47.8, 15), D 12.1ft, H 281.5ft, H.S 0.0ft/s").is_some_and(|h| (h - 85.801).abs() < 1e-3));
+    assert!(height_of("GPS(10.9,47.8,16) BAROMETER:200.0ft").is_some_and(|h| (h - 60.96).abs() < 1e-3));
+}
+
+fn height_of(body: &str) -> Option<f64> {
+    let t = parse(&format!("1\n00:00:00,000 --> 00:00:00,200\n{body}\n\n")).unwrap();
+    t.samples.height.first().map(|h| h.height_agl_m)
+}
+
+#[test]
+fn a_file_that_an_editor_saved_as_unicode_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("DJI_0001.SRT");
+    let bytes: Vec<u8> = [0xfeff].into_iter().chain(NEWER.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(read(&path).unwrap(), parse(NEWER).unwrap());
+}
+
+#[test]
 fn a_gimbal_that_is_rolled_while_it_looks_straight_down_turns_the_picture_and_one_of_zeros_says_nothing() {
     let heading = |gimbal: &str| {
         let t = parse(&format!("1\n00:00:00,000 --> 00:00:00,033\n[rel_alt: 50.0 abs_alt: 90.0] {gimbal}\n")).unwrap();
@@ -79,7 +103,7 @@ fn the_older_bracketed_form_has_its_scaled_integers_undone() {
     let text = "7\r\n00:01:02,500 --> 00:01:02,533\r\n<font size=\"36\">SrtCnt : 7, DiffTime : 33ms\r\n2021-09-01 08:00:00,085,332\r\n\
         [iso : 200] [shutter : 1/1000.0] [fnum : 280] [ev : 0.7] [ct : 5064] [color_md : default] [focal_len : 280] \
         [dzoom_ratio: 15000, delta:0],[latitude: 1.5] [longtitude: -2.25] [rel_alt: 99.900 abs_alt: 1429.698] </font>";
-    let t = parse(&format!("\u{feff}{text}")).unwrap();
+    let t = parse(text).unwrap();
     assert_eq!(height(&t), [(62_500, 99.9)]);
     assert_eq!((optics(&t), t.f_number), (vec![(62_500, Some(28.0), Some(1.5))], Some(2.8)));
     assert_eq!((t.truth[0].1.lat_deg, t.truth[0].1.lon_deg), (1.5, -2.25));
