@@ -2,7 +2,10 @@
 
 mod cli;
 
+use std::io::Write;
 use std::process::ExitCode;
+
+use skyfix::source::redact;
 
 /// Pictures and views of ever other sizes are freed by other threads than made them: of that the system's allocator keeps
 /// twice what is used.
@@ -15,16 +18,30 @@ fn main() -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_env("SKYFIX_LOG")
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,skyfix::source::telemetry=info")),
         )
-        .with_writer(std::io::stderr)
+        .with_writer(|| Redacted)
         .without_time()
         .init();
     cli::supervision::begin();
     match cli::run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("skyfix: {}", told(&error));
+            cli::complain(&told(&error));
             ExitCode::from(1)
         }
+    }
+}
+
+/// Standard error, without credentials: the log's lines come whole.
+struct Redacted;
+
+impl Write for Redacted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::stderr().write_all(redact(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
     }
 }
 

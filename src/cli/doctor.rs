@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use skyfix::map::MapStore;
 use skyfix::models::{AggregationEntry, Manifest, ModelEntry};
 use skyfix::retrieve::{IndexError, MapIndex};
+use skyfix::text::shell_word;
 
 const SETUP: &str = "run `make setup`";
 
@@ -171,7 +172,7 @@ fn check_map(path: &Path, used: Option<(&ModelEntry, Option<&AggregationEntry>)>
             }
             // Not missing: `replay` computes an index that is not there.
             Err(error @ IndexError::Missing { .. }) => Finding::absent("map index", error.to_string(), ""),
-            Err(error) => Finding::missing("map index", error.to_string(), format!("skyfix map index {}", path.display())),
+            Err(error) => Finding::missing("map index", error.to_string(), format!("skyfix map index {}", shell_word(path))),
         });
     }
     findings

@@ -12,6 +12,7 @@ use skyfix::retrieve::MapIndex;
 use skyfix::retrieve::build::IndexOptions;
 use skyfix::retrieve::index::level_gsd_m;
 use skyfix::run::compute_index;
+use skyfix::text::shell_word;
 
 use super::progress::{Terminal, progress_bar};
 use super::session::spelled;
@@ -126,7 +127,7 @@ fn build_map(arguments: &BuildArguments) -> anyhow::Result<()> {
     })?;
     bar.finish_and_clear();
     for warning in &report.warnings {
-        eprintln!("skyfix: {warning}");
+        tell!("{warning}");
     }
     say!(
         "{}: {} tiles, {:.1} MB, zoom {} to {}",
@@ -152,7 +153,7 @@ fn build_map(arguments: &BuildArguments) -> anyhow::Result<()> {
             source.date.as_deref().map_or("without a date".into(), |date| dated(date, today))
         );
     }
-    say!("next: skyfix map index {}", arguments.out.display());
+    say!("next: skyfix map index {}", shell_word(&arguments.out));
     Ok(())
 }
 

@@ -1,10 +1,18 @@
 //! The command line: one file a verb.
 
-/// Prints a line; a reader that has gone away (`| head`) is no reason to fail.
+/// Prints a line without credentials; a reader that has gone away (`| head`) is no reason to fail.
 macro_rules! say {
     ($($text:tt)*) => {{
         use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($text)*);
+        let _ = writeln!(std::io::stdout(), "{}", skyfix::source::redact(&format!($($text)*)));
+    }};
+}
+
+/// The same on standard error, for whoever runs the command.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "skyfix: {}", skyfix::source::redact(&format!($($text)*)));
     }};
 }
 
@@ -27,7 +35,10 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
+
+use skyfix::source::redact;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -95,7 +106,8 @@ enum Verb {
 /// Parses the command line and runs the verb.
 pub fn run() -> anyhow::Result<ExitCode> {
     let command = arguments::with_defaults(Cli::command());
-    let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+    let parsed = command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = parsed.unwrap_or_else(|error| usage(&error));
     match cli.verb {
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Run(arguments) => run::run(&arguments),
@@ -116,6 +128,22 @@ pub fn run() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Says what ended the command.
+pub fn complain(why: &str) {
+    tell!("{why}");
+}
+
+/// Says what is wrong with the command line, or the help that was asked for, and ends.
+fn usage(error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let styled = error.render();
+    let text = if std::io::stderr().is_terminal() { styled.ansi().to_string() } else { styled.to_string() };
+    let _ = std::io::stderr().write_all(redact(&text).as_bytes());
+    std::process::exit(error.exit_code())
 }
 
 /// Two numbers with an x between them: 1920x1080.

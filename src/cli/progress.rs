@@ -45,7 +45,7 @@ impl Terminal {
 impl Observer for Terminal {
     fn warning(&self, message: &str) {
         let message = self.door.as_ref().map_or_else(|| message.to_owned(), |door| door.spell(message));
-        eprintln!("skyfix: {message}");
+        tell!("{message}");
     }
 
     fn input(&self, input: &Input) {
@@ -53,7 +53,7 @@ impl Observer for Terminal {
     }
 
     fn index_is_missing(&self, path: &Path) {
-        eprintln!("skyfix: no index yet; computing {} (once)", path.display());
+        tell!("no index yet; computing {} (once)", path.display());
     }
 
     fn progress(&self, work: Work, done: u64, total: Option<u64>) {
@@ -84,6 +84,6 @@ impl Observer for Terminal {
     }
 
     fn live(&self) {
-        eprintln!("skyfix: live; Ctrl-C ends it");
+        tell!("live; Ctrl-C ends it");
     }
 }

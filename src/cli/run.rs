@@ -79,21 +79,28 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// Whether what the pipeline needs is there.
 fn check(plan: &FlightPlan) -> anyhow::Result<ExitCode> {
     let mut missing = Vec::new();
-    let mut need = |what: &str, path: &Path| {
+    let mut need = |what: &str, key: &str, path: &Path| {
         if !path.exists() {
-            missing.push(format!("{what} {} is not there", path.display()));
+            missing.push(format!("{what} {} is not there: {key} says where it lies", path.display()));
         }
     };
-    if let Source::Folder(path) | Source::Video(path) | Source::Device(path) = &plan.source {
-        need("the source", path);
+    match &plan.source {
+        Source::Folder(path) | Source::Video(path) => need("the source", "[source] path", path),
+        Source::Device(path) => need("the camera", "[source] device", path),
+        Source::Rtsp { .. } | Source::Launch(_) => {}
     }
     for telemetry in &plan.telemetry {
         if let TelemetrySource::Sidecars(path) | TelemetrySource::Srt(path) = telemetry {
-            need("the telemetry", path);
+            need("the telemetry", "[telemetry]", path);
         }
     }
-    for (what, path) in [("the map", &plan.map), ("the elevation model", &plan.dem), ("the list of edits", &plan.map_edits)] {
-        path.iter().for_each(|p| need(what, p));
+    let files = [
+        ("the map", "`skyfix map build` makes one of imagery, and [map] path", &plan.map),
+        ("the elevation model", "[telemetry] dem", &plan.dem),
+        ("the list of edits", "[map] edits", &plan.map_edits),
+    ];
+    for (what, key, path) in files {
+        path.iter().for_each(|p| need(what, key, p));
     }
     let manifest = skyfix::models::Manifest::find()?;
     if let Err(error) = manifest.entry(&plan.model).and_then(|entry| manifest.load(entry)) {
@@ -103,7 +110,7 @@ fn check(plan: &FlightPlan) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     for line in missing {
-        eprintln!("skyfix: {line}");
+        tell!("{line}");
     }
     Ok(ExitCode::from(1))
 }

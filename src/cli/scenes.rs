@@ -7,6 +7,7 @@ use skyfix::simulate::acceptance::crop::crop;
 use skyfix::simulate::acceptance::cross_date::{CrossDate, cross_date};
 use skyfix::simulate::acceptance::foreign::{Foreign, foreign};
 use skyfix::simulate::no_ground::{self, DrawnUp, KINDS, Kind};
+use skyfix::text::shell_word;
 
 use super::progress::progress_bar;
 
@@ -245,7 +246,7 @@ fn run_crop(a: &CropArguments) -> anyhow::Result<()> {
     let made = crop(&a.from, &a.out, a.part)?;
     say!("{}: {} photos", a.out.display(), made.photos);
     if let Some(hfov) = made.hfov_rad {
-        say!("next: skyfix replay {} --hfov {:.4}", a.out.display(), hfov.to_degrees());
+        say!("next: skyfix replay {} --hfov {:.4}", shell_word(&a.out), hfov.to_degrees());
     }
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! What replay and run share: a configured flight localized, and its end told.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use skyfix::config::{ConfigError, Door, Effective, FlightPlan};
+use skyfix::config::{ConfigError, Door, Effective, FlightPlan, TelemetrySource};
 use skyfix::run::{RunEnd, RunError};
 use skyfix::sink::summary::Summary;
+use skyfix::text::shell_word;
 use skyfix::types::{AbstainReason, Standing};
 
 use super::progress::Terminal;
@@ -31,15 +33,19 @@ pub fn run(plan: FlightPlan, door: &Door) -> anyhow::Result<ExitCode> {
     stop_on_signal(&stop);
     configure(&plan);
     let jsonl_stdout = plan.outputs.jsonl_stdout;
+    let listening = plan.telemetry.iter().find_map(|source| match source {
+        TelemetrySource::Mavlink(link) => Some(link.bind),
+        _ => None,
+    });
     let ended = skyfix::run::run(plan, &Terminal::new(Some(door)), stop);
     if let Err(error @ RunError::Stopped) = ended {
-        eprintln!("skyfix: {error}");
+        tell!("{error}");
         return Ok(ExitCode::from(BROKEN_OFF));
     }
     let RunEnd { summary, outputs } = ended.map_err(|e| spelled(e, door))?;
     let mut words = format!("{summary}\n\nresults in {}", outputs.folder.display());
     if outputs.rrd && cfg!(feature = "viz") {
-        words += &format!("\nlook at them: .venv/bin/rerun {}", outputs.folder.join("flight.rrd").display());
+        words += &format!("\nlook at them: .venv/bin/rerun {}", shell_word(&outputs.folder.join("flight.rrd")));
     }
     if jsonl_stdout {
         eprintln!("{words}")
@@ -47,10 +53,10 @@ pub fn run(plan: FlightPlan, door: &Door) -> anyhow::Result<ExitCode> {
         say!("{words}")
     }
     for reason in &summary.outputs_closed {
-        eprintln!("skyfix: an output was closed before the end: {}", door.spell(reason));
+        tell!("an output was closed before the end: {}", door.spell(reason));
     }
     if summary.fixes == 0 {
-        eprintln!("skyfix: {}", door.spell(&nothing_localized(&summary)));
+        tell!("{}", door.spell(&nothing_localized(&summary, listening)));
     }
     Ok(match (summary.outputs_closed.is_empty(), summary.fixes) {
         (false, _) => ExitCode::from(OUTPUT_CLOSED),
@@ -59,8 +65,9 @@ pub fn run(plan: FlightPlan, door: &Door) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Why not one frame was localized: the reason that most had and what to do about it, and whether they are of another place.
-fn nothing_localized(summary: &Summary) -> String {
+/// Why not one frame was localized: the reason that most had and what to do about it, whether they are of another place, and whether a link
+/// brought nothing.
+fn nothing_localized(summary: &Summary, listening: Option<SocketAddr>) -> String {
     if summary.frames == 0 {
         return "not one frame came in".into();
     }
@@ -74,6 +81,11 @@ fn nothing_localized(summary: &Summary) -> String {
     if let Some((reason, count)) = reason {
         words += &format!("; {count} of {} frames `{}`: {}", summary.frames, reason.as_str(), reason.remedy());
     }
+    let link = summary.telemetry.as_ref().and_then(|t| t.link);
+    if let Some((address, link)) = listening.zip(link).filter(|(_, link)| link.messages == 0) {
+        let came = if link.datagrams == 0 { "nothing came" } else { "no MAVLink telemetry came" };
+        words += &format!("; {came} at {address}: does the autopilot send there?");
+    }
     words + " (fixes.csv has the reason of each)"
 }
 
@@ -84,6 +96,26 @@ pub fn spelled(error: RunError, door: &Door) -> anyhow::Error {
 
 /// Says what is wrong with a configuration: wrong usage where it was written at the command line, an error in a file.
 pub fn complain(error: &ConfigError) -> ExitCode {
-    eprintln!("skyfix: {error}");
+    tell!("{error}");
     ExitCode::from(if matches!(error, ConfigError::Key { file: None, .. }) { WRONG_USAGE } else { 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skyfix::source::{StreamCounters, TelemetryHealth};
+
+    #[test]
+    fn a_flight_whose_link_brought_nothing_says_so_beside_the_reason_of_its_frames() {
+        let told = |datagrams: u64, messages: u64| {
+            let link = Some(StreamCounters { datagrams, messages, ..StreamCounters::default() });
+            let telemetry = Some(TelemetryHealth { link, ..TelemetryHealth::default() });
+            let abstained = [("no_height", 9)].into();
+            let summary = Summary { frames: 9, abstained, telemetry, ..Summary::default() };
+            nothing_localized(&summary, Some(SocketAddr::from(([127, 0, 0, 1], 14550))))
+        };
+        assert!(told(0, 0).contains("9 of 9 frames `no_height`") && told(0, 0).contains("nothing came at 127.0.0.1:14550"));
+        assert!(told(7, 0).contains("no MAVLink telemetry came at"));
+        assert!(!told(7, 7).contains("14550"));
+    }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use skyfix::simulate::{ImuGrade, Settings, WorldSource, simulate};
+use skyfix::text::shell_word;
 use skyfix::types::Mounting;
 
 use super::progress::progress_bar;
@@ -123,6 +124,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let megabytes = (report.photo_bytes + report.map_bytes + report.table_bytes) as f64 / 1e6;
     let what = if arguments.video.is_some() { "frames" } else { "photos" };
     say!("{}: {} {what}, {megabytes:.1} MB", arguments.out.display(), report.photos);
-    say!("next: skyfix replay {}", arguments.out.display());
+    say!("next: skyfix replay {}", shell_word(&arguments.out));
     Ok(())
 }

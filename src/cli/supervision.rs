@@ -68,7 +68,9 @@ pub fn stop_on_signal(stop: &Arc<AtomicBool>) {
             std::process::exit(BROKEN_OFF.into());
         }
         if std::io::stderr().is_terminal() {
-            eprintln!("\nskyfix: finishing; once more to break off");
+            // Behind the terminal's ^C.
+            eprintln!();
+            tell!("finishing; once more to break off");
         }
     };
     // A handler that is there already serves as well.
@@ -118,7 +120,7 @@ fn verdict(
 }
 
 fn end(why: &str) -> ! {
-    eprintln!("skyfix: {why}");
+    tell!("{why}");
     // What hangs may be what the ordinary end waits for.
     let _ = thread::Builder::new().name("end".into()).spawn(|| {
         thread::sleep(EXIT);

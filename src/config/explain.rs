@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::layers::{BUNDLED_WEIGHTS, Effective, Origin, READ_PATHS};
 use super::plan::{FlightPlan, Source, TelemetrySource};
+use super::schema::Transport;
 use crate::fuse::Smoothing;
 use crate::settings::Table;
 use crate::sink::ViewerTarget;
@@ -131,7 +132,14 @@ fn source(p: &FlightPlan) -> String {
     match &p.source {
         Source::Folder(path) => format!("{}, as fast as it can be matched", path.display()),
         Source::Video(path) => format!("{}, {rate}, {pace}", path.display()),
-        Source::Rtsp { url, transport, .. } => format!("{} over {transport:?}, {rate}, {pace}", redact(url)),
+        Source::Rtsp { url, transport, .. } => {
+            let transport = match transport {
+                Transport::Auto => "UDP or TCP",
+                Transport::Tcp => "TCP",
+                Transport::Udp => "UDP",
+            };
+            format!("{} over {transport}, {rate}, {pace}", redact(url))
+        }
         Source::Device(path) => format!("the camera {}, {rate}, {pace}", path.display()),
         Source::Launch(text) => format!("{}, {rate}, {pace}", redact(text)),
     }

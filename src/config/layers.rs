@@ -8,6 +8,7 @@ use toml::Value;
 
 use super::recorded::is_recorded;
 use super::schema::{FlightConfig, SourceKind};
+use crate::files;
 use crate::recording::{reader, toml_reason};
 use crate::settings::{SetError, Table};
 
@@ -24,6 +25,9 @@ pub(super) const READ_PATHS: [&str; 8] = [
 ];
 /// In place of a file of consensus weights: those that come with the model.
 pub(crate) const BUNDLED_WEIGHTS: &str = "bundled";
+/// Why an address is no path.
+const ADDRESS: &str = "is an address, not a path: download what it names; a live stream is read by `skyfix run`, with source.kind = \"rtsp\" and \
+     its source.url in a pipeline file (pipelines/rtsp.toml)";
 /// Names this similar are taken for a slip of the pen (Jaro–Winkler).
 const SIMILAR: f64 = 0.85;
 
@@ -145,7 +149,7 @@ impl ConfigBuilder {
     /// When it cannot be read, has an unknown key, or a value is none for its key.
     pub fn file(self, path: &Path) -> Result<Self, ConfigError> {
         let fail = |reason: String| ConfigError::File { path: path.into(), reason };
-        let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+        let text = files::read_to_string(path).map_err(|e| fail(e.to_string()))?;
         self.text(&text, path)
     }
 
@@ -233,7 +237,10 @@ impl ConfigBuilder {
     }
 
     fn apply(&mut self, key: &str, value: &Value, origin: Origin) -> Result<(), ConfigError> {
-        let set = self.config.set(key, value);
+        let set = match value {
+            Value::String(text) if READ_PATHS.contains(&key) && is_address(text) => Err(SetError::Value(ADDRESS.into())),
+            _ => self.config.set(key, value),
+        };
         let fail = |reason: String| {
             let file = if let Origin::File(path) = &origin { Some(path.clone()) } else { None };
             Err(ConfigError::Key { file, key: key.into(), reason })
@@ -353,11 +360,20 @@ fn flatten(prefix: &str, value: &Value, out: &mut Vec<(String, Value)>) {
 /// A path to read that stands in a file of this folder.
 fn beside(folder: &Path, key: &str, value: Value) -> Value {
     match value {
-        Value::String(text) if READ_PATHS.contains(&key) && !(key == "match.consensus" && text == BUNDLED_WEIGHTS) => {
-            Value::String(folder.join(text).to_string_lossy().into_owned())
-        }
+        Value::String(text) if is_path(key, &text) => Value::String(folder.join(text).to_string_lossy().into_owned()),
         other => other,
     }
+}
+
+/// Whether a text is the path of a file or folder that is read, by its key.
+fn is_path(key: &str, text: &str) -> bool {
+    READ_PATHS.contains(&key) && !(key == "match.consensus" && text == BUNDLED_WEIGHTS) && !is_address(text)
+}
+
+/// Whether a text is the address of a stream.
+fn is_address(text: &str) -> bool {
+    text.split_once("://")
+        .is_some_and(|(scheme, _)| !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+'))
 }
 
 /// The key that was most likely meant.

@@ -3,7 +3,7 @@
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";
 /// Properties and query parameters whose values are secrets.
-const SECRET_KEYS: [&str; 13] = [
+const SECRET_KEYS: [&str; 19] = [
     "user-id",
     "user-pw",
     "password",
@@ -17,7 +17,17 @@ const SECRET_KEYS: [&str; 13] = [
     "apikey",
     "api_key",
     "signature",
+    "cookies",
+    "cookie",
+    "extra-headers",
+    "authorization",
+    BEARER,
+    "auth",
 ];
+/// Of these, headers, whose values go on to the end of the line or of the quoted text.
+const HEADERS: [&str; 3] = ["authorization", BEARER, "cookie"];
+/// What stands before a token in a header.
+const BEARER: &str = "bearer";
 
 /// The text with what may be credentials replaced: everything between `://` and the `@` of an address, and the values of
 /// properties such as `user-pw=` and `passphrase=`. Hides too much rather than too little.
@@ -70,17 +80,22 @@ fn hide_values(text: &str) -> String {
     let mut from = 0;
     while let Some((start, key)) = next_key(&lower, from) {
         let value = start + key.len();
-        let equals = value + lower[value..].len() - lower[value..].trim_start().len();
-        if !lower[equals..].starts_with('=') {
+        let is_header = HEADERS.contains(&key);
+        let blanks = |from: usize| lower[from..].len() - lower[from..].trim_start().len();
+        let equals = value + blanks(value);
+        let separated = lower[equals..].starts_with(if is_header { &['=', ':'][..] } else { &['='] });
+        if !(separated || key == BEARER && equals > value) {
             out.push_str(&text[from..value]);
             from = value;
             continue;
         }
-        let begin = equals + 1 + (lower[equals + 1..].len() - lower[equals + 1..].trim_start().len());
+        let after = if separated { equals + 1 } else { equals };
+        let begin = after + blanks(after);
         let quote = lower[begin..].chars().next().filter(|c| matches!(c, '"' | '\''));
+        let ends = |c: char| if is_header { matches!(c, '"' | '\'' | '\n') } else { ends_address(c) || c == '&' };
         let length = match quote {
             Some(q) => lower[begin + 1..].find(q).map_or(lower.len() - begin, |end| end + 2),
-            None => lower[begin..].find(|c: char| ends_address(c) || c == '&').unwrap_or(lower.len() - begin),
+            None => lower[begin..].find(ends).unwrap_or(lower.len() - begin),
         };
         out.push_str(&text[from..begin]);
         out.push_str(HIDDEN);
@@ -121,6 +136,11 @@ mod tests {
             ("srt://h:1?mode=caller&passphrase=abc&latency=2", "srt://h:1?mode=caller&passphrase=***&latency=2"),
             ("rtsp://h/s?user=a&pass=abc&x=1", "rtsp://h/s?user=a&pass=***&x=1"),
             ("the password is wrong", "the password is wrong"),
+            ("souphttpsrc location=http://h/ cookies=sid=abc ! x", "souphttpsrc location=http://h/ cookies=*** ! x"),
+            (r#"souphttpsrc extra-headers="x,Authorization=(string)Bearer\ abc" ! y"#, "souphttpsrc extra-headers=*** ! y"),
+            ("401 for Authorization: Basic YWJj\nnext", "401 for Authorization: ***\nnext"),
+            ("curl -H 'Bearer abc def' h", "curl -H 'Bearer ***' h"),
+            ("by the author of it", "by the author of it"),
         ];
         for (text, expected) in cases {
             assert_eq!(redact(text), expected);

@@ -97,6 +97,67 @@ fn bad_input_gets_an_error_that_names_it() {
     assert!(text.contains("height.csv, line 5") && text.contains("time goes back"), "{text}");
 }
 
+#[cfg(unix)]
+#[test]
+fn what_never_begins_or_never_ends_is_refused_at_every_door() {
+    let folder = copy_of_the_recording();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (source, map) = (at(""), map());
+    let (pipe, endless) = (at("pipe"), at("endless"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+    let video = root().join("recordings/demo-video/video.mkv").display().to_string();
+    for special in [&pipe, &endless] {
+        let doors: [&[&str]; 10] = [
+            &["replay", special, "--map", &map],
+            &["replay", &video, "--hfov", "69", "--map", &map, "--telemetry", special],
+            &["replay", &source, "--map", special],
+            &["replay", &source, "--map", &map, "--map-edits", special],
+            &["replay", &at("photos"), "--map", &map, "--calibration", special],
+            &["replay", &at("photos"), "--map", &map, "--hfov", "69", "--dem", special, "--takeoff", "47.8,10.9"],
+            &["run", special],
+            &["map", "build", special, "-o", &at("new.mbtiles")],
+            &["map", "info", special],
+            &["map", "index", special],
+        ];
+        for door in doors {
+            let text = error_of(&skyfix(door, &[]));
+            assert!(text.contains(special.as_str()) && text.contains("a pipe, a socket or a device"), "{door:?}: {text}");
+        }
+    }
+    std::fs::remove_file(at("height.csv")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", at("height.csv")).unwrap();
+    let text = error_of(&replay(folder.path(), &folder.path().join("out")));
+    assert!(text.contains("height.csv") && text.contains("a device"), "{text}");
+}
+
+#[test]
+fn a_password_is_hidden_wherever_it_stands() {
+    let address = "rtsp://pilot:sEcReT@host/stream";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flight.toml");
+    std::fs::write(&file, format!("[source]\nkind = \"video\"\npath = \"{address}\"\n[map]\npath = \"{}\"\n", map())).unwrap();
+    let (map, file) = (map(), file.display().to_string());
+    let assigned = format!("source.frame_rate={address}");
+    let doors: [&[&str]; 8] = [
+        &["replay", address, "--map", &map],
+        &["replay", address, "--map", &map, "--hfov", address],
+        &["replay", "photos", "--map", address],
+        &["replay", "photos", "--map", &map, "--set", &assigned],
+        &["run", address],
+        &["run", &file],
+        &["config", &file],
+        &["map", "info", address],
+    ];
+    for door in doors {
+        let output = skyfix(door, &[]);
+        let text = error_of(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert!(!text.contains("sEcReT"), "{door:?}: {text}");
+    }
+    let text = error_of(&skyfix(doors[0], &[]));
+    assert!(text.contains("is an address, not a path") && text.contains("source.url"), "{text}");
+}
+
 #[test]
 fn a_model_with_a_flipped_byte_and_the_index_of_another_model_are_refused() {
     let folder = tempfile::tempdir().unwrap();
