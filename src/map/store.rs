@@ -20,8 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) const DIGEST_KEY: &str = "skyfix:digest";
 /// Table of a checksum for each tile, in files of our builder.
 pub(super) const CHECKSUMS_TABLE: &str = "skyfix_checksums";
-/// Decoded tiles kept, each 256 KiB.
-const CACHED_TILES: usize = 400;
+/// Decoded tiles kept, each 256 KiB: what a frame needs in detail, and what it shares with the next. In a live flight they are soon full, so that memory
+/// does not grow with the ground that is flown over.
+const CACHED_TILES: usize = 128;
 
 /// A map, opened read-only; can be shared between threads.
 #[derive(Debug)]
