@@ -15,7 +15,7 @@ served, for an hour:
 
     scripts/live.py --endurance
 
-After the first five minutes a line is fitted to the anonymous memory (with an allocator that keeps what it has: `MIMALLOC_PURGE_DELAY=-1`); descriptors, threads, and the 99th percentile of the age of the track's points
+After the first five minutes a line is fitted to the anonymous memory; descriptors, threads, and the 99th percentile of the age of the track's points
 when they are written are compared between the last third and the first. `endurance/states.csv` keeps what was seen each second. Exit status 1 when a bound is missed.
 """
 
@@ -228,9 +228,7 @@ def fly(args, recording, rate, seconds):
         photos=(out / "photos").resolve(), count=len(order), rate_n=round(rate * 1000), rate_d=1000, calibration=(out / "camera.yaml").resolve(),
         telemetry=(out / "telemetry").resolve(), map=args.map or (recording / "map.mbtiles").resolve(), out=(out / "results").resolve(), **start))
     errors = open(out / "stderr", "w")
-    # The allocator keeps what was freed: the line then shows what the flight needs, not what is given back between two frames and taken again.
-    kept = os.environ | {"MIMALLOC_PURGE_DELAY": "-1"}
-    skyfix = subprocess.Popen([args.skyfix, "run", str(file)], stdout=subprocess.PIPE, stderr=errors, text=True, env=kept)
+    skyfix = subprocess.Popen([args.skyfix, "run", str(file)], stdout=subprocess.PIPE, stderr=errors, text=True)
     begun, ages, states, frames = time.monotonic(), [], [], []
 
     def read():
