@@ -1,6 +1,6 @@
 //! Files that others name. What is no regular file is not read as one: a pipe nobody writes into never begins, a device never ends.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{Error, ErrorKind, Read, Result};
 use std::path::Path;
 
@@ -9,7 +9,11 @@ pub const SPECIAL: &str = "a pipe, a socket or a device, not a file: copy what i
 
 /// Whether a path is a pipe, a socket or a device.
 pub fn is_special(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir())
+    std::fs::metadata(path).is_ok_and(|found| special(&found))
+}
+
+fn special(found: &Metadata) -> bool {
+    !found.is_file() && !found.is_dir()
 }
 
 /// Why a path is neither file nor folder.
@@ -22,8 +26,7 @@ pub fn why_nothing(path: &Path) -> &'static str {
 /// # Errors
 /// When nothing is there, or what is neither file nor folder.
 pub fn check(path: &Path) -> Result<()> {
-    std::fs::metadata(path)?;
-    if is_special(path) { Err(Error::new(ErrorKind::InvalidInput, SPECIAL)) } else { Ok(()) }
+    if special(&std::fs::metadata(path)?) { Err(Error::new(ErrorKind::InvalidInput, SPECIAL)) } else { Ok(()) }
 }
 
 /// Opens a file.

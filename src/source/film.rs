@@ -182,8 +182,7 @@ pub fn telemetry(path: &Path) -> Result<SrtTelemetry, FileError> {
         }
         return Ok(samples(read));
     }
-    let is_regular = std::fs::metadata(path).is_ok_and(|m| m.is_file());
-    if !is_regular {
+    if !path.is_file() {
         return nothing(files::why_nothing(path).into());
     }
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("srt")) {
